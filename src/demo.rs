@@ -1,0 +1,1 @@
+//! The Mad Lab database: its tables, and the story of its first 18 events.

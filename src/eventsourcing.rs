@@ -1,0 +1,24 @@
+//! The event-sourcing module: the domain, without SQL, terminal or clock.
+//!
+//! Clients never write to the tables. They append [events](event) to a log; each is applied to its
+//! [row](row) in the same transaction. Tables can therefore be taken [back](rollback) to any
+//! moment, and a rollback is itself recorded as events: the log only grows, and [`history`] tells which
+//! events are effective. A database that can hold such a log satisfies the trait [`EventStore`](store::EventStore).
+
+pub mod diff;
+pub mod error;
+pub mod event;
+pub mod history;
+pub mod inspect;
+pub mod rollback;
+pub mod row;
+pub mod schema;
+pub mod store;
+pub mod timeline;
+pub mod timestamp;
+pub mod value;
+pub mod verify;
+
+pub use error::{Error, ErrorCode, Result};
+pub use event::{Event, EventId, EventKind, NewEvent, Row, RowKey};
+pub use store::EventStore;

@@ -1,0 +1,476 @@
+//! Rollback, a protocol in types: [`RollbackTarget`] → [`plan`] → [`RollbackPlan`] →
+//! [`confirm`](RollbackPlan::confirm) → [`ConfirmedRollback`] → [`execute`] → [`RollbackOutcome`].
+//! Only a plan can be confirmed and only a confirmed plan can be executed.
+
+mod planner;
+mod script;
+mod words;
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use serde_json::{Value, json};
+
+use super::diff::{self, ColumnChange};
+use super::error::{Error, ErrorCode, Result};
+use super::event::{EventId, Row, RowKey};
+use super::store::EventStore;
+use super::timestamp::{self, Timestamp};
+use super::value;
+
+pub use planner::{plan, plan_redo, plan_undo};
+pub use script::{LiveRows, ScriptedEvent, deletes_of_live_rows, minimal, repeat};
+
+/// How a rollback is written. After either, the tables are the same.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Strategy {
+    /// Only what differs: deletes and restores.
+    #[default]
+    Minimal,
+    /// The seed's: every live row deleted, every event effective at the target repeated.
+    Replay,
+}
+
+impl Strategy {
+    /// Its name on the command line and in the log.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Minimal => "minimal",
+            Self::Replay => "replay",
+        }
+    }
+
+    /// The other one.
+    #[must_use]
+    pub fn other(self) -> Self {
+        match self {
+            Self::Minimal => Self::Replay,
+            Self::Replay => Self::Minimal,
+        }
+    }
+}
+
+impl fmt::Display for Strategy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for Strategy {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "minimal" => Ok(Self::Minimal),
+            "replay" => Ok(Self::Replay),
+            _ => Err(Error::new(
+                ErrorCode::Usage,
+                format!("there is no strategy \"{text}\": it is minimal or replay"),
+            )),
+        }
+    }
+}
+
+/// Where to go back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RollbackTarget {
+    /// Keep what is earlier than this moment.
+    Before(Timestamp),
+    /// Undo this event, and with it the whole run of events that share its timestamp.
+    BeforeEvent(EventId),
+    /// Keep this event, and with it the whole run of events that share its timestamp.
+    AfterEvent(EventId),
+}
+
+/// What a rollback is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Going back.
+    Rollback,
+    /// Undoing the rollback of this id.
+    Undo(EventId),
+    /// Taking back the undo of this id.
+    Redo(EventId),
+}
+
+/// What to plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackRequest {
+    /// Where to go back to.
+    pub target: RollbackTarget,
+    /// How to write it.
+    pub strategy: Strategy,
+    /// Why, for those who read the log later.
+    pub reason: Option<String>,
+}
+
+/// What happens to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowAction {
+    /// It goes.
+    Remove,
+    /// It comes back.
+    BringBack,
+    /// Its columns change.
+    Change,
+}
+
+impl RowAction {
+    /// Its name in `--json` output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::BringBack => "bring-back",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// What a rollback does to one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowChange {
+    /// The row.
+    pub key: RowKey,
+    /// What happens to it.
+    pub action: RowAction,
+    /// Its columns that differ, now → then.
+    pub columns: Vec<ColumnChange>,
+    /// The whole row as it will be; `None` when it goes.
+    pub after: Option<Row>,
+    /// The create event of the row that lives now; 0 when none does. Deletes are written newest first.
+    pub born: EventId,
+    /// The event that gave the row the state it returns to.
+    pub origin: Option<EventId>,
+}
+
+impl RowChange {
+    /// The change as the command line prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "type": self.key.table,
+            "uuid": self.key.uuid.to_string(),
+            "action": self.action.as_str(),
+            "columns": diff::to_json(&self.columns),
+        })
+    }
+
+    /// What is wrong with the row as the rollback left it, in words; `None` when it is as planned.
+    #[must_use]
+    pub fn mismatch(&self, found: Option<&Row>) -> Option<String> {
+        match (&self.after, found) {
+            (None, None) => None,
+            (None, Some(_)) => Some(format!("{} is still there", self.key)),
+            (Some(_), None) => Some(format!("{} is not there", self.key)),
+            (Some(planned), Some(found)) => {
+                let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+                let mut names = planned.keys().chain(found.keys());
+                names
+                    .find(|name| !value::same(&of(planned, name), &of(found, name)))
+                    .map(|name| {
+                        format!(
+                            "{}: {name} is {} where the plan says {}",
+                            self.key,
+                            of(found, name),
+                            of(planned, name)
+                        )
+                    })
+            }
+        }
+    }
+}
+
+/// How many rows of one table go, come back and change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableCounts {
+    /// The table.
+    pub table: String,
+    /// Rows that go.
+    pub removed: u64,
+    /// Rows that come back.
+    pub brought_back: u64,
+    /// Rows that change.
+    pub changed: u64,
+}
+
+/// Something that makes the rollback impossible as things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// Which kind: `table-gone`, `column-gone`, `missing-value`, `outside-reference`.
+    pub kind: &'static str,
+    /// What stands in the way, and what would remove it.
+    pub message: String,
+    /// The row concerned.
+    pub row: RowKey,
+}
+
+/// What a rollback would do, computed without writing anything.
+#[must_use = "a plan does nothing until it is confirmed and executed"]
+#[derive(Clone, Debug, PartialEq)]
+pub struct RollbackPlan {
+    /// What was asked for.
+    pub request: RollbackRequest,
+    /// What it is for.
+    pub purpose: Purpose,
+    /// The last event that it keeps; 0 when it keeps none.
+    pub keeps_through: EventId,
+    /// The moment that its marker names; `None` when nothing comes after the target, and nothing is to do.
+    pub before: Option<Timestamp>,
+    /// The log's head that it was made for.
+    pub head: EventId,
+    /// Effective creates, updates and deletes that it undoes.
+    pub events_undone: u64,
+    /// Undone creates, updates and deletes that it makes effective again.
+    pub events_reinstated: u64,
+    /// For an undo or a redo: effective creates, updates and deletes since the rollback that it takes back.
+    pub later_events: u64,
+    /// How many events `minimal` appends.
+    pub appends_minimal: u64,
+    /// How many events `replay` appends.
+    pub appends_replay: u64,
+    /// The counts of each table with changes, sorted by name.
+    pub tables: Vec<TableCounts>,
+    /// Every row that changes: first those that go, newest first, then the others as they are restored.
+    pub changes: Vec<RowChange>,
+    /// What stands in the way.
+    pub blockers: Vec<Blocker>,
+}
+
+impl RollbackPlan {
+    /// How it will be written.
+    #[must_use]
+    pub fn strategy(&self) -> Strategy {
+        self.request.strategy
+    }
+
+    /// The same plan by the other strategy.
+    pub fn with_strategy(mut self, strategy: Strategy) -> Self {
+        self.request.strategy = strategy;
+        self
+    }
+
+    /// How many events it will append.
+    #[must_use]
+    pub fn events_to_append(&self) -> u64 {
+        match self.strategy() {
+            Strategy::Minimal => self.appends_minimal,
+            Strategy::Replay => self.appends_replay,
+        }
+    }
+
+    /// Whether nothing comes after the target, so that there is nothing to do.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.before.is_none()
+    }
+
+    /// The marker's data: `{"before": …}` as in the seed; other keys appear only for `minimal`, for a reason, and
+    /// for undo and redo. `None` when there is nothing to do.
+    #[must_use]
+    pub fn marker(&self) -> Option<Row> {
+        let mut data = Row::new();
+        let before = timestamp::format_without_zone(self.before?);
+        data.insert("before".to_owned(), before.into());
+        if self.strategy() == Strategy::Minimal {
+            data.insert("strategy".to_owned(), Strategy::Minimal.as_str().into());
+        }
+        if let Some(reason) = &self.request.reason {
+            data.insert("reason".to_owned(), reason.as_str().into());
+        }
+        match self.purpose {
+            Purpose::Rollback => {}
+            Purpose::Undo(id) => drop(data.insert("undoes".to_owned(), id.into())),
+            Purpose::Redo(id) => drop(data.insert("redoes".to_owned(), id.into())),
+        }
+        Some(data)
+    }
+
+    /// The plan as the command line prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "target": {"keeps_through": self.keeps_through},
+            "head": self.head,
+            "strategy": self.strategy().as_str(),
+            "events_undone": self.events_undone,
+            "events_reinstated": self.events_reinstated,
+            "later_events": self.later_events,
+            "events_to_append": self.events_to_append(),
+            "tables": self.tables.iter().map(|counts| json!({
+                "type": counts.table,
+                "removed": counts.removed,
+                "brought_back": counts.brought_back,
+                "changed": counts.changed,
+            })).collect::<Vec<_>>(),
+            "changes": self.changes.iter().map(RowChange::to_json).collect::<Vec<_>>(),
+            "blockers": self.blockers.iter().map(|blocker| json!({
+                "kind": blocker.kind,
+                "message": blocker.message,
+                "type": blocker.row.table,
+                "uuid": blocker.row.uuid.to_string(),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    /// Takes the person's yes. `with_later` is the yes to undoing later work too, which an undo with
+    /// later work needs.
+    ///
+    /// # Errors
+    /// `Blocked` when something stands in the way; `LaterWork` when later work needs its own yes.
+    pub fn confirm(self, with_later: bool) -> Result<ConfirmedRollback> {
+        if let Some(first) = self.blockers.first() {
+            let more = match self.blockers.len() {
+                1 => String::new(),
+                n => format!(" (and {} more)", n - 1),
+            };
+            return Err(Error::new(
+                ErrorCode::Blocked,
+                format!("this rollback cannot be done: {}{more}", first.message),
+            )
+            .hint("nothing was written; remove what stands in the way, or choose a later target"));
+        }
+        if self.later_events > 0 && !with_later {
+            return Err(Error::new(ErrorCode::LaterWork, self.later_work_sentence())
+                .hint("nothing was written; add --with-later to undo that work too"));
+        }
+        Ok(ConfirmedRollback { plan: self })
+    }
+}
+
+/// A plan that a person has said yes to.
+#[must_use = "a confirmed rollback does nothing until it is executed"]
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConfirmedRollback {
+    plan: RollbackPlan,
+}
+
+impl ConfirmedRollback {
+    /// The plan.
+    pub fn plan(&self) -> &RollbackPlan {
+        &self.plan
+    }
+
+    /// The refusal of a plan whose log has moved on.
+    #[must_use]
+    pub fn stale(&self, head: EventId) -> Error {
+        Error::new(
+            ErrorCode::Stale,
+            format!(
+                "the log has moved on since this plan was made: it ended at #{} then and ends at #{head} now",
+                self.plan.head
+            ),
+        )
+        .hint("nothing was written; make the plan again and look at what is new in it")
+    }
+}
+
+/// What a rollback did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RollbackOutcome {
+    /// Its `rollback` event; `None` when there was nothing to do.
+    pub rollback: Option<EventId>,
+    /// Its `rollback-end` event.
+    pub rollback_end: Option<EventId>,
+    /// How many events it appended, the two markers included.
+    pub events_appended: u64,
+    /// The last event that it kept.
+    pub keeps_through: EventId,
+    /// How it was written.
+    pub strategy: Strategy,
+}
+
+impl RollbackOutcome {
+    /// The outcome as the command line prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "rollback": self.rollback,
+            "rollback_end": self.rollback_end,
+            "events_appended": self.events_appended,
+            "keeps_through": self.keeps_through,
+            "strategy": self.strategy.as_str(),
+        })
+    }
+}
+
+/// The line between the one who waits for a rollback and the store that carries it out: how far it is, and
+/// whether it should stop.
+#[derive(Debug, Default)]
+pub struct Control {
+    done: AtomicU64,
+    total: AtomicU64,
+    stop: AtomicBool,
+}
+
+impl Control {
+    /// Asks it to stop. It undoes everything so far, and answers `Stopped`; or it was already past
+    /// stopping, and answers its outcome.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it was asked to stop.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// The store's word of how far it is.
+    pub fn report(&self, done: u64, total: u64) {
+        self.total.store(total, Ordering::Relaxed);
+        self.done.store(done, Ordering::Relaxed);
+    }
+
+    /// Steps done, and steps in all; both 0 before the first word.
+    #[must_use]
+    pub fn progress(&self) -> (u64, u64) {
+        (
+            self.done.load(Ordering::Relaxed),
+            self.total.load(Ordering::Relaxed),
+        )
+    }
+
+    /// The answer of a rollback that was asked to stop and did.
+    ///
+    /// # Errors
+    /// `Stopped`, when it was.
+    pub fn check(&self) -> Result<()> {
+        if self.is_stopped() {
+            return Err(Error::new(
+                ErrorCode::Stopped,
+                "the rollback was stopped: everything is as it was before it began",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Carries out a confirmed rollback. With nothing after the target, nothing is appended.
+///
+/// # Errors
+/// Those of [`EventStore::execute`].
+pub async fn execute(
+    store: &dyn EventStore,
+    rollback: &ConfirmedRollback,
+    control: &Control,
+) -> Result<RollbackOutcome> {
+    if let Some(reason) = &store.info().read_only {
+        return Err(Error::new(
+            ErrorCode::ReadOnly,
+            format!("{} is open for reading only: {reason}", store.info().name),
+        ));
+    }
+    if rollback.plan.is_empty() {
+        return Ok(RollbackOutcome {
+            rollback: None,
+            rollback_end: None,
+            events_appended: 0,
+            keeps_through: rollback.plan.keeps_through,
+            strategy: rollback.plan.strategy(),
+        });
+    }
+    store.execute(rollback, control).await
+}

@@ -1,0 +1,188 @@
+//! The trait that a database has to satisfy to hold an event store.
+
+use async_trait::async_trait;
+use uuid::Uuid;
+
+use super::error::Result;
+use super::event::{Event, EventId, NewEvent, Row, RowKey};
+use super::history::{History, Ranges};
+use super::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use super::schema::Table;
+use super::timeline::{Page, PageRequest};
+use super::timestamp::Timestamp;
+
+/// What kind of database it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backend {
+    /// A SQLite file.
+    Sqlite,
+    /// A PostgreSQL server.
+    Postgres,
+}
+
+impl Backend {
+    /// Its name on screens.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+        }
+    }
+}
+
+/// What the reader should know of an open store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreInfo {
+    /// The kind of database.
+    pub backend: Backend,
+    /// Its short name: the file's name, or the database's.
+    pub name: String,
+    /// Where it is, without a password: the file's path, or `host:port/database`.
+    pub location: String,
+    /// Why nothing can be written, when nothing can be.
+    pub read_only: Option<String>,
+}
+
+/// Where a page of a table's rows continues. Only the store that made it knows what is inside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowCursor(pub(crate) String);
+
+/// One page of a table's rows as they are now, ordered by the primary key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RowPage {
+    /// The rows, every column in the table's order.
+    pub rows: Vec<Row>,
+    /// Where the next page begins, when there is one.
+    pub next: Option<RowCursor>,
+}
+
+/// How many events of each kind that changes rows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ChangeCounts {
+    /// Creates.
+    pub creates: u64,
+    /// Updates.
+    pub updates: u64,
+    /// Deletes.
+    pub deletes: u64,
+}
+
+impl ChangeCounts {
+    /// All of them.
+    #[must_use]
+    pub fn total(self) -> u64 {
+        self.creates + self.updates + self.deletes
+    }
+}
+
+/// A row of a table that takes no part, whose foreign key points at a row that events can remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OutsideReference {
+    /// The table that takes no part.
+    pub table: String,
+    /// Its foreign key's column.
+    pub column: String,
+    /// The row that it points at.
+    pub to: RowKey,
+}
+
+/// One row, in its table and in the log, read at one moment.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowAudit {
+    /// The row's key.
+    pub uuid: Uuid,
+    /// The row in its table, when it is there.
+    pub stored: Option<Row>,
+    /// Its events, in id order.
+    pub events: Vec<Event>,
+}
+
+/// An event store: the log, and the tables that it is applied to.
+///
+/// Positions and ids are those of [`EventId`]. Every method fails with the database's own failures
+/// ([`Unreachable`](super::error::ErrorCode::Unreachable), [`Locked`](super::error::ErrorCode::Locked),
+/// [`Database`](super::error::ErrorCode::Database)); only the further ones are named below.
+#[async_trait]
+pub trait EventStore: Send + Sync {
+    /// What the reader should know of it.
+    fn info(&self) -> &StoreInfo;
+
+    /// The latest event's id; 0 for an empty log.
+    async fn head(&self) -> Result<EventId>;
+
+    /// One event, whole.
+    async fn event(&self, id: EventId) -> Result<Option<Event>>;
+
+    /// One page of the log.
+    async fn page(&self, request: &PageRequest) -> Result<Page>;
+
+    /// Every rollback that has ended at or before this position.
+    async fn history(&self, through: EventId) -> Result<History>;
+
+    /// The last event that is earlier than this moment; 0 when none is.
+    async fn position_before(&self, moment: Timestamp) -> Result<EventId>;
+
+    /// The last event that is at this moment or earlier; 0 when none is.
+    async fn position_through(&self, moment: Timestamp) -> Result<EventId>;
+
+    /// The tables' names that the log speaks of, sorted; some may be gone.
+    async fn types(&self) -> Result<Vec<String>>;
+
+    /// Every table but the event store's own, sorted by name.
+    async fn tables(&self) -> Result<Vec<Table>>;
+
+    /// How many rows a table has now. Counts them one by one.
+    async fn row_count(&self, table: &Table) -> Result<u64>;
+
+    /// A page of a table as it is now, after the cursor.
+    async fn rows(&self, table: &Table, after: Option<&RowCursor>, limit: usize)
+    -> Result<RowPage>;
+
+    /// The keys, ascending and after `after`, of the rows of this table that the log has spoken of up to
+    /// this position, whether they live or not.
+    async fn row_keys(
+        &self,
+        table: &str,
+        through: EventId,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Uuid>>;
+
+    /// Every event of these rows up to this position, in id order.
+    async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>>;
+
+    /// How many creates, updates and deletes these ids are.
+    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts>;
+
+    /// The rows, each once, that the creates, updates and deletes among these ids concern.
+    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>>;
+
+    /// The rows of tables that take no part and that point at one of these rows.
+    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>>;
+
+    /// A page of rows with their events, ascending by key after `after`, from the table and the log together,
+    /// read at one moment: for a table that is gone, from the log alone.
+    async fn audit_page(
+        &self,
+        table: &Table,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<RowAudit>>;
+
+    /// Appends these events and applies them, all or none, in one transaction, and returns them as stored.
+    /// Fails with each refusal of the rules, having written nothing.
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>>;
+
+    /// Carries out a confirmed rollback in one transaction. Fails with `Stale` when the log's head is not
+    /// the plan's, with `Stopped` when asked to stop, with `PlanMismatch` when a row did not become
+    /// what the plan says; after any failure nothing is written.
+    async fn execute(
+        &self,
+        rollback: &ConfirmedRollback,
+        control: &Control,
+    ) -> Result<RollbackOutcome>;
+
+    /// Closes its connections; what runs is finished first.
+    async fn close(&self);
+}

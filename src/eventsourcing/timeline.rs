@@ -1,0 +1,87 @@
+//! Looking through the log: filters, and pages that are addressed by id, so that depth costs nothing.
+
+use super::event::{Event, EventId, EventKind};
+use super::timestamp::Timestamp;
+
+/// Which events to show. Every condition given must hold; the default shows all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Events of this table.
+    pub table: Option<String>,
+    /// Events of this kind.
+    pub kind: Option<EventKind>,
+    /// Rows whose uuid, in lower-case text, begins with this.
+    pub uuid_prefix: Option<String>,
+    /// Actors that contain this, whatever the case of its letters.
+    pub actor: Option<String>,
+    /// Events at this moment or later.
+    pub since: Option<Timestamp>,
+    /// Events at this moment or earlier.
+    pub until: Option<Timestamp>,
+    /// Events whose data contains this text, whatever the case of its letters.
+    pub search: Option<String>,
+}
+
+impl Filter {
+    /// Whether it shows every event.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Which way a page continues.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Towards the first event.
+    Older,
+    /// Towards the latest event.
+    Newer,
+}
+
+/// How much of each event's data to bring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Detail {
+    /// All of it.
+    Whole,
+    /// None of what is larger than [`SUMMARY_LIMIT`]: a list must not fetch a spectrum to show its name.
+    Summary,
+}
+
+/// Data of more bytes than this is left out of a summary. As stored: compressed, where the database
+/// compresses.
+pub const SUMMARY_LIMIT: i64 = 16 * 1024;
+
+/// A request for one page of the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PageRequest {
+    /// Which events.
+    pub filter: Filter,
+    /// The event next to the page, itself not in it. `None` begins at the end that the direction
+    /// comes from: the latest event for `Older`, the first for `Newer`.
+    pub from: Option<EventId>,
+    /// Which way to go from there.
+    pub direction: Direction,
+    /// How many events at most.
+    pub limit: usize,
+    /// How much of each.
+    pub detail: Detail,
+}
+
+/// An event as a page has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Entry {
+    /// The event; its `data` and `filled` are empty when `left_out` says so.
+    pub event: Event,
+    /// The size in bytes of the data that a summary left out.
+    pub left_out: Option<u64>,
+}
+
+/// One page of the log, in the order of the direction asked for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The events.
+    pub entries: Vec<Entry>,
+    /// Whether the direction has more.
+    pub more: bool,
+}

@@ -1,0 +1,100 @@
+//! Moments: how they are read and written, the same everywhere.
+
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
+
+/// A moment in UTC, with microseconds.
+pub type Timestamp = DateTime<Utc>;
+
+/// RFC 3339 in UTC with microseconds, which sorts as text: `2020-02-17T03:09:48.219183Z`.
+#[must_use]
+pub fn format(timestamp: Timestamp) -> String {
+    timestamp.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+/// The form of a rollback's `before`: UTC without zone, `2020-02-17T03:09:59.145749`.
+#[must_use]
+pub fn format_without_zone(timestamp: Timestamp) -> String {
+    timestamp.format("%Y-%m-%dT%H:%M:%S%.6f").to_string()
+}
+
+/// The text that PostgreSQL's `to_jsonb` gives a `timestamp`: no zone, and no trailing zeros in
+/// the fraction. Both stores write time columns so, so that their rows are equal.
+#[must_use]
+pub fn column_text(timestamp: Timestamp) -> String {
+    let text = format_without_zone(timestamp);
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Reads a moment with or without zone (without: UTC): `2020-02-17`, `2020-02-17 03:09`,
+/// `2020-02-17T03:09:59.145749`, `…Z`, `…+01:00`. `None` when the text is no moment.
+/// Digits past the microsecond are cut, as no stored timestamp has them.
+#[must_use]
+pub fn parse(text: &str) -> Option<Timestamp> {
+    let text = text.trim();
+    for with_zone in [
+        "%Y-%m-%dT%H:%M:%S%.f%#z",
+        "%Y-%m-%d %H:%M:%S%.f%#z",
+        "%Y-%m-%dT%H:%M%#z",
+        "%Y-%m-%d %H:%M%#z",
+        "%Y-%m-%dT%H:%M:%S%.f %#z",
+        "%Y-%m-%d %H:%M:%S%.f %#z",
+    ] {
+        if let Ok(moment) = DateTime::parse_from_str(text, with_zone) {
+            return Some(moment.with_timezone(&Utc).trunc_subsecs(6));
+        }
+    }
+    for without_zone in [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%Y-%m-%dT%H:%M",
+        "%Y-%m-%d %H:%M",
+    ] {
+        if let Ok(moment) = NaiveDateTime::parse_from_str(text, without_zone) {
+            return Some(moment.and_utc().trunc_subsecs(6));
+        }
+    }
+    let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+    Some(day.and_hms_opt(0, 0, 0)?.and_utc())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_moment_is_read_with_and_without_zone() {
+        let expected = "2020-02-17T03:09:59.145749Z";
+        for text in [
+            "2020-02-17T03:09:59.145749",
+            "2020-02-17 03:09:59.145749",
+            "2020-02-17T03:09:59.145749Z",
+            "2020-02-17T04:09:59.145749+01:00",
+            "2020-02-17 04:09:59.145749+01",
+            "2020-02-17 04:09:59.145749 +0100",
+            "2020-02-17T03:09:59.1457499",
+        ] {
+            let moment = parse(text).unwrap_or_else(|| panic!("{text} is a moment"));
+            assert_eq!(format(moment), expected, "{text}");
+        }
+        assert_eq!(
+            parse("2020-02-17").map(format).as_deref(),
+            Some("2020-02-17T00:00:00.000000Z")
+        );
+        for text in ["", "yesterday", "2020-13-01", "2020-02-30T00:00:00", "15"] {
+            assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_column_has_no_trailing_zeros() {
+        let text = |t: &str| parse(t).map(column_text);
+        assert_eq!(
+            text("2020-02-17T03:09:48.509270Z").as_deref(),
+            Some("2020-02-17T03:09:48.50927")
+        );
+        assert_eq!(
+            text("2020-02-17T03:09:00Z").as_deref(),
+            Some("2020-02-17T03:09:00")
+        );
+    }
+}
