@@ -1,0 +1,87 @@
+-- The log, and the lock that its writers take in turn.
+--
+-- Refusals of ebb's own have SQLSTATEs of the class EB; they are listed in ARCHITECTURE.md. Two are those
+-- that programs written for earlier event stores of this kind know: 22004 and P0002.
+
+CREATE TABLE sourcing.eventstore (
+    -- The defaults of id, uuid and timestamp mean "not given": object mappers want columns that have one,
+    -- and read the real values back from RETURNING.
+    id bigint PRIMARY KEY DEFAULT 0,
+    event text NOT NULL,
+    type text,
+    uuid uuid DEFAULT '00000000-0000-0000-0000-000000000000',
+    data jsonb NOT NULL DEFAULT '{}',
+    "timestamp" timestamptz NOT NULL DEFAULT '-infinity',
+    filled jsonb,
+    actor text NOT NULL DEFAULT '',
+    origin bigint,
+    hash bytea,
+    CONSTRAINT eventstore_event CHECK (event IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore')),
+    CONSTRAINT eventstore_row CHECK ((event IN ('rollback', 'rollback-end')) = (type IS NULL) AND (type IS NULL) = (uuid IS NULL)),
+    CONSTRAINT eventstore_data CHECK (jsonb_typeof(data) = 'object')
+);
+
+CREATE INDEX eventstore_row_id ON sourcing.eventstore (type, uuid, id);
+CREATE INDEX eventstore_timestamp_id ON sourcing.eventstore ("timestamp", id);
+CREATE INDEX eventstore_marker ON sourcing.eventstore (id) WHERE event IN ('rollback', 'rollback-end');
+
+CREATE FUNCTION sourcing.refuse_change() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'EB012',
+        MESSAGE = format('the event store is append-only: %s is refused', TG_OP),
+        HINT = 'to take something back, append an event or a rollback';
+END
+$$;
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON sourcing.eventstore
+    FOR EACH STATEMENT EXECUTE FUNCTION sourcing.refuse_change();
+-- Always: session_replication_role must not switch it off.
+ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER append_only;
+
+-- One row. Whoever appends holds its lock until the transaction ends, so that ids are without gaps and in the
+-- order of the commits. It is updated once a transaction, which fails with 40001 in a transaction whose snapshot is
+-- older than the lock it waited for.
+CREATE TABLE sourcing.writer (
+    only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    -- The transaction that holds or last held it.
+    transaction xid8,
+    -- The timestamp of that transaction's events.
+    stamp timestamptz,
+    -- While a rollback writes its events: the trigger depth of the function that does. Only its own inserts,
+    -- one deeper, are taken as they are.
+    expanding integer
+) WITH (fillfactor = 10);
+
+INSERT INTO sourcing.writer DEFAULT VALUES;
+
+-- Waits for the lock, unless this transaction holds it already. Returns the last event's id, 0 for none.
+CREATE FUNCTION sourcing.take_writer() RETURNS bigint
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    last_id bigint;
+    last_stamp timestamptz;
+    ours boolean;
+BEGIN
+    SELECT transaction IS NOT DISTINCT FROM pg_current_xact_id() INTO ours FROM sourcing.writer;
+    IF NOT ours THEN
+        PERFORM FROM sourcing.writer FOR UPDATE;
+    END IF;
+    -- A statement of its own: it must see what was committed while the one before waited.
+    SELECT id, "timestamp" INTO last_id, last_stamp FROM sourcing.eventstore ORDER BY id DESC LIMIT 1;
+    IF NOT ours THEN
+        UPDATE sourcing.writer
+           SET transaction = pg_current_xact_id(),
+               stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond');
+    END IF;
+    RETURN coalesce(last_id, 0);
+END
+$$;
+
+-- Whether the role that is logged in owns the log: it may import, and roll back.
+CREATE FUNCTION sourcing.is_owner() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT pg_has_role(session_user, relowner, 'MEMBER')
+      FROM pg_class WHERE oid = 'sourcing.eventstore'::regclass
+$$;

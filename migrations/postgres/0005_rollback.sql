@@ -1,0 +1,408 @@
+-- A rollback, carried out by the database: whoever inserts `event = 'rollback'` gets it whole, in one statement.
+--
+-- `accept` checks the marker and reserves its id; `expand` runs when it stands in the log, appends what the strategy
+-- says, and then writes the tables set-wise. The order of the log is fixed; that of the writes is not, so foreign
+-- keys and the tables' own triggers are off while they happen, and the constraints are checked afterwards.
+
+-- Some ids of the log: from the first to the last, both included.
+CREATE TYPE sourcing.span AS (first bigint, last bigint);
+
+CREATE FUNCTION sourcing.contains(spans sourcing.span[], id bigint) RETURNS boolean
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT EXISTS (SELECT FROM unnest(spans) AS s WHERE id BETWEEN s.first AND s.last)
+$$;
+
+-- The moment that a rollback's data names; without zone it is UTC.
+CREATE FUNCTION sourcing.moment_before(data jsonb) RETURNS timestamptz
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC' SET "DateStyle" = 'ISO, YMD' AS $$
+    SELECT (data ->> 'before')::timestamptz
+$$;
+
+-- The last event before this one that is earlier than the moment; 0 when none is.
+CREATE FUNCTION sourcing.position_before(moment timestamptz, before_id bigint) RETURNS bigint
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT coalesce((SELECT id FROM sourcing.eventstore
+                      WHERE "timestamp" < moment AND id < before_id
+                      ORDER BY "timestamp" DESC, id DESC LIMIT 1), 0)
+$$;
+
+-- The events effective at a position, E(n): what came after the latest rollback that has ended there, its marker, and
+-- what was effective where it went back to.
+CREATE FUNCTION sourcing.effective(n bigint) RETURNS sourcing.span[]
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    spans sourcing.span[] := '{}';
+    finish bigint;
+    start sourcing.eventstore;
+BEGIN
+    WHILE n > 0 LOOP
+        SELECT max(id) INTO finish FROM sourcing.eventstore WHERE event = 'rollback-end' AND id <= n;
+        IF finish IS NULL THEN
+            RETURN spans || ROW(1, n)::sourcing.span;
+        END IF;
+        SELECT * INTO STRICT start FROM sourcing.eventstore
+         WHERE event = 'rollback' AND id < finish ORDER BY id DESC LIMIT 1;
+        IF finish < n THEN
+            spans := spans || ROW(finish + 1, n)::sourcing.span;
+        END IF;
+        spans := spans || ROW(start.id, start.id)::sourcing.span;
+        n := sourcing.position_before(sourcing.moment_before(start.data), start.id);
+    END LOOP;
+    RETURN spans;
+END
+$$;
+
+-- The ids that are in one of the two and not in the other.
+CREATE FUNCTION sourcing.differing(a sourcing.span[], b sourcing.span[]) RETURNS sourcing.span[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    WITH cut(at) AS (
+        SELECT s.first FROM unnest(a || b) AS s UNION SELECT s.last + 1 FROM unnest(a || b) AS s
+    ), piece AS (
+        SELECT at AS first, lead(at) OVER (ORDER BY at) - 1 AS last FROM cut
+    )
+    SELECT coalesce(array_agg(ROW(first, last)::sourcing.span), '{}')
+      FROM piece
+     WHERE last IS NOT NULL AND sourcing.contains(a, first) <> sourcing.contains(b, first)
+$$;
+
+-- Checks the data that a client gives a rollback, and puts it into the one form that the log has.
+CREATE FUNCTION sourcing.accept_rollback(data jsonb) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    unknown text;
+    strategy text := coalesce(data ->> 'strategy', 'replay');
+    moment timestamptz;
+    form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US';
+BEGIN
+    IF NOT sourcing.is_owner() THEN
+        RAISE EXCEPTION USING ERRCODE = '42501',
+            MESSAGE = format('the role %s may write events and may not roll back', session_user),
+            HINT = 'ask the owner of the event store to';
+    END IF;
+    SELECT key INTO unknown FROM jsonb_object_keys(data) AS key
+     WHERE key NOT IN ('before', 'strategy', 'reason', 'undoes', 'redoes') LIMIT 1;
+    IF unknown IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = format('a rollback''s data has no key %s', to_jsonb(unknown)),
+            HINT = 'its keys are before, strategy, reason, undoes and redoes';
+    ELSIF strategy NOT IN ('minimal', 'replay') THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB005',
+            MESSAGE = format('there is no strategy %s: it is minimal or replay', data -> 'strategy');
+    ELSIF jsonb_typeof(data -> 'reason') NOT IN ('string') THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'a rollback''s reason must be text';
+    ELSIF jsonb_typeof(data -> 'undoes') <> 'number' OR jsonb_typeof(data -> 'redoes') <> 'number' THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'undoes and redoes must be the ids of rollbacks';
+    END IF;
+    BEGIN
+        IF jsonb_typeof(data -> 'before') = 'string' AND data ->> 'before' ~ '^\s*\d{4,6}-\d' THEN
+            moment := sourcing.moment_before(data);
+        END IF;
+    EXCEPTION WHEN data_exception THEN
+        moment := NULL;
+    END;
+    IF moment IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB010',
+            MESSAGE = format('a rollback needs a moment to go back before, and %s is none', coalesce(data -> 'before', 'null')),
+            HINT = 'give one like {"before": "2020-02-17T03:09:59.145749"}, in UTC or with a zone';
+    END IF;
+    RETURN (data - 'strategy')
+        || jsonb_build_object('before', to_char(moment AT TIME ZONE 'UTC', form))
+        || CASE strategy WHEN 'minimal' THEN '{"strategy": "minimal"}'::jsonb ELSE '{}' END;
+END
+$$;
+
+-- The rows that a rollback at work writes, empty otherwise. Unlogged: it never outlives the transaction.
+CREATE UNLOGGED TABLE sourcing.touched (
+    type text,
+    uuid uuid,
+    -- Its state before the rollback, and after it.
+    now jsonb,
+    target jsonb,
+    -- The create of the row that lives now.
+    born bigint,
+    -- The event that gave the row its state at the target.
+    origin bigint,
+    PRIMARY KEY (type, uuid)
+);
+
+-- Fills `touched` with the rows that the events in these spans concern.
+CREATE FUNCTION sourcing.find_touched(spans sourcing.span[], now sourcing.span[], target sourcing.span[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one text;
+BEGIN
+    DELETE FROM sourcing.touched;
+    INSERT INTO sourcing.touched (type, uuid)
+    SELECT DISTINCT e.type, e.uuid
+      FROM unnest(spans) AS s
+      JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
+     WHERE e.event IN ('create', 'update', 'delete');
+    FOR one IN SELECT DISTINCT type FROM sourcing.touched LOOP
+        UPDATE sourcing.touched t
+           SET now = state.now, target = state.target, born = state.born, origin = state.origin
+          FROM (SELECT e.uuid,
+                       sourcing.fold(sh, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
+                           FILTER (WHERE sourcing.contains(find_touched.now, e.id)) AS now,
+                       sourcing.fold(sh, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
+                           FILTER (WHERE sourcing.contains(find_touched.target, e.id)) AS target,
+                       max(e.id) FILTER (WHERE e.event = 'create' AND sourcing.contains(find_touched.now, e.id)) AS born,
+                       max(e.id) FILTER (WHERE sourcing.contains(find_touched.target, e.id)) AS origin
+                  FROM sourcing.touched w
+                  JOIN sourcing.eventstore e ON e.type = w.type AND e.uuid = w.uuid
+                 CROSS JOIN sourcing.shape(one) AS sh
+                 WHERE w.type = one
+                 GROUP BY e.uuid) AS state
+         WHERE t.type = one AND t.uuid = state.uuid;
+    END LOOP;
+END
+$$;
+
+-- What truly cannot be done is refused before anything is written.
+CREATE FUNCTION sourcing.check_touched() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+BEGIN
+    FOR one IN
+        SELECT w.type, w.uuid, lost.name, sh.reason, sh.key IS NULL AS gone
+          FROM (SELECT DISTINCT type FROM sourcing.touched) AS types
+          LEFT JOIN LATERAL sourcing.shape(types.type) AS sh ON true
+          JOIN sourcing.touched w ON w.type = types.type
+          LEFT JOIN LATERAL (
+               SELECT s.key AS name FROM jsonb_each(w.target) AS s
+                WHERE s.value <> 'null' AND s.key <> ALL (sh.columns)
+               ) AS lost ON true
+         WHERE sourcing.without_nulls(w.now) IS DISTINCT FROM sourcing.without_nulls(w.target)
+           AND (sh.key IS NULL OR lost.name IS NOT NULL)
+         LIMIT 1
+    LOOP
+        RAISE EXCEPTION USING
+            ERRCODE = 'EB013',
+            TABLE = one.type,
+            MESSAGE = CASE WHEN one.gone
+                THEN format('the table %s %s, so its rows cannot be taken back', one.type,
+                    coalesce('takes no part any more (' || one.reason || ')', 'is gone'))
+                ELSE format('%s %s had a value in the column %s, which the table no longer has', one.type, one.uuid, one.name) END,
+            HINT = 'remove what stands in the way, or choose a later target';
+    END LOOP;
+END
+$$;
+
+-- What `minimal` appends: a delete for each row that goes, newest first; a restore for each that comes back or changes.
+CREATE FUNCTION sourcing.append_minimal(marker sourcing.eventstore) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    WITH sh AS (
+        SELECT types.type, jsonb_object_agg(column_name, NULL) AS nulls
+          FROM (SELECT DISTINCT type FROM sourcing.touched) AS types
+         CROSS JOIN LATERAL sourcing.shape(types.type) AS shape
+         CROSS JOIN LATERAL unnest(shape.columns) AS column_name
+         GROUP BY types.type
+    )
+    INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", actor, origin)
+    SELECT marker.id + row_number() OVER script,
+           CASE WHEN w.target IS NULL THEN 'delete' ELSE 'restore' END,
+           w.type, w.uuid, coalesce(sh.nulls || w.target, '{}'), marker."timestamp", marker.actor,
+           CASE WHEN w.target IS NOT NULL THEN w.origin END
+      FROM sourcing.touched w
+      JOIN sh USING (type)
+    WINDOW script AS (ORDER BY w.target IS NOT NULL, CASE WHEN w.target IS NULL THEN -w.born ELSE w.origin END)
+     ORDER BY 1
+$$;
+
+-- What `replay` appends: a delete for every live row, newest first; then the events effective at the target, repeated.
+CREATE FUNCTION sourcing.append_replay(marker sourcing.eventstore, target sourcing.span[]) RETURNS void
+LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+    INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", actor)
+    SELECT marker.id + row_number() OVER (ORDER BY w.born DESC),
+           'delete', w.type, w.uuid, '{}', marker."timestamp", marker.actor
+      FROM sourcing.touched w
+     WHERE w.now IS NOT NULL
+     ORDER BY 1;
+
+    INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor, origin)
+    SELECT (SELECT max(id) FROM sourcing.eventstore) + row_number() OVER (ORDER BY e.id),
+           e.event, e.type, e.uuid, e.data, marker."timestamp", e.filled, marker.actor, e.id
+      FROM unnest(target) AS s
+      JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
+     WHERE e.event IN ('create', 'update', 'delete')
+     ORDER BY 1;
+$$;
+
+-- Writes the touched rows of each table: all of them removed, those that live at the target inserted.
+CREATE FUNCTION sourcing.write_touched() RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one sourcing.shape;
+    names text;
+    role constant text := current_setting('session_replication_role');
+BEGIN
+    -- Neither the tables' own triggers nor foreign keys act: what they did is in the log.
+    PERFORM set_config('session_replication_role', 'replica', true);
+    FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
+               CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
+    LOOP
+        SELECT string_agg(format('%I', name), ', ') INTO names FROM unnest(one.written) AS name;
+        EXECUTE format('DELETE FROM %s t USING sourcing.touched w WHERE w.type = $1 AND t.%I = w.uuid',
+            one.quoted, one.key) USING one.name;
+        EXECUTE format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE
+                        SELECT %3$s FROM sourcing.touched w, jsonb_to_record(w.target) AS r(%4$s)
+                         WHERE w.type = $1 AND w.target IS NOT NULL',
+            one.quoted, names, (SELECT string_agg(format('r.%I', name), ', ') FROM unnest(one.written) AS name),
+            array_to_string(one.definitions, ', ')) USING one.name;
+    END LOOP;
+    PERFORM set_config('session_replication_role', role, true);
+END
+$$;
+
+-- The touched rows must now be what the log says.
+CREATE FUNCTION sourcing.check_written() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one sourcing.shape;
+    wrong record;
+BEGIN
+    FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
+               CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
+    LOOP
+        EXECUTE format('SELECT w.uuid, w.target, to_jsonb(t) AS found
+                          FROM sourcing.touched w LEFT JOIN %s t ON t.%I = w.uuid
+                         WHERE w.type = $1
+                           AND sourcing.without_nulls(w.target - $2) IS DISTINCT FROM sourcing.without_nulls(to_jsonb(t) - $2)
+                         LIMIT 1', one.quoted, one.key)
+           INTO wrong
+          USING one.name, ARRAY(SELECT name FROM (
+                    -- Generated columns are the database's, and columns that are gone cannot be compared.
+                    SELECT unnest(one.columns) EXCEPT SELECT unnest(one.written)
+                    UNION SELECT key FROM sourcing.touched w, jsonb_object_keys(w.target) AS key
+                           WHERE w.type = one.name AND key <> ALL (one.columns)) AS skipped(name));
+        IF wrong.uuid IS NOT NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'EB014',
+                MESSAGE = format('%s %s is not what the log says after the rollback', one.name, wrong.uuid),
+                DETAIL = format('the log says %s, the table has %s', wrong.target, wrong.found);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The constraints that were not enforced while the rows were written: foreign keys on both sides of the
+-- touched rows, and unique constraints that are deferrable (the others hold by their index).
+CREATE FUNCTION sourcing.check_constraints() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    relations oid[] := ARRAY(SELECT sourcing.find(type) FROM (SELECT DISTINCT type FROM sourcing.touched) AS types);
+    one record;
+    violated boolean;
+BEGIN
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS pointing, con.confrelid::regclass AS pointed,
+               mine.key AS pointing_key, mine.name AS pointing_name, theirs.name AS pointed_name,
+               con.conrelid = ANY (relations) AS pointing_touched,
+               con.confrelid = ANY (relations) AS pointed_touched,
+               columns.given, columns.matching,
+               -- When the key that is pointed at is the one uuid, the rows that have gone say which rows to look at.
+               CASE WHEN cardinality(con.conkey) = 1 AND columns.first_pointed = theirs.key THEN columns.first_pointing END AS column
+          FROM pg_constraint con
+          LEFT JOIN sourcing.tables mine ON mine.relation = con.conrelid
+          LEFT JOIN sourcing.tables theirs ON theirs.relation = con.confrelid
+         CROSS JOIN LATERAL (
+               SELECT string_agg(format('f.%I IS NOT NULL', m.attname), ' AND '),
+                      string_agg(format('p.%I OPERATOR(%I.%s) f.%I', t.attname, ns.nspname, op.oprname, m.attname), ' AND '),
+                      min(m.attname::text), min(t.attname::text)
+                 FROM unnest(con.conkey, con.confkey, con.conpfeqop) AS pair(mine, theirs, operator)
+                 JOIN pg_attribute m ON m.attrelid = con.conrelid AND m.attnum = pair.mine
+                 JOIN pg_attribute t ON t.attrelid = con.confrelid AND t.attnum = pair.theirs
+                 JOIN pg_operator op ON op.oid = pair.operator
+                 JOIN pg_namespace ns ON ns.oid = op.oprnamespace
+               ) AS columns(given, matching, first_pointing, first_pointed)
+         WHERE con.contype = 'f' AND con.conparentid = 0
+           AND (con.conrelid = ANY (relations) OR con.confrelid = ANY (relations))
+         ORDER BY con.conname
+    LOOP
+        violated := false;
+        IF one.pointing_touched AND one.pointing_key IS NOT NULL THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN sourcing.touched w ON w.type = $1 AND w.uuid = f.%I
+                             WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+                one.pointing, one.pointing_key, one.given, one.pointed, one.matching)
+               INTO violated USING one.pointing_name;
+        END IF;
+        IF one.pointed_touched AND NOT violated THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f WHERE %s AND %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+                one.pointing, one.given,
+                coalesce(format('f.%I IN (SELECT uuid FROM sourcing.touched WHERE type = $1 AND target IS NULL)', one.column), 'true'),
+                one.pointed, one.matching)
+               INTO violated USING one.pointed_name;
+        END IF;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23503',
+                CONSTRAINT = one.conname,
+                TABLE = one.pointing::text,
+                MESSAGE = format('the rollback would violate the foreign key %s: a row of %s would point at a row of %s that is not there',
+                    one.conname, one.pointing, one.pointed);
+        END IF;
+    END LOOP;
+
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS relation, string_agg(format('%I', a.attname), ', ') AS columns,
+               string_agg(format('%I IS NOT NULL', a.attname), ' AND ') AS given
+          FROM pg_constraint con
+          JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
+         WHERE con.contype IN ('p', 'u') AND con.condeferrable AND con.conrelid = ANY (relations)
+         GROUP BY con.oid, con.conname, con.conrelid
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s GROUP BY %s HAVING count(*) > 1)',
+            one.relation, one.given, one.columns) INTO violated;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23505',
+                CONSTRAINT = one.conname,
+                TABLE = one.relation::text,
+                MESSAGE = format('the rollback would violate the unique constraint %s of %s', one.conname, one.relation);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- Runs after a `rollback` stands in the log, and writes everything that follows from it.
+CREATE FUNCTION sourcing.expand() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+AS $$
+DECLARE
+    now sourcing.span[] := sourcing.effective(NEW.id - 1);
+    target sourcing.span[] := sourcing.effective(sourcing.position_before(sourcing.moment_before(NEW.data), NEW.id));
+BEGIN
+    UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+    IF NEW.data ->> 'strategy' = 'minimal' THEN
+        PERFORM sourcing.find_touched(sourcing.differing(now, target), now, target);
+        DELETE FROM sourcing.touched AS w
+         WHERE sourcing.without_nulls(w.now) IS NOT DISTINCT FROM sourcing.without_nulls(w.target);
+        PERFORM sourcing.check_touched();
+        PERFORM sourcing.append_minimal(NEW);
+    ELSE
+        PERFORM sourcing.find_touched(now || target, now, target);
+        PERFORM sourcing.check_touched();
+        PERFORM sourcing.append_replay(NEW, target);
+    END IF;
+    INSERT INTO sourcing.eventstore (id, event, uuid, data, "timestamp", actor)
+    SELECT max(id) + 1, 'rollback-end', NULL, NEW.data, NEW."timestamp", NEW.actor FROM sourcing.eventstore;
+    UPDATE sourcing.writer SET expanding = NULL;
+
+    PERFORM sourcing.write_touched();
+    PERFORM sourcing.check_constraints();
+    PERFORM sourcing.check_written();
+    DELETE FROM sourcing.touched;
+    RETURN NULL;
+END
+$$;
+
+CREATE TRIGGER expand AFTER INSERT ON sourcing.eventstore
+    FOR EACH ROW WHEN (NEW.event = 'rollback') EXECUTE FUNCTION sourcing.expand();
+ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER expand;
+
+REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sourcing FROM PUBLIC;
