@@ -90,7 +90,7 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found jsonb;
 BEGIN
-    EXECUTE format('SELECT to_jsonb(t) FROM %s t WHERE t.%I = $1', shape.quoted, shape.key) INTO found USING uuid;
+    EXECUTE format('SELECT to_jsonb(t.*) FROM %s t WHERE t.%I = $1', shape.quoted, shape.key) INTO found USING uuid;
     RETURN found;
 END
 $$;

@@ -20,7 +20,7 @@ BEGIN
         RETURN '{}';
     END IF;
     BEGIN
-        EXECUTE format('SELECT to_jsonb(r) FROM jsonb_to_record($1) AS r(%s)', wanted) INTO result USING given;
+        EXECUTE format('SELECT to_jsonb(r.*) FROM jsonb_to_record($1) AS r(%s)', wanted) INTO result USING given;
         RETURN result;
     EXCEPTION WHEN OTHERS THEN
         -- Once more, column by column, to name the one.
@@ -30,7 +30,7 @@ BEGIN
              WHERE given ? d.name
         LOOP
             BEGIN
-                EXECUTE format('SELECT to_jsonb(r) FROM jsonb_to_record($1) AS r(%s)', one.definition)
+                EXECUTE format('SELECT to_jsonb(r.*) FROM jsonb_to_record($1) AS r(%s)', one.definition)
                    INTO result USING given;
             EXCEPTION WHEN OTHERS THEN
                 RAISE EXCEPTION USING

@@ -263,10 +263,10 @@ BEGIN
     FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
                CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
     LOOP
-        EXECUTE format('SELECT w.uuid, w.target, to_jsonb(t) AS found
+        EXECUTE format('SELECT w.uuid, w.target, to_jsonb(t.*) AS found
                           FROM sourcing.touched w LEFT JOIN %s t ON t.%I = w.uuid
                          WHERE w.type = $1
-                           AND sourcing.without_nulls(w.target - $2) IS DISTINCT FROM sourcing.without_nulls(to_jsonb(t) - $2)
+                           AND sourcing.without_nulls(w.target - $2) IS DISTINCT FROM sourcing.without_nulls(to_jsonb(t.*) - $2)
                          LIMIT 1', one.quoted, one.key)
            INTO wrong
           USING one.name, ARRAY(SELECT name FROM (

@@ -1,0 +1,301 @@
+//! Reaching a server, and making or recognising the event store in its database.
+
+use std::str::FromStr;
+use std::time::Duration;
+
+use sqlx::migrate::Migrator;
+use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::error::failed;
+use crate::eventsourcing::store::{Backend, StoreInfo};
+use crate::eventsourcing::{Error, ErrorCode, Result};
+use crate::store::OpenOptions;
+
+/// How long to wait for a server that does not answer at all.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads of the screens, a count in the background, and a rollback with the word to cancel it.
+const CONNECTIONS: u32 = 4;
+
+/// Where the migrations are recorded: away from the `_sqlx_migrations` of other programs.
+const MIGRATIONS_TABLE: &str = "sourcing.ebb_migrations";
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("migrations/postgres");
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator.create_schema("sourcing");
+    migrator
+}
+
+/// A server's address, and how to say it to people.
+struct Server {
+    options: PgConnectOptions,
+    place: String,
+    database: String,
+}
+
+impl Server {
+    fn new(url: &str, options: &OpenOptions) -> Result<Self> {
+        // The parser's own message may repeat the URL, and with it the password.
+        let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
+            Error::new(
+                ErrorCode::BadAddress,
+                "the PostgreSQL URL cannot be read",
+            )
+            .hint("it looks like postgres://user@host:5432/database; characters such as @ or / in a password are written %40 and %2F")
+        })?;
+        connect = connect.application_name("ebb").options([
+            // Rows are compared as text: what a value's text depends on is pinned.
+            ("TimeZone", "UTC"),
+            ("DateStyle", "ISO, YMD"),
+            ("IntervalStyle", "postgres"),
+            ("bytea_output", "hex"),
+            ("extra_float_digits", "1"),
+            (
+                "default_transaction_read_only",
+                if options.read_only { "on" } else { "off" },
+            ),
+        ]);
+        let host = match connect.get_socket() {
+            Some(socket) => socket.display().to_string(),
+            None => format!("{}:{}", connect.get_host(), connect.get_port()),
+        };
+        let database = connect
+            .get_database()
+            .unwrap_or_else(|| connect.get_username())
+            .to_owned();
+        Ok(Self {
+            place: format!("{host}/{database}"),
+            options: connect,
+            database,
+        })
+    }
+
+    /// One connection, at once or with a reason: a pool would go on trying a server that is away.
+    async fn connect(&self) -> Result<PgConnection> {
+        let connecting = PgConnection::connect_with(&self.options);
+        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
+            Ok(connected) => connected.map_err(|error| self.not_connected(&error)),
+            Err(_) => Err(Error::new(
+                ErrorCode::Unreachable,
+                format!("{} did not answer for {CONNECT_TIMEOUT:?}", self.place),
+            )
+            .hint("check the host, the port, and what lies between: a firewall, a tunnel")),
+        }
+    }
+
+    fn not_connected(&self, error: &sqlx::Error) -> Error {
+        let said = error.as_database_error();
+        let state = said.and_then(|said| said.code()).unwrap_or_default();
+        let error = match (&*state, error) {
+            ("3D000", _) => Error::new(
+                ErrorCode::BadAddress,
+                format!("the server has no database \"{}\"", self.database),
+            )
+            .hint("create it (createdb), or check the name in the address"),
+            (state, _) if state.starts_with("28") => Error::new(
+                ErrorCode::LoginRefused,
+                format!(
+                    "{} refuses {}: the password is wrong or missing, or the role may not log in",
+                    self.place,
+                    self.options.get_username()
+                ),
+            )
+            .hint("check the user and the password in the address, in PGPASSWORD or in ~/.pgpass"),
+            ("", sqlx::Error::Io(error)) => Error::new(
+                ErrorCode::Unreachable,
+                format!("{} cannot be reached: {error}", self.place),
+            )
+            .hint("check the host and the port, and that the server runs"),
+            ("", error) => Error::new(
+                ErrorCode::Unreachable,
+                format!("no connection to {}: {error}", self.place),
+            ),
+            _ => Error::new(
+                ErrorCode::Unreachable,
+                format!("{} does not let ebb in", self.place),
+            ),
+        };
+        match said {
+            Some(said) => error.details(said.message()),
+            None => error,
+        }
+    }
+
+    fn pool(&self, options: &OpenOptions) -> PgPool {
+        let person = options.person.clone().unwrap_or_default();
+        PgPoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .after_connect(move |connection, _| {
+                let person = person.clone();
+                Box::pin(async move {
+                    let naming =
+                        sqlx::query("SELECT set_config('ebb.person', $1, false)").bind(person);
+                    connection.execute(naming).await.map(drop)
+                })
+            })
+            .connect_lazy_with(self.options.clone())
+    }
+}
+
+pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, StoreInfo)> {
+    let server = Server::new(url, options)?;
+    let mut connection = server.connect().await?;
+    recognise(&mut connection, &server).await?;
+    let info = StoreInfo {
+        backend: Backend::Postgres,
+        name: server.database.clone(),
+        location: server.place.clone(),
+        read_only: read_only(&mut connection, options).await?,
+    };
+    connection.close().await.map_err(failed)?;
+    Ok((server.pool(options), info))
+}
+
+pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<()> {
+    let server = Server::new(url, options)?;
+    let mut connection = server.connect().await?;
+    let found = find(&mut connection).await?;
+    if found.foreign {
+        return Err(foreign(&server));
+    }
+    if let Some(error) = found.too_new(&server) {
+        return Err(error);
+    }
+    // One transaction: the migrations and the schema, or nothing.
+    let mut all = connection.begin().await.map_err(failed)?;
+    migrator()
+        .run_direct(None, &mut *all, false)
+        .await
+        .map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error)
+            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(error),
+            other => Error::new(
+                ErrorCode::Database,
+                format!(
+                    "the event store of {} could not be brought up to date: {other}",
+                    server.place
+                ),
+            ),
+        })?;
+    if let Some(schema) = schema {
+        all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
+            .await
+            .map_err(|error| {
+                let error = failed(error);
+                Error {
+                    message: format!(
+                        "the schema was refused, and nothing was changed: {}",
+                        error.message
+                    ),
+                    ..error
+                }
+            })?;
+    }
+    all.commit().await.map_err(failed)?;
+    connection.close().await.map_err(failed)
+}
+
+/// What a database has in the place of an event store.
+struct Found {
+    /// The newest migration that it knows.
+    version: Option<i64>,
+    /// An event store that another program made.
+    foreign: bool,
+}
+
+impl Found {
+    fn too_new(&self, server: &Server) -> Option<Error> {
+        let newest = migrator().iter().map(|known| known.version).max();
+        (self.version > newest).then(|| {
+            Error::new(
+                ErrorCode::StoreTooNew,
+                format!(
+                    "the event store of {} was made by a newer ebb: its version is {}, this program knows {}",
+                    server.place,
+                    self.version.unwrap_or_default(),
+                    newest.unwrap_or_default()
+                ),
+            )
+            .hint("install the newer ebb")
+        })
+    }
+}
+
+async fn find(connection: &mut PgConnection) -> Result<Found> {
+    let (store, ours): (bool, bool) = sqlx::query_as(
+        "SELECT to_regclass('sourcing.eventstore') IS NOT NULL, to_regclass('sourcing.ebb_migrations') IS NOT NULL",
+    )
+    .fetch_one(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let version = match ours {
+        true => sqlx::query_scalar("SELECT max(version) FROM sourcing.ebb_migrations")
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?,
+        false => None,
+    };
+    Ok(Found {
+        version,
+        foreign: store && version.is_none(),
+    })
+}
+
+async fn recognise(connection: &mut PgConnection, server: &Server) -> Result<()> {
+    let found = find(connection).await?;
+    if found.foreign {
+        return Err(foreign(server));
+    }
+    if let Some(error) = found.too_new(server) {
+        return Err(error);
+    }
+    let newest = migrator().iter().map(|known| known.version).max();
+    match found.version {
+        None => Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!("{} has no event store", server.place),
+        )
+        .hint("`ebb init` makes one in it, and leaves its tables as they are")),
+        version if version < newest => Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!(
+                "the event store of {} was made by an older ebb",
+                server.place
+            ),
+        )
+        .hint("`ebb init` brings it up to date; its log stays")),
+        _ => Ok(()),
+    }
+}
+
+fn foreign(server: &Server) -> Error {
+    Error::new(
+        ErrorCode::NoEventStore,
+        format!(
+            "{} has a table sourcing.eventstore that ebb did not make",
+            server.place
+        ),
+    )
+    .hint("nothing was changed; ebb keeps its own event store under that name")
+}
+
+/// Why nothing can be written, when nothing can be.
+async fn read_only(connection: &mut PgConnection, options: &OpenOptions) -> Result<Option<String>> {
+    if options.read_only {
+        return Ok(Some("it was opened for reading only".to_owned()));
+    }
+    let (standby, may_append, role): (bool, bool, String) = sqlx::query_as(
+        "SELECT pg_is_in_recovery(), has_table_privilege('sourcing.eventstore', 'INSERT'), current_user::text",
+    )
+    .fetch_one(connection)
+    .await
+    .map_err(failed)?;
+    Ok(match (standby, may_append) {
+        (true, _) => Some("the server is a standby".to_owned()),
+        (false, false) => Some(format!("the role {role} may only read")),
+        (false, true) => None,
+    })
+}

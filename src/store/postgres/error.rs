@@ -1,0 +1,97 @@
+//! What PostgreSQL says, as the domain's failures.
+
+use sqlx::postgres::PgDatabaseError;
+
+use crate::eventsourcing::{Error, ErrorCode};
+
+/// A failure of a statement.
+pub(super) fn failed(error: sqlx::Error) -> Error {
+    match &error {
+        sqlx::Error::Database(said) => match said.try_downcast_ref::<PgDatabaseError>() {
+            Some(said) => refused(said),
+            None => Error::new(ErrorCode::Database, said.to_string()),
+        },
+        sqlx::Error::Io(_)
+        | sqlx::Error::Tls(_)
+        | sqlx::Error::PoolTimedOut
+        | sqlx::Error::PoolClosed
+        | sqlx::Error::WorkerCrashed => Error::new(
+            ErrorCode::Unreachable,
+            format!("the connection to the database is lost: {error}"),
+        )
+        .hint("what was being written is undone; check that the server runs, and try again"),
+        _ => Error::new(
+            ErrorCode::Database,
+            format!("the database's answer could not be used: {error}"),
+        ),
+    }
+}
+
+/// A refusal of the server, with its own words.
+fn refused(said: &PgDatabaseError) -> Error {
+    let code = code_of(said.code());
+    let message = match (code, said.detail()) {
+        // Which value it was, stands in the detail only.
+        (ErrorCode::ConstraintViolated, Some(detail)) => format!("{}: {detail}", said.message()),
+        _ => said.message().to_owned(),
+    };
+    let hint = match (said.hint(), code) {
+        (Some(hint), _) => Some(hint.to_owned()),
+        (None, ErrorCode::NotAllowed) if said.message().contains("session_replication_role") => {
+            Some(
+                "a rollback switches the tables' triggers off while it writes: let a superuser own the event store, or \
+                 (PostgreSQL 15 and later) GRANT SET ON PARAMETER session_replication_role to its owner"
+                    .to_owned(),
+            )
+        }
+        (None, _) => None,
+    };
+    Error {
+        code,
+        message,
+        hint,
+        details: Some(details(said)),
+    }
+}
+
+/// Everything the server said, for those who want to know.
+fn details(said: &PgDatabaseError) -> String {
+    let mut lines = vec![format!("SQLSTATE {}: {}", said.code(), said.message())];
+    lines.extend(said.detail().map(str::to_owned));
+    lines.extend(said.constraint().map(|name| format!("constraint {name}")));
+    lines.extend(said.r#where().map(str::to_owned));
+    lines.join("\n")
+}
+
+/// The class EB is ebb's own: see `migrations/postgres`.
+fn code_of(sqlstate: &str) -> ErrorCode {
+    match sqlstate {
+        "EB001" => ErrorCode::UnknownTable,
+        "EB002" => ErrorCode::UntrackedTable,
+        "EB003" => ErrorCode::UnknownColumn,
+        "EB004" => ErrorCode::BadValue,
+        "EB005" => ErrorCode::BadData,
+        "EB006" => ErrorCode::RowExists,
+        "EB007" => ErrorCode::UnknownEventKind,
+        "EB008" => ErrorCode::ReservedField,
+        "EB009" => ErrorCode::RestoreOutsideRollback,
+        "EB010" => ErrorCode::BadTimestamp,
+        "EB012" => ErrorCode::AppendOnly,
+        "EB013" => ErrorCode::Blocked,
+        "EB014" => ErrorCode::PlanMismatch,
+        "P0002" => ErrorCode::RowMissing,
+        "22004" => ErrorCode::NoUuid,
+        "25006" => ErrorCode::ReadOnly,
+        "42501" => ErrorCode::NotAllowed,
+        "55P03" => ErrorCode::Locked,
+        "57014" => ErrorCode::Stopped,
+        "57P01" | "57P02" | "57P03" | "53300" => ErrorCode::Unreachable,
+        _ if sqlstate.starts_with("22") => ErrorCode::BadValue,
+        _ if sqlstate.starts_with("23") || sqlstate.starts_with("27") => {
+            ErrorCode::ConstraintViolated
+        }
+        _ if sqlstate.starts_with("28") => ErrorCode::LoginRefused,
+        _ if sqlstate.starts_with("08") => ErrorCode::Unreachable,
+        _ => ErrorCode::Database,
+    }
+}

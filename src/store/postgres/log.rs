@@ -1,0 +1,348 @@
+//! Reading the event store.
+
+use sqlx::postgres::{PgExecutor, PgRow};
+use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row as _};
+use uuid::Uuid;
+
+use super::error::failed;
+use crate::eventsourcing::history::{History, Ranges, Rollback};
+use crate::eventsourcing::rollback::Strategy;
+use crate::eventsourcing::store::ChangeCounts;
+use crate::eventsourcing::timeline::{
+    Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
+};
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey};
+
+/// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
+/// time columns from the original.
+const EVENT: &str = r#"e.id, e.event, e.type, e.uuid, e.data, e."timestamp", e.filled, e.actor, e.origin,
+    coalesce(o."timestamp", e."timestamp") AS stamp"#;
+const FROM: &str = " FROM sourcing.eventstore e LEFT JOIN sourcing.eventstore o
+    ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')";
+
+/// A row of the event store, decoded.
+struct Decoded(Event);
+
+impl FromRow<'_, PgRow> for Decoded {
+    fn from_row(row: &PgRow) -> std::result::Result<Self, sqlx::Error> {
+        let kind: String = row.try_get("event")?;
+        let table: Option<String> = row.try_get("type")?;
+        let uuid: Option<Uuid> = row.try_get("uuid")?;
+        let data: Option<sqlx::types::Json<Row>> = row.try_get("data")?;
+        let filled: Option<sqlx::types::Json<Row>> = row.try_get("filled")?;
+        Ok(Self(Event {
+            id: row.try_get("id")?,
+            kind: kind.parse().map_err(|error| sqlx::Error::ColumnDecode {
+                index: "event".to_owned(),
+                source: Box::new(error),
+            })?,
+            row: table.zip(uuid).map(|(table, uuid)| RowKey { table, uuid }),
+            data: data.map(|data| data.0).unwrap_or_default(),
+            timestamp: row.try_get("timestamp")?,
+            stamp: row.try_get("stamp")?,
+            filled: filled.map(|filled| filled.0),
+            actor: row.try_get("actor")?,
+            origin: row.try_get("origin")?,
+        }))
+    }
+}
+
+pub(super) async fn head(executor: impl PgExecutor<'_>) -> Result<EventId> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM sourcing.eventstore")
+        .fetch_one(executor)
+        .await
+        .map_err(failed)
+}
+
+pub(super) async fn event(executor: impl PgExecutor<'_>, id: EventId) -> Result<Option<Event>> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
+    query
+        .push(EVENT)
+        .push(FROM)
+        .push(" WHERE e.id = ")
+        .push_bind(id);
+    let found = query.build_query_as().fetch_optional(executor).await;
+    Ok(found.map_err(failed)?.map(|Decoded(event)| event))
+}
+
+/// The events after this one, oldest first.
+pub(super) async fn events_after(executor: impl PgExecutor<'_>, id: EventId) -> Result<Vec<Event>> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
+    query
+        .push(EVENT)
+        .push(FROM)
+        .push(" WHERE e.id > ")
+        .push_bind(id);
+    query.push(" ORDER BY e.id");
+    let found: Vec<Decoded> = query
+        .build_query_as()
+        .fetch_all(executor)
+        .await
+        .map_err(failed)?;
+    Ok(found.into_iter().map(|Decoded(event)| event).collect())
+}
+
+pub(super) async fn page(pool: &PgPool, request: &PageRequest) -> Result<Page> {
+    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
+    match request.detail {
+        Detail::Whole => query.push(EVENT).push(", NULL::bigint AS left_out"),
+        Detail::Summary => query.push(format_args!(
+            // pg_column_size is the size as stored: it does not fetch what lies outside the row.
+            r#"e.id, e.event, e.type, e.uuid, e."timestamp", e.actor, e.origin, coalesce(o."timestamp", e."timestamp") AS stamp,
+            CASE WHEN s.size <= {SUMMARY_LIMIT} THEN e.data END AS data,
+            CASE WHEN s.size <= {SUMMARY_LIMIT} THEN e.filled END AS filled,
+            CASE WHEN s.size > {SUMMARY_LIMIT} THEN s.size END AS left_out"#
+        )),
+    };
+    query.push(FROM);
+    if request.detail == Detail::Summary {
+        query.push(" CROSS JOIN LATERAL (SELECT pg_column_size(e.data)::bigint + coalesce(pg_column_size(e.filled), 0) AS size) s");
+    }
+    query.push(" WHERE true");
+    push_filter(&mut query, &request.filter);
+    let older = request.direction == Direction::Older;
+    if let Some(from) = request.from {
+        query.push(if older {
+            " AND e.id < "
+        } else {
+            " AND e.id > "
+        });
+        query.push_bind(from);
+    }
+    // One more than asked for tells whether there is more.
+    let limit = i64::try_from(request.limit)
+        .unwrap_or(i64::MAX)
+        .saturating_add(1);
+    query.push(if older {
+        " ORDER BY e.id DESC LIMIT "
+    } else {
+        " ORDER BY e.id LIMIT "
+    });
+    query.push_bind(limit);
+
+    let rows = query.build().fetch_all(pool).await.map_err(failed)?;
+    let more = rows.len() > request.limit;
+    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
+    for row in rows.iter().take(request.limit) {
+        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
+        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
+        entries.push(Entry {
+            event,
+            left_out: left_out.map(i64::unsigned_abs),
+        });
+    }
+    Ok(Page { entries, more })
+}
+
+fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    if let Some(table) = &filter.table {
+        query.push(" AND e.type = ").push_bind(table.clone());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND e.event = ").push_bind(kind.as_str());
+    }
+    if let Some(prefix) = &filter.uuid_prefix {
+        query
+            .push(" AND starts_with(e.uuid::text, ")
+            .push_bind(prefix.to_lowercase())
+            .push(")");
+    }
+    if let Some(actor) = &filter.actor {
+        query
+            .push(" AND strpos(lower(e.actor), lower(")
+            .push_bind(actor.clone())
+            .push(")) > 0");
+    }
+    if let Some(since) = filter.since {
+        query.push(r#" AND e."timestamp" >= "#).push_bind(since);
+    }
+    if let Some(until) = filter.until {
+        query.push(r#" AND e."timestamp" <= "#).push_bind(until);
+    }
+    if let Some(search) = &filter.search {
+        query
+            .push(" AND strpos(lower(e.data::text), lower(")
+            .push_bind(search.clone())
+            .push(")) > 0");
+    }
+}
+
+pub(super) async fn history(pool: &PgPool, through: EventId) -> Result<History> {
+    let rows = sqlx::query(
+        r#"SELECT s.id, f.id AS finish, s.data, s."timestamp", s.actor,
+                  sourcing.position_before(sourcing.moment_before(s.data), s.id) AS keeps_through
+             FROM sourcing.eventstore f
+            CROSS JOIN LATERAL (SELECT * FROM sourcing.eventstore m
+                                 WHERE m.event = 'rollback' AND m.id < f.id ORDER BY m.id DESC LIMIT 1) s
+            WHERE f.event = 'rollback-end' AND f.id <= $1
+            ORDER BY f.id"#,
+    )
+    .bind(through)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    let rollbacks: Result<Vec<Rollback>> = rows.iter().map(rollback).collect();
+    Ok(History::new(rollbacks?))
+}
+
+fn rollback(row: &PgRow) -> Result<Rollback> {
+    let data: sqlx::types::Json<Row> = row.try_get("data").map_err(failed)?;
+    let id: EventId = row.try_get("id").map_err(failed)?;
+    let strategy = match data.get("strategy") {
+        None => Strategy::Replay,
+        Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
+            Error::new(
+                ErrorCode::Database,
+                format!("rollback #{id} names a strategy that ebb does not know: {name}"),
+            )
+        })?,
+    };
+    let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
+    Ok(Rollback {
+        id,
+        end: row.try_get("finish").map_err(failed)?,
+        keeps_through: row.try_get("keeps_through").map_err(failed)?,
+        strategy,
+        reason: data
+            .get("reason")
+            .and_then(|reason| reason.as_str())
+            .map(str::to_owned),
+        undoes: number("undoes"),
+        redoes: number("redoes"),
+        timestamp: row.try_get("timestamp").map_err(failed)?,
+        actor: row.try_get("actor").map_err(failed)?,
+    })
+}
+
+pub(super) async fn position_before(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
+    position(pool, "<", moment).await
+}
+
+pub(super) async fn position_through(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
+    position(pool, "<=", moment).await
+}
+
+async fn position(pool: &PgPool, earlier: &'static str, moment: Timestamp) -> Result<EventId> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        r#"SELECT coalesce((SELECT id FROM sourcing.eventstore WHERE "timestamp" "#,
+    );
+    query.push(earlier).push_bind(moment);
+    query.push(r#" ORDER BY "timestamp" DESC, id DESC LIMIT 1), 0)"#);
+    query
+        .build_query_scalar()
+        .fetch_one(pool)
+        .await
+        .map_err(failed)
+}
+
+pub(super) async fn types(pool: &PgPool) -> Result<Vec<String>> {
+    // From one name to the next in the index, instead of through every event.
+    sqlx::query_scalar(
+        r#"WITH RECURSIVE name AS (
+               SELECT min(type) AS type FROM sourcing.eventstore
+               UNION ALL
+               SELECT (SELECT min(e.type) FROM sourcing.eventstore e WHERE e.type > name.type) FROM name WHERE name.type IS NOT NULL
+           )
+           SELECT type FROM name WHERE type IS NOT NULL ORDER BY type COLLATE "C""#,
+    )
+    .fetch_all(pool)
+    .await
+    .map_err(failed)
+}
+
+pub(super) async fn row_keys(
+    pool: &PgPool,
+    table: &str,
+    through: EventId,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Uuid>> {
+    let mut query = QueryBuilder::<Postgres>::new(
+        "SELECT DISTINCT uuid FROM sourcing.eventstore WHERE type = ",
+    );
+    query
+        .push_bind(table.to_owned())
+        .push(" AND id <= ")
+        .push_bind(through);
+    if let Some(after) = after {
+        query.push(" AND uuid > ").push_bind(after);
+    }
+    query
+        .push(" ORDER BY uuid LIMIT ")
+        .push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
+    query
+        .build_query_scalar()
+        .fetch_all(pool)
+        .await
+        .map_err(failed)
+}
+
+pub(super) async fn events_of(
+    executor: impl PgExecutor<'_>,
+    rows: &[RowKey],
+    through: EventId,
+) -> Result<Vec<Event>> {
+    let (types, uuids): (Vec<&str>, Vec<Uuid>) = rows
+        .iter()
+        .map(|key| (key.table.as_str(), key.uuid))
+        .unzip();
+    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
+    query
+        .push(EVENT)
+        .push(FROM)
+        .push(" JOIN (SELECT DISTINCT * FROM unnest(");
+    query.push_bind(types).push("::text[], ").push_bind(uuids);
+    query.push("::uuid[])) AS wanted(type, uuid) ON e.type = wanted.type AND e.uuid = wanted.uuid WHERE e.id <= ");
+    query.push_bind(through).push(" ORDER BY e.id");
+    let found: Vec<Decoded> = query
+        .build_query_as()
+        .fetch_all(executor)
+        .await
+        .map_err(failed)?;
+    Ok(found.into_iter().map(|Decoded(event)| event).collect())
+}
+
+/// Ids as two arrays: the first and the last of each range.
+fn bounds(ids: &Ranges) -> (Vec<i64>, Vec<i64>) {
+    ids.iter().unzip()
+}
+
+pub(super) async fn count_changes(pool: &PgPool, ids: &Ranges) -> Result<ChangeCounts> {
+    let (first, last) = bounds(ids);
+    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(
+        "SELECT count(*) FILTER (WHERE event = 'create'), count(*) FILTER (WHERE event = 'update'),
+                count(*) FILTER (WHERE event = 'delete')
+           FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
+           JOIN sourcing.eventstore e ON e.id BETWEEN range.first AND range.last",
+    )
+    .bind(first)
+    .bind(last)
+    .fetch_one(pool)
+    .await
+    .map_err(failed)?;
+    Ok(ChangeCounts {
+        creates: creates.unsigned_abs(),
+        updates: updates.unsigned_abs(),
+        deletes: deletes.unsigned_abs(),
+    })
+}
+
+pub(super) async fn rows_touched(pool: &PgPool, ids: &Ranges) -> Result<Vec<RowKey>> {
+    let (first, last) = bounds(ids);
+    let keys: Vec<(String, Uuid)> = sqlx::query_as(
+        "SELECT DISTINCT e.type, e.uuid
+           FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
+           JOIN sourcing.eventstore e ON e.id BETWEEN range.first AND range.last
+          WHERE e.event IN ('create', 'update', 'delete')",
+    )
+    .bind(first)
+    .bind(last)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
+    Ok(keys
+        .into_iter()
+        .map(|(table, uuid)| RowKey { table, uuid })
+        .collect())
+}

@@ -1,0 +1,151 @@
+//! Having the database carry out a confirmed rollback, and stopping it when asked to.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use sqlx::types::Json;
+use sqlx::{PgConnection, PgPool};
+
+use super::error::failed;
+use super::{log, rows, schema};
+use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
+
+/// How soon a word to stop is heard.
+const STOP_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Rows that are read at once to compare them with the plan.
+const ROWS_AT_ONCE: usize = 500;
+
+pub(super) async fn execute(
+    pool: &PgPool,
+    rollback: &ConfirmedRollback,
+    control: &Control,
+) -> Result<RollbackOutcome> {
+    let mut all = pool.begin().await.map_err(failed)?;
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
+    let outcome = stoppable(
+        pool,
+        backend,
+        control,
+        carry_out(&mut all, rollback, control),
+    )
+    .await?;
+    all.commit().await.map_err(failed)?;
+    Ok(outcome)
+}
+
+/// Waits for the work, and cancels it on the server when asked to: dropping it here would not stop it there.
+async fn stoppable<T>(
+    pool: &PgPool,
+    backend: i32,
+    control: &Control,
+    work: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    tokio::pin!(work);
+    let mut listening = tokio::time::interval(STOP_INTERVAL);
+    let mut cancelled = false;
+    loop {
+        tokio::select! {
+            done = &mut work => {
+                return match done {
+                    Err(error) if error.code == ErrorCode::Stopped && cancelled => {
+                        control.check()?;
+                        Err(error)
+                    }
+                    done => done,
+                };
+            }
+            _ = listening.tick(), if !cancelled => {
+                if control.is_stopped() {
+                    cancelled = true;
+                    sqlx::query("SELECT pg_cancel_backend($1)")
+                        .bind(backend)
+                        .execute(pool)
+                        .await
+                        .map_err(failed)?;
+                }
+            }
+        }
+    }
+}
+
+async fn carry_out(
+    all: &mut PgConnection,
+    rollback: &ConfirmedRollback,
+    control: &Control,
+) -> Result<RollbackOutcome> {
+    let plan = rollback.plan();
+    control.report(0, plan.events_to_append());
+    let head: EventId = sqlx::query_scalar("SELECT sourcing.take_writer()")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
+    if head != plan.head {
+        return Err(rollback.stale(head));
+    }
+    let marker: Option<EventId> = sqlx::query_scalar(
+        "INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', $1) RETURNING id",
+    )
+    .bind(Json(plan.marker()))
+    .fetch_optional(&mut *all)
+    .await
+    .map_err(failed)?;
+    let Some(id) = marker else {
+        return Err(mismatch(
+            "the database found nothing after the target".to_owned(),
+        ));
+    };
+    let end = log::head(&mut *all).await?;
+    let appended = u64::try_from(end - head).unwrap_or_default();
+    if appended != plan.events_to_append() {
+        return Err(mismatch(format!(
+            "the rollback appends {appended} events where the plan says {}",
+            plan.events_to_append()
+        )));
+    }
+    compare(all, &plan.changes, control).await?;
+    control.check()?;
+    control.report(appended, appended);
+    Ok(RollbackOutcome {
+        rollback: Some(id),
+        rollback_end: Some(end),
+        events_appended: appended,
+        keeps_through: plan.keeps_through,
+        strategy: plan.strategy(),
+    })
+}
+
+/// Every row must have become what the plan showed.
+async fn compare(all: &mut PgConnection, changes: &[RowChange], control: &Control) -> Result<()> {
+    let tables = schema::tables(&mut *all).await?;
+    let mut by_table: BTreeMap<&str, Vec<&RowChange>> = BTreeMap::new();
+    for change in changes {
+        by_table.entry(&change.key.table).or_default().push(change);
+    }
+    for (name, changes) in by_table {
+        let Some(table) = tables.iter().find(|table| table.name == name) else {
+            return Err(mismatch(format!("the table {name} is gone")));
+        };
+        for changes in changes.chunks(ROWS_AT_ONCE) {
+            control.check()?;
+            let uuids: Vec<_> = changes.iter().map(|change| change.key.uuid).collect();
+            let found = rows::stored(&mut *all, table, &uuids).await?;
+            if let Some(wrong) = changes
+                .iter()
+                .find_map(|change| change.mismatch(found.get(&change.key.uuid)))
+            {
+                return Err(mismatch(wrong));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn mismatch(what: String) -> Error {
+    Error::new(ErrorCode::PlanMismatch, what)
+        .hint("nothing was written; make the plan again, and report this if it happens twice")
+}

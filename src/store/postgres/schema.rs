@@ -1,0 +1,104 @@
+//! The tables as PostgreSQL's catalogue defines them.
+
+use sqlx::FromRow;
+use sqlx::postgres::PgExecutor;
+
+use super::error::failed;
+use crate::eventsourcing::Result;
+use crate::eventsourcing::schema::{Column, ColumnKind, Reference, Table, Tracking};
+
+/// One column of one table; `column` is null for a table that has none.
+#[derive(FromRow)]
+struct Found {
+    table: String,
+    key: Option<String>,
+    reason: Option<String>,
+    column: Option<String>,
+    type_name: Option<String>,
+    base_type: Option<String>,
+    is_array: Option<bool>,
+    nullable: Option<bool>,
+    generated: Option<bool>,
+    to_table: Option<String>,
+    to_column: Option<String>,
+}
+
+pub(super) async fn tables(executor: impl PgExecutor<'_>) -> Result<Vec<Table>> {
+    let found: Vec<Found> = sqlx::query_as(
+        r#"SELECT t.name AS "table", t.key, t.reason, a.attname AS "column",
+                  format_type(a.atttypid, a.atttypmod) AS type_name,
+                  format_type(coalesce(nullif(ty.typbasetype, 0), ty.oid), NULL) AS base_type,
+                  ty.typcategory = 'A' AS is_array,
+                  NOT (a.attnotnull OR ty.typnotnull) AS nullable,
+                  a.attgenerated <> '' AS generated,
+                  reference.name AS to_table, reference.attname AS to_column
+             FROM sourcing.tables t
+             LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
+             LEFT JOIN pg_type ty ON ty.oid = a.atttypid
+             LEFT JOIN LATERAL (
+                  SELECT r.name, ra.attname
+                    FROM pg_constraint con
+                    JOIN sourcing.tables r ON r.relation = con.confrelid
+                    JOIN pg_attribute ra ON ra.attrelid = con.confrelid AND ra.attnum = con.confkey[1]
+                   WHERE con.conrelid = t.relation AND con.contype = 'f' AND con.conkey = ARRAY[a.attnum]
+                   ORDER BY con.conname LIMIT 1) AS reference ON true
+            ORDER BY t.name COLLATE "C", a.attnum"#,
+    )
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+
+    let mut tables: Vec<Table> = Vec::new();
+    for row in found {
+        if tables.last().is_none_or(|table| table.name != row.table) {
+            tables.push(Table {
+                name: row.table.clone(),
+                columns: Vec::new(),
+                tracking: match row.key.clone() {
+                    Some(key) => Tracking::Tracked { key },
+                    None => Tracking::Untracked {
+                        reason: row.reason.clone().unwrap_or_default(),
+                    },
+                },
+            });
+        }
+        if let (Some(table), Some(column)) = (tables.last_mut(), column(row)) {
+            table.columns.push(column);
+        }
+    }
+    Ok(tables)
+}
+
+fn column(found: Found) -> Option<Column> {
+    Some(Column {
+        name: found.column?,
+        kind: match found.is_array {
+            Some(true) => ColumnKind::Array,
+            _ => kind(found.base_type.as_deref().unwrap_or_default()),
+        },
+        type_name: found.type_name.unwrap_or_default(),
+        nullable: found.nullable.unwrap_or(true),
+        generated: found.generated.unwrap_or(false),
+        references: found
+            .to_table
+            .zip(found.to_column)
+            .map(|(table, column)| Reference { table, column }),
+    })
+}
+
+/// From the name that `format_type` gives.
+fn kind(base_type: &str) -> ColumnKind {
+    match base_type {
+        "json" | "jsonb" => ColumnKind::Json,
+        "timestamp without time zone" => ColumnKind::Timestamp,
+        "timestamp with time zone" => ColumnKind::TimestampTz,
+        "boolean" => ColumnKind::Boolean,
+        "smallint" | "integer" | "bigint" => ColumnKind::Integer,
+        "real" | "double precision" => ColumnKind::Real,
+        "numeric" => ColumnKind::Numeric,
+        "text" | "character varying" | "character" => ColumnKind::Text,
+        "uuid" => ColumnKind::Uuid,
+        "bytea" => ColumnKind::Bytes,
+        _ => ColumnKind::Other,
+    }
+}
