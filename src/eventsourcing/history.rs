@@ -63,7 +63,12 @@ impl Ranges {
     /// The ids from `first` to `last`, both included.
     #[must_use]
     pub fn of(first: EventId, last: EventId) -> Self {
-        Self((first <= last).then(|| first..=last).into_iter().collect())
+        Self(
+            (first <= last)
+                .then_some(first..=last)
+                .into_iter()
+                .collect(),
+        )
     }
 
     /// The ranges, ascending.

@@ -20,7 +20,7 @@ use super::timestamp::{self, Timestamp};
 use super::value;
 
 pub use planner::{plan, plan_redo, plan_undo};
-pub use script::{LiveRows, ScriptedEvent, deletes_of_live_rows, minimal, repeat};
+pub use script::{ScriptedEvent, minimal};
 
 /// How a rollback is written. After either, the tables are the same.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -161,24 +161,27 @@ impl RowChange {
     /// What is wrong with the row as the rollback left it, in words; `None` when it is as planned.
     #[must_use]
     pub fn mismatch(&self, found: Option<&Row>) -> Option<String> {
-        match (&self.after, found) {
-            (None, None) => None,
-            (None, Some(_)) => Some(format!("{} is still there", self.key)),
-            (Some(_), None) => Some(format!("{} is not there", self.key)),
-            (Some(planned), Some(found)) => {
-                let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
-                let mut names = planned.keys().chain(found.keys());
-                names
-                    .find(|name| !value::same(&of(planned, name), &of(found, name)))
-                    .map(|name| {
-                        format!(
-                            "{}: {name} is {} where the plan says {}",
-                            self.key,
-                            of(found, name),
-                            of(planned, name)
-                        )
-                    })
-            }
+        mismatch(&self.key, self.after.as_ref(), found)
+    }
+}
+
+/// How a row differs from what it was to become, in words; `None` when it does not. An absent column is NULL.
+#[must_use]
+pub fn mismatch(key: &RowKey, planned: Option<&Row>, found: Option<&Row>) -> Option<String> {
+    match (planned, found) {
+        (None, None) => None,
+        (None, Some(_)) => Some(format!("{key} is still there")),
+        (Some(_), None) => Some(format!("{key} is not there")),
+        (Some(planned), Some(found)) => {
+            let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+            planned
+                .keys()
+                .chain(found.keys())
+                .find(|name| !value::same(&of(planned, name), &of(found, name)))
+                .map(|name| {
+                    let (planned, found) = (of(planned, name), of(found, name));
+                    format!("{key}: {name} is {found} where the plan says {planned}")
+                })
         }
     }
 }

@@ -1,21 +1,173 @@
-//! The event store on sqlite.
+//! The event store in a SQLite file. SQLite has no language of its own to apply events in, so they are applied here,
+//! by the domain's rules; only ebb appends.
 
+mod append;
+mod cascade;
+mod codec;
+mod connect;
+mod error;
+mod log;
+mod rollback;
+mod rows;
+mod schema;
+mod triggers;
+
+use std::path::Path;
 use std::sync::Arc;
 
-use super::OpenOptions;
-use crate::eventsourcing::{EventStore, Result};
+use async_trait::async_trait;
+use sqlx::SqlitePool;
+use sqlx::sqlite::SqliteConnectOptions;
+use uuid::Uuid;
 
-pub(super) async fn open(
-    _path: &std::path::Path,
-    _options: &OpenOptions,
-) -> Result<Arc<dyn EventStore>> {
-    unimplemented!()
+use super::OpenOptions;
+use crate::eventsourcing::history::{History, Ranges};
+use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::store::{
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
+};
+use crate::eventsourcing::timeline::{Page, PageRequest};
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
+use error::failed;
+
+/// An open event store.
+struct SqliteStore {
+    pool: SqlitePool,
+    info: StoreInfo,
+    /// For the connection of its own that a rollback needs.
+    options: SqliteConnectOptions,
+    /// Who writes.
+    actor: String,
+}
+
+pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn EventStore>> {
+    Ok(Arc::new(connect::open(path, options).await?))
 }
 
 pub(super) async fn init(
-    _path: &std::path::Path,
-    _options: &OpenOptions,
-    _schema: Option<&str>,
+    path: &Path,
+    options: &OpenOptions,
+    schema: Option<&str>,
 ) -> Result<Arc<dyn EventStore>> {
-    unimplemented!()
+    connect::init(path, schema).await?;
+    open(path, options).await
+}
+
+#[async_trait]
+impl EventStore for SqliteStore {
+    fn info(&self) -> &StoreInfo {
+        &self.info
+    }
+
+    async fn head(&self) -> Result<EventId> {
+        log::head(&self.pool).await
+    }
+
+    async fn event(&self, id: EventId) -> Result<Option<Event>> {
+        log::event(&self.pool, id).await
+    }
+
+    async fn page(&self, request: &PageRequest) -> Result<Page> {
+        log::page(&self.pool, request).await
+    }
+
+    async fn history(&self, through: EventId) -> Result<History> {
+        log::history(&self.pool, through).await
+    }
+
+    async fn position_before(&self, moment: Timestamp) -> Result<EventId> {
+        log::position_before(&self.pool, moment).await
+    }
+
+    async fn position_through(&self, moment: Timestamp) -> Result<EventId> {
+        log::position_through(&self.pool, moment).await
+    }
+
+    async fn types(&self) -> Result<Vec<String>> {
+        log::types(&self.pool).await
+    }
+
+    async fn tables(&self) -> Result<Vec<Table>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        schema::tables(&mut connection).await
+    }
+
+    async fn row_count(&self, table: &Table) -> Result<u64> {
+        rows::count(&self.pool, table).await
+    }
+
+    async fn rows(
+        &self,
+        table: &Table,
+        after: Option<&RowCursor>,
+        limit: usize,
+    ) -> Result<RowPage> {
+        rows::page(&self.pool, table, after, limit).await
+    }
+
+    async fn row_keys(
+        &self,
+        table: &str,
+        through: EventId,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<Uuid>> {
+        log::row_keys(&self.pool, table, through, after, limit).await
+    }
+
+    async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
+        log::events_of(&self.pool, rows, through).await
+    }
+
+    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts> {
+        log::count_changes(&self.pool, ids).await
+    }
+
+    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
+        log::rows_touched(&self.pool, ids).await
+    }
+
+    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        rows::outside_references(&mut connection, rows).await
+    }
+
+    async fn audit_page(
+        &self,
+        table: &Table,
+        after: Option<Uuid>,
+        limit: usize,
+    ) -> Result<Vec<RowAudit>> {
+        // One transaction reads one state of the file: a writer at work must be no finding.
+        let mut snapshot = self.pool.begin().await.map_err(failed)?;
+        let page = rows::audit_page(&mut snapshot, table, after, limit).await?;
+        snapshot.commit().await.map_err(failed)?;
+        Ok(page)
+    }
+
+    async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+        let mut all = self
+            .pool
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)?;
+        let stored = append::append(&mut all, &self.actor, &events).await?;
+        // Deferred foreign keys are checked here.
+        all.commit().await.map_err(failed)?;
+        Ok(stored)
+    }
+
+    async fn execute(
+        &self,
+        rollback: &ConfirmedRollback,
+        control: &Control,
+    ) -> Result<RollbackOutcome> {
+        rollback::execute(&self.options, &self.actor, rollback, control).await
+    }
+
+    async fn close(&self) {
+        self.pool.close().await;
+    }
 }

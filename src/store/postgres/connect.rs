@@ -87,7 +87,9 @@ impl Server {
 
     fn not_connected(&self, error: &sqlx::Error) -> Error {
         let said = error.as_database_error();
-        let state = said.and_then(|said| said.code()).unwrap_or_default();
+        let state = said
+            .and_then(sqlx::error::DatabaseError::code)
+            .unwrap_or_default();
         let error = match (&*state, error) {
             ("3D000", _) => Error::new(
                 ErrorCode::BadAddress,

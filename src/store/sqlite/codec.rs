@@ -1,0 +1,247 @@
+//! Between JSON and what SQLite stores, by the column's declared type.
+
+use serde_json::{Number, Value};
+use sqlx::query::Query;
+use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
+use sqlx::{Row as _, SqliteConnection};
+use uuid::Uuid;
+
+use super::error::failed;
+use super::schema::quoted;
+use crate::eventsourcing::schema::{Column, ColumnKind, Table};
+use crate::eventsourcing::{Result, Row, timestamp, value};
+
+/// A value as SQLite stores it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Stored {
+    Null,
+    Integer(i64),
+    Real(f64),
+    Text(String),
+    Blob(Vec<u8>),
+}
+
+impl Stored {
+    /// Adds the value to a statement.
+    pub(super) fn bind<'q>(
+        self,
+        query: Query<'q, Sqlite, SqliteArguments>,
+    ) -> Query<'q, Sqlite, SqliteArguments> {
+        match self {
+            Self::Null => query.bind(None::<i64>),
+            Self::Integer(integer) => query.bind(integer),
+            Self::Real(real) => query.bind(real),
+            Self::Text(text) => query.bind(text),
+            Self::Blob(bytes) => query.bind(bytes),
+        }
+    }
+}
+
+/// What is stored for a value. `None` when the column cannot take it, or would not give it back.
+pub(super) fn encode(kind: ColumnKind, given: &Value) -> Option<Stored> {
+    match (kind, given) {
+        (_, Value::Null) => Some(Stored::Null),
+        (ColumnKind::Json, Value::Number(number)) => {
+            // SQLite stores the text of a bare number as a number, whatever it may lose.
+            encode_number(number)?;
+            Some(Stored::Text(given.to_string()))
+        }
+        (ColumnKind::Json, _) => Some(Stored::Text(given.to_string())),
+        (ColumnKind::Text, Value::String(text)) => Some(Stored::Text(text.clone())),
+        (ColumnKind::Text, _) => Some(Stored::Text(given.to_string())),
+        (ColumnKind::Boolean, Value::Bool(flag)) => Some(Stored::Integer(i64::from(*flag))),
+        (ColumnKind::Boolean, Value::Number(number)) => match number.as_i64()? {
+            flag @ (0 | 1) => Some(Stored::Integer(flag)),
+            _ => None,
+        },
+        (ColumnKind::Integer, Value::Number(number)) => {
+            number.as_str().parse().ok().map(Stored::Integer)
+        }
+        (ColumnKind::Real | ColumnKind::Numeric | ColumnKind::Other, Value::Number(number)) => {
+            encode_number(number)
+        }
+        (_, Value::String(text)) => encode_text(kind, text),
+        _ => None,
+    }
+}
+
+/// A number that a NUMERIC or REAL column gives back as it was.
+fn encode_number(number: &Number) -> Option<Stored> {
+    if let Ok(integer) = number.as_str().parse::<i64>() {
+        return Some(Stored::Integer(integer));
+    }
+    let real: f64 = number.as_str().parse().ok()?;
+    let back = Value::Number(Number::from_f64(real)?);
+    value::same(&back, &Value::Number(number.clone())).then_some(Stored::Real(real))
+}
+
+/// Text given for a column that does not hold text.
+fn encode_text(kind: ColumnKind, text: &str) -> Option<Stored> {
+    match kind {
+        ColumnKind::Uuid => Some(Stored::Text(Uuid::parse_str(text).ok()?.to_string())),
+        ColumnKind::Timestamp => Some(Stored::Text(timestamp::column_text(timestamp::parse(
+            text,
+        )?))),
+        ColumnKind::TimestampTz => {
+            let moment = timestamp::column_text(timestamp::parse(text)?);
+            Some(Stored::Text(moment + "+00:00"))
+        }
+        ColumnKind::Boolean => match text {
+            "true" => Some(Stored::Integer(1)),
+            "false" => Some(Stored::Integer(0)),
+            _ => None,
+        },
+        ColumnKind::Bytes => from_hex(text.strip_prefix("\\x")?).map(Stored::Blob),
+        ColumnKind::Integer => text.parse().ok().map(Stored::Integer),
+        ColumnKind::Real | ColumnKind::Numeric => match text {
+            "NaN" | "Infinity" | "-Infinity" => Some(Stored::Text(text.to_owned())),
+            _ => match serde_json::from_str(text).ok()? {
+                Value::Number(number) => encode_number(&number),
+                _ => None,
+            },
+        },
+        ColumnKind::Json | ColumnKind::Text | ColumnKind::Array | ColumnKind::Other => {
+            Some(Stored::Text(text.to_owned()))
+        }
+    }
+}
+
+/// The value that is stored.
+fn decode(kind: ColumnKind, stored: Stored) -> Value {
+    match stored {
+        Stored::Null => Value::Null,
+        Stored::Integer(flag @ (0 | 1)) if kind == ColumnKind::Boolean => Value::Bool(flag == 1),
+        Stored::Integer(integer) => integer.into(),
+        Stored::Real(real) => match Number::from_f64(real) {
+            Some(number) => Value::Number(number),
+            None if real > 0.0 => "Infinity".into(),
+            None => "-Infinity".into(),
+        },
+        Stored::Text(text) if kind == ColumnKind::Json => {
+            // Text that is no JSON, written behind the log's back, is still shown.
+            serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
+        Stored::Text(text) => text.into(),
+        Stored::Blob(bytes) => {
+            let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+            format!("\\x{hex}").into()
+        }
+    }
+}
+
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
+        return None;
+    }
+    (0..hex.len())
+        .step_by(2)
+        .map(|at| u8::from_str_radix(&hex[at..at + 2], 16).ok())
+        .collect()
+}
+
+/// The expressions that [`row`] reads: each column's storage class and the column.
+pub(super) fn selected(table: &Table) -> String {
+    let pairs: Vec<String> = table
+        .columns
+        .iter()
+        .map(|column| {
+            let name = quoted(&column.name);
+            format!("typeof(t.{name}), t.{name}")
+        })
+        .collect();
+    pairs.join(", ")
+}
+
+/// The row that the expressions of [`selected`] gave, which begin at `first`.
+pub(super) fn row(table: &Table, found: &SqliteRow, first: usize) -> Result<Row> {
+    let read = |at: usize, column: &Column| -> sqlx::Result<Value> {
+        let class: String = found.try_get(at)?;
+        let stored = match class.as_str() {
+            "null" => Stored::Null,
+            "integer" => Stored::Integer(found.try_get_unchecked(at + 1)?),
+            "real" => Stored::Real(found.try_get_unchecked(at + 1)?),
+            "text" => Stored::Text(found.try_get_unchecked(at + 1)?),
+            _ => Stored::Blob(found.try_get_unchecked(at + 1)?),
+        };
+        Ok(decode(column.kind, stored))
+    };
+    table
+        .columns
+        .iter()
+        .enumerate()
+        .map(|(at, column)| Ok((column.name.clone(), read(first + 2 * at, column)?)))
+        .collect::<sqlx::Result<Row>>()
+        .map_err(failed)
+}
+
+/// One row of a table that takes part, as it is now.
+pub(super) async fn stored(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    uuid: Uuid,
+) -> Result<Option<Row>> {
+    let Some(key) = table.key() else {
+        return Ok(None);
+    };
+    let found = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT {} FROM {} t WHERE t.{} = ?",
+        selected(table),
+        quoted(&table.name),
+        quoted(key)
+    )))
+    .bind(uuid.to_string())
+    .fetch_optional(connection)
+    .await
+    .map_err(failed)?;
+    found.map(|found| row(table, &found, 0)).transpose()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn json(text: &str) -> Value {
+        serde_json::from_str(text).unwrap_or_else(|error| panic!("{text}: {error}"))
+    }
+
+    #[test]
+    fn what_is_stored_reads_back_the_same() {
+        for (kind, text) in [
+            (ColumnKind::Integer, "9007199254740993"),
+            (ColumnKind::Integer, "-9223372036854775808"),
+            (ColumnKind::Numeric, "0.1"),
+            (ColumnKind::Real, "1e300"),
+            (ColumnKind::Real, "\"NaN\""),
+            (ColumnKind::Boolean, "true"),
+            (ColumnKind::Text, "\"\\n Ω\""),
+            (ColumnKind::Bytes, "\"\\\\x00ff\""),
+            (ColumnKind::Json, "{\"a\": [1, null, {\"b\": 0.1}]}"),
+            (ColumnKind::Timestamp, "\"2020-02-17T03:09:48.5\""),
+        ] {
+            let given = json(text);
+            let stored = encode(kind, &given).unwrap_or_else(|| panic!("{text} is taken"));
+            assert!(value::same(&decode(kind, stored), &given), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_would_not_read_back_the_same_is_refused() {
+        for (kind, text) in [
+            (ColumnKind::Integer, "9223372036854775808"),
+            (ColumnKind::Integer, "1.5"),
+            (
+                ColumnKind::Numeric,
+                "0.1234567890123456789012345678901234567890",
+            ),
+            (ColumnKind::Real, "9007199254740993.5"),
+            (ColumnKind::Json, "1234567890123456789012345678901234567890"),
+            (ColumnKind::Boolean, "2"),
+            (ColumnKind::Uuid, "\"no uuid\""),
+            (ColumnKind::Timestamp, "\"yesterday\""),
+            (ColumnKind::Bytes, "\"\\\\x0\""),
+            (ColumnKind::Integer, "[1]"),
+        ] {
+            assert_eq!(encode(kind, &json(text)), None, "{text}");
+        }
+    }
+}

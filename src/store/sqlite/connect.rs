@@ -1,0 +1,259 @@
+//! Opening a file, and making or recognising the event store in it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{SqliteConnectOptions, SqlitePoolOptions};
+use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection};
+
+use super::SqliteStore;
+use super::error::failed;
+use crate::eventsourcing::store::{Backend, StoreInfo};
+use crate::eventsourcing::{Error, ErrorCode, Result};
+use crate::store::OpenOptions;
+
+/// How long to wait for another program that writes.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Reads of the screens, and a count in the background.
+const CONNECTIONS: u32 = 4;
+
+/// Where the migrations are recorded: not in the `_sqlx_migrations` of other programs.
+const MIGRATIONS_TABLE: &str = "ebb_migrations";
+
+fn migrator() -> Migrator {
+    let mut migrator = sqlx::migrate!("migrations/sqlite");
+    migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
+    migrator
+}
+
+fn connect_options(path: &Path) -> SqliteConnectOptions {
+    SqliteConnectOptions::new()
+        .filename(path)
+        .create_if_missing(false)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+}
+
+/// A failure, with the file's name.
+fn of_file(path: &Path, error: Error) -> Error {
+    let message = format!("{}: {}", path.display(), error.message);
+    Error { message, ..error }
+}
+
+/// What can be said of the path before SQLite sees it. SQLite itself would answer "unable to open database file" to all.
+fn check_path(path: &Path) -> Result<()> {
+    match std::fs::metadata(path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Err(Error::new(
+            ErrorCode::FileNotFound,
+            format!("there is no file {}", path.display()),
+        )
+        .hint("check the path; `ebb init` makes a new database, `ebb demo` one with an example")),
+        Err(error) => Err(Error::new(
+            ErrorCode::Io,
+            format!("{} cannot be opened: {error}", path.display()),
+        )),
+        Ok(found) if found.is_dir() => Err(Error::new(
+            ErrorCode::NotADatabase,
+            format!("{} is a directory, not a database file", path.display()),
+        )
+        .hint("give the path of a SQLite file")),
+        Ok(_) => Ok(()),
+    }
+}
+
+pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteStore> {
+    check_path(path)?;
+    let connect = connect_options(path).read_only(options.read_only);
+    let named = |error| of_file(path, failed(error));
+    let mut connection = connect.connect().await.map_err(named)?;
+    recognise(&mut connection, path).await?;
+    connection.close().await.map_err(named)?;
+    let name = path.file_name().unwrap_or(path.as_os_str());
+    let read_only = match options.read_only {
+        true => Some("it was opened for reading only".to_owned()),
+        false if std::fs::metadata(path).is_ok_and(|found| found.permissions().readonly()) => {
+            Some("the file may only be read".to_owned())
+        }
+        false => None,
+    };
+    let person = options
+        .person
+        .as_deref()
+        .filter(|person| !person.is_empty());
+    Ok(SqliteStore {
+        pool: SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS)
+            .connect_lazy_with(connect.clone()),
+        info: StoreInfo {
+            backend: Backend::Sqlite,
+            name: name.to_string_lossy().into_owned(),
+            location: path.display().to_string(),
+            read_only,
+        },
+        options: connect,
+        actor: match person {
+            Some(person) => format!("{}/{person}", options.user),
+            None => options.user.clone(),
+        },
+    })
+}
+
+pub(super) async fn init(path: &Path, schema: Option<&str>) -> Result<()> {
+    let is_new = match check_path(path) {
+        Err(error) if error.code == ErrorCode::FileNotFound => true,
+        checked => {
+            checked?;
+            false
+        }
+    };
+    let made = make(path, schema).await;
+    if made.is_err() && is_new {
+        // What init itself created a moment ago, and could not finish.
+        for suffix in ["", "-wal", "-shm"] {
+            let mut name = path.as_os_str().to_owned();
+            name.push(suffix);
+            match std::fs::remove_file(&name) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(Error::new(
+                        ErrorCode::Io,
+                        format!("{} could not be removed again: {error}", path.display()),
+                    ));
+                }
+                _ => {}
+            }
+        }
+    }
+    made
+}
+
+async fn make(path: &Path, schema: Option<&str>) -> Result<()> {
+    let named = |error| of_file(path, failed(error));
+    let mut connection = connect_options(path)
+        .create_if_missing(true)
+        .connect()
+        .await
+        .map_err(named)?;
+    let found = version(&mut connection).await.map_err(named)?;
+    if let Some(error) = too_new(found, path) {
+        return Err(error);
+    }
+    if found.is_none()
+        && has_table(&mut connection, "eventstore")
+            .await
+            .map_err(named)?
+    {
+        return Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!(
+                "{} has a table eventstore that ebb did not make",
+                path.display()
+            ),
+        )
+        .hint("nothing was changed; ebb keeps its own event store under that name"));
+    }
+    // Readers then never wait for a writer. It is kept in the file, and cannot be set inside a transaction.
+    connection
+        .execute("PRAGMA journal_mode = WAL")
+        .await
+        .map_err(named)?;
+    // One transaction: the migrations and the schema, or nothing.
+    let mut all = connection
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(named)?;
+    migrator()
+        .run_direct(None, &mut *all, false)
+        .await
+        .map_err(|error| match error {
+            MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => named(error),
+            other => Error::new(
+                ErrorCode::Database,
+                format!(
+                    "the event store of {} could not be brought up to date: {other}",
+                    path.display()
+                ),
+            ),
+        })?;
+    if let Some(schema) = schema {
+        all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
+            .await
+            .map_err(|error| {
+                let error = failed(error);
+                Error {
+                    message: format!(
+                        "the schema was refused, and nothing was changed: {}",
+                        error.message
+                    ),
+                    ..error
+                }
+            })?;
+    }
+    all.commit().await.map_err(named)?;
+    connection.close().await.map_err(named)
+}
+
+async fn has_table(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<bool> {
+    sqlx::query_scalar(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)",
+    )
+    .bind(name)
+    .fetch_one(connection)
+    .await
+}
+
+/// The newest migration that the file knows; `None` without an event store.
+async fn version(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
+    if !has_table(connection, MIGRATIONS_TABLE).await? {
+        return Ok(None);
+    }
+    sqlx::query_scalar("SELECT max(version) FROM ebb_migrations")
+        .fetch_one(connection)
+        .await
+}
+
+fn newest() -> Option<i64> {
+    migrator().iter().map(|known| known.version).max()
+}
+
+fn too_new(version: Option<i64>, path: &Path) -> Option<Error> {
+    let newest = newest();
+    (version > newest).then(|| {
+        Error::new(
+            ErrorCode::StoreTooNew,
+            format!(
+                "the event store of {} was made by a newer ebb: its version is {}, this program knows {}",
+                path.display(),
+                version.unwrap_or_default(),
+                newest.unwrap_or_default()
+            ),
+        )
+        .hint("install the newer ebb")
+    })
+}
+
+async fn recognise(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
+    let version = version(connection)
+        .await
+        .map_err(|error| of_file(path, failed(error)))?;
+    if let Some(error) = too_new(version, path) {
+        return Err(error);
+    }
+    match version {
+        None => Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!("{} has no event store", path.display()),
+        )
+        .hint("`ebb init` makes one in it, and leaves its tables as they are")),
+        version if version < newest() => Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!(
+                "the event store of {} was made by an older ebb",
+                path.display()
+            ),
+        )
+        .hint("`ebb init` brings it up to date; its log stays")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,413 @@
+//! Reading and writing the event store's own table.
+
+use sqlx::sqlite::{SqliteExecutor, SqliteRow};
+use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use uuid::Uuid;
+
+use super::error::failed;
+use crate::eventsourcing::history::{History, Ranges, Rollback};
+use crate::eventsourcing::rollback::Strategy;
+use crate::eventsourcing::store::ChangeCounts;
+use crate::eventsourcing::timeline::{
+    Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
+};
+use crate::eventsourcing::timestamp::{self, Timestamp};
+use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey};
+
+/// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
+/// time columns from the original.
+const EVENT: &str =
+    "e.id, e.event, e.type, e.uuid, e.data, e.timestamp, e.filled, e.actor, e.origin,
+    coalesce(o.timestamp, e.timestamp) AS stamp";
+const FROM: &str = " FROM eventstore e LEFT JOIN eventstore o
+    ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')";
+
+/// A row of the event store, decoded.
+struct Decoded(Event);
+
+/// A text column, parsed. Only ebb appends, so text that does not parse was put there behind its back.
+fn parsed<T>(
+    row: &SqliteRow,
+    index: &'static str,
+    parse: impl FnOnce(&str) -> Option<T>,
+) -> sqlx::Result<Option<T>> {
+    let Some(text) = row.try_get::<Option<String>, _>(index)? else {
+        return Ok(None);
+    };
+    match parse(&text) {
+        Some(value) => Ok(Some(value)),
+        None => Err(sqlx::Error::ColumnDecode {
+            index: index.to_owned(),
+            source: format!("\"{text}\" cannot be read").into(),
+        }),
+    }
+}
+
+fn required<T>(found: Option<T>, index: &'static str) -> sqlx::Result<T> {
+    found.ok_or_else(|| sqlx::Error::ColumnDecode {
+        index: index.to_owned(),
+        source: "it is missing".into(),
+    })
+}
+
+impl FromRow<'_, SqliteRow> for Decoded {
+    fn from_row(row: &SqliteRow) -> sqlx::Result<Self> {
+        let json = |text: &str| serde_json::from_str::<Row>(text).ok();
+        let kind = parsed(row, "event", |text| text.parse().ok())?;
+        let table: Option<String> = row.try_get("type")?;
+        let uuid = parsed(row, "uuid", |text| Uuid::parse_str(text).ok())?;
+        Ok(Self(Event {
+            id: row.try_get("id")?,
+            kind: required(kind, "event")?,
+            row: table.zip(uuid).map(|(table, uuid)| RowKey { table, uuid }),
+            data: parsed(row, "data", json)?.unwrap_or_default(),
+            timestamp: required(parsed(row, "timestamp", timestamp::parse)?, "timestamp")?,
+            stamp: required(parsed(row, "stamp", timestamp::parse)?, "stamp")?,
+            filled: parsed(row, "filled", json)?,
+            actor: row.try_get("actor")?,
+            origin: row.try_get("origin")?,
+        }))
+    }
+}
+
+/// Writes one event as it is.
+pub(super) async fn insert(connection: &mut SqliteConnection, event: &Event) -> Result<()> {
+    let json = |row: &Row| serde_json::Value::Object(row.clone()).to_string();
+    sqlx::query(
+        "INSERT INTO eventstore (id, event, type, uuid, data, timestamp, filled, actor, origin) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    )
+    .bind(event.id)
+    .bind(event.kind.as_str())
+    .bind(event.row.as_ref().map(|key| key.table.as_str()))
+    .bind(event.row.as_ref().map(|key| key.uuid.to_string()))
+    .bind(json(&event.data))
+    .bind(timestamp::format(event.timestamp))
+    .bind(event.filled.as_ref().map(json))
+    .bind(&event.actor)
+    .bind(event.origin)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed)
+}
+
+pub(super) async fn head(executor: impl SqliteExecutor<'_>) -> Result<EventId> {
+    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM eventstore")
+        .fetch_one(executor)
+        .await
+        .map_err(failed)
+}
+
+pub(super) async fn event(executor: impl SqliteExecutor<'_>, id: EventId) -> Result<Option<Event>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    query
+        .push(EVENT)
+        .push(FROM)
+        .push(" WHERE e.id = ")
+        .push_bind(id);
+    let found = query.build_query_as().fetch_optional(executor).await;
+    Ok(found.map_err(failed)?.map(|Decoded(event)| event))
+}
+
+pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Page> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
+    match request.detail {
+        Detail::Whole => query.push(EVENT).push(", NULL AS left_out"),
+        Detail::Summary => query.push(format_args!(
+            "e.id, e.event, e.type, e.uuid, e.timestamp, e.actor, e.origin, coalesce(o.timestamp, e.timestamp) AS stamp,
+            CASE WHEN {SIZE} <= {SUMMARY_LIMIT} THEN e.data END AS data,
+            CASE WHEN {SIZE} <= {SUMMARY_LIMIT} THEN e.filled END AS filled,
+            CASE WHEN {SIZE} > {SUMMARY_LIMIT} THEN {SIZE} END AS left_out"
+        )),
+    };
+    query.push(FROM).push(" WHERE true");
+    push_filter(&mut query, &request.filter);
+    let older = request.direction == Direction::Older;
+    if let Some(from) = request.from {
+        query.push(if older {
+            " AND e.id < "
+        } else {
+            " AND e.id > "
+        });
+        query.push_bind(from);
+    }
+    // One more than asked for tells whether there is more.
+    let limit = i64::try_from(request.limit)
+        .unwrap_or(i64::MAX)
+        .saturating_add(1);
+    query.push(if older {
+        " ORDER BY e.id DESC LIMIT "
+    } else {
+        " ORDER BY e.id LIMIT "
+    });
+    query.push_bind(limit);
+
+    let rows = query.build().fetch_all(pool).await.map_err(failed)?;
+    let more = rows.len() > request.limit;
+    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
+    for row in rows.iter().take(request.limit) {
+        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
+        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
+        entries.push(Entry {
+            event,
+            left_out: left_out.map(i64::unsigned_abs),
+        });
+    }
+    Ok(Page { entries, more })
+}
+
+/// SQLite knows a text's size without reading it.
+const SIZE: &str = "(octet_length(e.data) + coalesce(octet_length(e.filled), 0))";
+
+fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    if let Some(table) = &filter.table {
+        query.push(" AND e.type = ").push_bind(table.clone());
+    }
+    if let Some(kind) = filter.kind {
+        query.push(" AND e.event = ").push_bind(kind.as_str());
+    }
+    if let Some(prefix) = &filter.uuid_prefix {
+        let prefix = prefix.to_lowercase();
+        query
+            .push(" AND substr(e.uuid, 1, length(")
+            .push_bind(prefix.clone());
+        query.push(")) = ").push_bind(prefix);
+    }
+    if let Some(actor) = &filter.actor {
+        query
+            .push(" AND instr(lower(e.actor), lower(")
+            .push_bind(actor.clone())
+            .push(")) > 0");
+    }
+    if let Some(since) = filter.since {
+        query
+            .push(" AND e.timestamp >= ")
+            .push_bind(timestamp::format(since));
+    }
+    if let Some(until) = filter.until {
+        query
+            .push(" AND e.timestamp <= ")
+            .push_bind(timestamp::format(until));
+    }
+    if let Some(search) = &filter.search {
+        query
+            .push(" AND instr(lower(e.data), lower(")
+            .push_bind(search.clone())
+            .push(")) > 0");
+    }
+}
+
+pub(super) async fn history(
+    executor: impl SqliteExecutor<'_>,
+    through: EventId,
+) -> Result<History> {
+    // A marker's `before` is UTC with microseconds and without zone: with the zone it is a timestamp as the log has it.
+    let rows = sqlx::query(
+        "SELECT s.id, f.id AS finish, s.data, s.timestamp, s.actor,
+                coalesce((SELECT p.id FROM eventstore p
+                           WHERE p.timestamp < json_extract(s.data, '$.before') || 'Z' AND p.id < s.id
+                           ORDER BY p.timestamp DESC, p.id DESC LIMIT 1), 0) AS keeps_through
+           FROM eventstore f
+           JOIN eventstore s ON s.id = (SELECT max(m.id) FROM eventstore m WHERE m.event = 'rollback' AND m.id < f.id)
+          WHERE f.event = 'rollback-end' AND f.id <= ?
+          ORDER BY f.id",
+    )
+    .bind(through)
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+    let rollbacks: Result<Vec<Rollback>> = rows.iter().map(rollback).collect();
+    Ok(History::new(rollbacks?))
+}
+
+fn rollback(row: &SqliteRow) -> Result<Rollback> {
+    let id: EventId = row.try_get("id").map_err(failed)?;
+    let data: Option<Row> =
+        parsed(row, "data", |text| serde_json::from_str(text).ok()).map_err(failed)?;
+    let data = data.unwrap_or_default();
+    let strategy = match data.get("strategy") {
+        None => Strategy::Replay,
+        Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
+            Error::new(
+                ErrorCode::Database,
+                format!("rollback #{id} names a strategy that ebb does not know: {name}"),
+            )
+        })?,
+    };
+    let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
+    let moment = parsed(row, "timestamp", timestamp::parse)
+        .and_then(|moment| required(moment, "timestamp"))
+        .map_err(failed)?;
+    Ok(Rollback {
+        id,
+        end: row.try_get("finish").map_err(failed)?,
+        keeps_through: row.try_get("keeps_through").map_err(failed)?,
+        strategy,
+        reason: data
+            .get("reason")
+            .and_then(|reason| reason.as_str())
+            .map(str::to_owned),
+        undoes: number("undoes"),
+        redoes: number("redoes"),
+        timestamp: moment,
+        actor: row.try_get("actor").map_err(failed)?,
+    })
+}
+
+pub(super) async fn position_before(
+    executor: impl SqliteExecutor<'_>,
+    moment: Timestamp,
+) -> Result<EventId> {
+    position(
+        executor,
+        "SELECT coalesce((SELECT id FROM eventstore WHERE timestamp < ? ORDER BY timestamp DESC, id DESC LIMIT 1), 0)",
+        moment,
+    )
+    .await
+}
+
+pub(super) async fn position_through(
+    executor: impl SqliteExecutor<'_>,
+    moment: Timestamp,
+) -> Result<EventId> {
+    position(
+        executor,
+        "SELECT coalesce((SELECT id FROM eventstore WHERE timestamp <= ? ORDER BY timestamp DESC, id DESC LIMIT 1), 0)",
+        moment,
+    )
+    .await
+}
+
+async fn position(
+    executor: impl SqliteExecutor<'_>,
+    query: &'static str,
+    moment: Timestamp,
+) -> Result<EventId> {
+    sqlx::query_scalar(query)
+        .bind(timestamp::format(moment))
+        .fetch_one(executor)
+        .await
+        .map_err(failed)
+}
+
+pub(super) async fn types(executor: impl SqliteExecutor<'_>) -> Result<Vec<String>> {
+    // From one name to the next in the index, instead of through every event.
+    sqlx::query_scalar(
+        "WITH RECURSIVE name(type) AS (
+             SELECT min(type) FROM eventstore
+             UNION ALL
+             SELECT (SELECT min(e.type) FROM eventstore e WHERE e.type > name.type) FROM name WHERE name.type IS NOT NULL
+         )
+         SELECT type FROM name WHERE type IS NOT NULL ORDER BY type",
+    )
+    .fetch_all(executor)
+    .await
+    .map_err(failed)
+}
+
+/// Uuids that the log has as text.
+fn uuids(texts: Vec<String>) -> Result<Vec<Uuid>> {
+    texts
+        .iter()
+        .map(|text| {
+            Uuid::parse_str(text).map_err(|error| {
+                Error::new(
+                    ErrorCode::Database,
+                    format!("the log has \"{text}\" in the place of a uuid: {error}"),
+                )
+            })
+        })
+        .collect()
+}
+
+pub(super) async fn row_keys(
+    executor: impl SqliteExecutor<'_>,
+    table: &str,
+    through: EventId,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<Uuid>> {
+    let found: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT uuid FROM eventstore WHERE type = ? AND id <= ? AND uuid > ? ORDER BY uuid LIMIT ?",
+    )
+    .bind(table)
+    .bind(through)
+    // The empty text is before every uuid.
+    .bind(after.map_or_else(String::new, |after| after.to_string()))
+    .bind(i64::try_from(limit).unwrap_or(i64::MAX))
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+    uuids(found)
+}
+
+pub(super) async fn events_of(
+    executor: impl SqliteExecutor<'_>,
+    rows: &[RowKey],
+    through: EventId,
+) -> Result<Vec<Event>> {
+    let wanted: Vec<[String; 2]> = rows
+        .iter()
+        .map(|key| [key.table.clone(), key.uuid.to_string()])
+        .collect();
+    let found: Vec<Decoded> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "WITH wanted AS (SELECT DISTINCT value ->> 0 AS type, value ->> 1 AS uuid FROM json_each(?))
+         SELECT {EVENT} FROM wanted CROSS JOIN eventstore e ON e.type = wanted.type AND e.uuid = wanted.uuid AND e.id <= ?
+           LEFT JOIN eventstore o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')
+          ORDER BY e.id"
+    )))
+    .bind(serde_json::json!(wanted).to_string())
+    .bind(through)
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+    Ok(found.into_iter().map(|Decoded(event)| event).collect())
+}
+
+/// Ranges of ids as JSON, and the clause that reads them: pairs of the first and the last.
+pub(super) fn ranges_json(ids: &Ranges) -> String {
+    serde_json::json!(ids.iter().collect::<Vec<_>>()).to_string()
+}
+
+/// Joins the events `e` in the ranges that the parameter `?1` lists. CROSS JOIN fixes the order: ranges first.
+pub(super) const IN_RANGES: &str = "json_each(?1) AS range CROSS JOIN eventstore e
+    ON e.id BETWEEN range.value ->> 0 AND range.value ->> 1";
+
+pub(super) async fn count_changes(
+    executor: impl SqliteExecutor<'_>,
+    ids: &Ranges,
+) -> Result<ChangeCounts> {
+    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT count(*) FILTER (WHERE e.event = 'create'), count(*) FILTER (WHERE e.event = 'update'),
+                count(*) FILTER (WHERE e.event = 'delete')
+           FROM {IN_RANGES}"
+    )))
+    .bind(ranges_json(ids))
+    .fetch_one(executor)
+    .await
+    .map_err(failed)?;
+    Ok(ChangeCounts {
+        creates: creates.unsigned_abs(),
+        updates: updates.unsigned_abs(),
+        deletes: deletes.unsigned_abs(),
+    })
+}
+
+pub(super) async fn rows_touched(
+    executor: impl SqliteExecutor<'_>,
+    ids: &Ranges,
+) -> Result<Vec<RowKey>> {
+    let found: Vec<(String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT DISTINCT e.type, e.uuid FROM {IN_RANGES} WHERE e.event IN ('create', 'update', 'delete')"
+    )))
+    .bind(ranges_json(ids))
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+    let (tables, texts): (Vec<String>, Vec<String>) = found.into_iter().unzip();
+    Ok(tables
+        .into_iter()
+        .zip(uuids(texts)?)
+        .map(|(table, uuid)| RowKey { table, uuid })
+        .collect())
+}

@@ -1,0 +1,216 @@
+//! Reading the tables.
+
+use std::collections::HashMap;
+
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use uuid::Uuid;
+
+use super::error::failed;
+use super::schema::{self, quoted};
+use super::{codec, log};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
+use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, RowKey};
+
+pub(super) async fn count(pool: &SqlitePool, table: &Table) -> Result<u64> {
+    let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM {}",
+        quoted(&table.name)
+    )))
+    .fetch_one(pool)
+    .await
+    .map_err(failed)?;
+    Ok(count.unsigned_abs())
+}
+
+/// What puts a table's rows in an order: its key, the rowid, or its primary key's columns when it has no rowid.
+async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
+    if let Some(key) = table.key() {
+        return Ok(vec![quoted(key)]);
+    }
+    let without_rowid: bool =
+        sqlx::query_scalar("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?")
+            .bind(&table.name)
+            .fetch_optional(pool)
+            .await
+            .map_err(failed)?
+            .ok_or_else(|| {
+                Error::new(
+                    ErrorCode::UnknownTable,
+                    format!("the table {} is gone", table.name),
+                )
+                .hint("somebody dropped or renamed it; look at the tables anew")
+            })?;
+    if !without_rowid {
+        return Ok(vec!["rowid".to_owned()]);
+    }
+    let key: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY pk")
+            .bind(&table.name)
+            .fetch_all(pool)
+            .await
+            .map_err(failed)?;
+    Ok(key.iter().map(|name| quoted(name)).collect())
+}
+
+pub(super) async fn page(
+    pool: &SqlitePool,
+    table: &Table,
+    after: Option<&RowCursor>,
+    limit: usize,
+) -> Result<RowPage> {
+    let order = order(pool, table).await?;
+    let places: Vec<String> = order.iter().map(|name| format!("t.{name}")).collect();
+    // The cursor is an SQL literal of each value, which SQLite itself writes and reads back exactly.
+    let literals: Vec<String> = places
+        .iter()
+        .map(|place| format!("quote({place})"))
+        .collect();
+    let mut query = QueryBuilder::<Sqlite>::new(format!(
+        "SELECT json_array({}), {} FROM {} t",
+        literals.join(", "),
+        codec::selected(table),
+        quoted(&table.name)
+    ));
+    if let Some(RowCursor(cursor)) = after {
+        let values: Vec<String> = serde_json::from_str(cursor).map_err(|error| {
+            Error::new(
+                ErrorCode::Database,
+                format!("a page's cursor is damaged: {error}"),
+            )
+        })?;
+        query.push(format_args!(
+            " WHERE ({}) > ({})",
+            places.join(", "),
+            values.join(", ")
+        ));
+    }
+    query.push(format_args!(" ORDER BY {} LIMIT ", places.join(", ")));
+    query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
+
+    let found = query.build().fetch_all(pool).await.map_err(failed)?;
+    let mut page = RowPage::default();
+    for row in found.iter().take(limit) {
+        page.rows.push(codec::row(table, row, 1)?);
+    }
+    if found.len() > limit && limit > 0 {
+        page.next = Some(RowCursor(found[limit - 1].try_get(0).map_err(failed)?));
+    }
+    Ok(page)
+}
+
+pub(super) async fn outside_references(
+    connection: &mut SqliteConnection,
+    rows: &[RowKey],
+) -> Result<Vec<OutsideReference>> {
+    let tables = schema::tables(connection).await?;
+    let tracked = |name: &str| {
+        tables
+            .iter()
+            .find(|table| table.name == name)
+            .and_then(Table::key)
+    };
+    let mut references = Vec::new();
+    for foreign in schema::foreign_keys(&mut *connection).await? {
+        let (None, Some(key)) = (tracked(&foreign.table), tracked(&foreign.to_table)) else {
+            continue;
+        };
+        let uuids: Vec<String> = rows
+            .iter()
+            .filter(|row| row.table == foreign.to_table)
+            .map(|row| row.uuid.to_string())
+            .collect();
+        let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
+            "SELECT DISTINCT p.{key} FROM {} p JOIN {} f ON {} WHERE p.{key} IN (SELECT value FROM json_each(?)) ORDER BY 1",
+            quoted(&foreign.to_table),
+            quoted(&foreign.table),
+            foreign.matching(),
+            key = quoted(key),
+        )))
+        .bind(serde_json::json!(uuids).to_string())
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+        references.extend(found.iter().filter_map(|text| {
+            Some(OutsideReference {
+                table: foreign.table.clone(),
+                column: foreign.columns[0].clone(),
+                to: RowKey {
+                    table: foreign.to_table.clone(),
+                    uuid: Uuid::parse_str(text).ok()?,
+                },
+            })
+        }));
+    }
+    Ok(references)
+}
+
+pub(super) async fn audit_page(
+    snapshot: &mut SqliteConnection,
+    table: &Table,
+    after: Option<Uuid>,
+    limit: usize,
+) -> Result<Vec<RowAudit>> {
+    let from = after.map_or_else(String::new, |after| after.to_string());
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT uuid FROM (");
+    if let Some(key) = table.key() {
+        query.push(format_args!(
+            "SELECT * FROM (SELECT t.{key} AS uuid FROM {} t WHERE t.{key} > ",
+            quoted(&table.name),
+            key = quoted(key)
+        ));
+        query
+            .push_bind(from.clone())
+            .push(" ORDER BY 1 LIMIT ")
+            .push_bind(limit);
+        query.push(") UNION ");
+    }
+    query.push("SELECT * FROM (SELECT DISTINCT e.uuid FROM eventstore e WHERE e.type = ");
+    query
+        .push_bind(table.name.clone())
+        .push(" AND e.uuid > ")
+        .push_bind(from);
+    query.push(" ORDER BY 1 LIMIT ").push_bind(limit);
+    query.push(")) ORDER BY uuid LIMIT ").push_bind(limit);
+    let texts: Vec<String> = query
+        .build_query_scalar()
+        .fetch_all(&mut *snapshot)
+        .await
+        .map_err(failed)?;
+    let mut keys = Vec::with_capacity(texts.len());
+    for text in texts {
+        let uuid = Uuid::parse_str(&text)
+            .ok()
+            .filter(|uuid| uuid.to_string() == text);
+        let Some(uuid) = uuid else {
+            return Err(Error::new(
+                ErrorCode::Database,
+                format!(
+                    "the table {} has a row whose key, \"{text}\", is no uuid in lower-case text",
+                    table.name
+                ),
+            )
+            .hint("it was written behind the log's back; correct it, and verify again"));
+        };
+        keys.push(RowKey {
+            table: table.name.clone(),
+            uuid,
+        });
+    }
+    let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
+    for event in log::events_of(&mut *snapshot, &keys, EventId::MAX).await? {
+        if let Some(key) = &event.row {
+            events.entry(key.uuid).or_default().push(event);
+        }
+    }
+    let mut audits = Vec::with_capacity(keys.len());
+    for key in keys {
+        audits.push(RowAudit {
+            uuid: key.uuid,
+            stored: codec::stored(&mut *snapshot, table, key.uuid).await?,
+            events: events.remove(&key.uuid).unwrap_or_default(),
+        });
+    }
+    Ok(audits)
+}
