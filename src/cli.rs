@@ -1,1 +1,155 @@
-//! The command line: arguments → one command → output and exit code.
+//! The command line: everything that the screens do to data can be done without them. One file a command.
+
+mod append;
+mod args;
+mod change;
+mod demo;
+mod exit;
+mod history;
+mod init;
+mod log;
+mod output;
+mod parse;
+mod rollback;
+mod show;
+mod table;
+mod verify;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+
+use crate::config;
+use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
+use crate::store;
+use crate::tui;
+use args::{Args, Command, Global};
+use output::Output;
+
+/// Reads the arguments, runs the command, and says how it ended.
+#[must_use]
+pub fn main() -> ExitCode {
+    let args = Args::parse();
+    let output = Output::new(args.global.json);
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            let error = Error::new(ErrorCode::Io, format!("ebb could not start: {error}"));
+            return exit::after(Err(error), &output);
+        }
+    };
+    let result = runtime.block_on(run(args, &output));
+    exit::after(result, &output)
+}
+
+/// How a command ends that did not fail.
+enum End {
+    /// It is done.
+    Done,
+    /// Verification found something.
+    Found,
+    /// A plan was asked for, and it has blockers.
+    Blocked,
+}
+
+async fn run(args: Args, output: &Output) -> Result<End> {
+    let global = args.global;
+    let command = match (args.command, args.place) {
+        (Some(_), Some(stray)) => {
+            return Err(Error::new(
+                ErrorCode::Usage,
+                format!("\"{stray}\" stands before the command, where only options can stand"),
+            )
+            .hint(format!("name the database with -d: `ebb -d {stray} …`")));
+        }
+        (Some(command), None) => command,
+        (None, place) => return screens(&global, place, output).await,
+    };
+    match command {
+        Command::Demo(demo) => demo::run(&global, demo, output).await,
+        Command::Init(init) => init::run(&global, init, output).await,
+        command => {
+            let store = open(&global, None).await?;
+            let done = on_store(&*store, command, output).await;
+            store.close().await;
+            done
+        }
+    }
+}
+
+async fn on_store(store: &dyn EventStore, command: Command, output: &Output) -> Result<End> {
+    match command {
+        Command::Log(log) => log::run(store, log, output).await,
+        Command::Show { id } => show::run(store, id, output).await,
+        Command::Table(table) => table::run(store, table, output).await,
+        Command::History { table, uuid } => history::run(store, &table, &uuid, output).await,
+        Command::Create { table, data } => change::create(store, table, &data, output).await,
+        Command::Update { table, uuid, data } => {
+            change::update(store, table, &uuid, &data, output).await
+        }
+        Command::Delete { table, uuid } => change::delete(store, table, &uuid, output).await,
+        Command::Append { file } => append::run(store, &file, output).await,
+        Command::Rollback(rollback) => rollback::rollback(store, rollback, output).await,
+        Command::Undo(undo) => rollback::undo(store, undo, output).await,
+        Command::Redo(redo) => rollback::redo(store, redo, output).await,
+        Command::Verify(verify) => verify::run(store, verify, output).await,
+        Command::Demo(_) | Command::Init(_) => {
+            unreachable!("these two open no store that is there, and are run before")
+        }
+    }
+}
+
+/// Opens the database that the arguments or the environment name.
+async fn open(global: &Global, place: Option<&str>) -> Result<Arc<dyn EventStore>> {
+    let address = config::address(global.database.as_deref().or(place))?;
+    store::open(&address, &config::open_options(global.read_only)?).await
+}
+
+/// `ebb DATABASE`: the screens, or the timeline in words where there is no terminal.
+async fn screens(global: &Global, place: Option<String>, output: &Output) -> Result<End> {
+    if let (Some(option), Some(place)) = (&global.database, &place) {
+        return Err(Error::new(
+            ErrorCode::Usage,
+            format!("two databases are given: {option} and {place}"),
+        )
+        .hint("name one"));
+    }
+    let store = open(global, place.as_deref()).await?;
+    show_store(store, output).await
+}
+
+/// Opens the screens on a store; prints its timeline where there is no terminal.
+async fn show_store(store: Arc<dyn EventStore>, output: &Output) -> Result<End> {
+    let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
+    if is_terminal && !output.is_json() {
+        tui::run(store.clone()).await?;
+        store.close().await;
+        return Ok(End::Done);
+    }
+    let done = print_store(&*store, output).await;
+    store.close().await;
+    done
+}
+
+/// Where the database is, and its timeline.
+async fn print_store(store: &dyn EventStore, output: &Output) -> Result<End> {
+    let info = store.info();
+    output.note(&format!("{} ({})", info.location, info.backend.as_str()))?;
+    log::run(store, args::Log::default(), output).await
+}
+
+/// Refuses to write where nothing can be written, before anything is asked of the user.
+fn check_writable(store: &dyn EventStore) -> Result<()> {
+    match &store.info().read_only {
+        None => Ok(()),
+        Some(reason) => Err(Error::new(
+            ErrorCode::ReadOnly,
+            format!("nothing can be written to {}: {reason}", store.info().name),
+        )),
+    }
+}

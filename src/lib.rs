@@ -20,4 +20,6 @@ pub mod cli;
 #[cfg(feature = "terminal")]
 pub mod config;
 #[cfg(feature = "terminal")]
+pub mod text;
+#[cfg(feature = "terminal")]
 pub mod tui;

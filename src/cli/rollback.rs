@@ -1,0 +1,202 @@
+//! `ebb rollback`, `undo`, `redo`: the plan, the question, the outcome.
+
+use std::io::{self, BufRead, IsTerminal, Write};
+use std::time::Duration;
+
+use super::args::{Confirm, Rollback, TakeBack, Target};
+use super::output::Output;
+use super::{End, check_writable, parse, show};
+use crate::eventsourcing::rollback::{
+    self, Control, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
+};
+use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
+use crate::text;
+
+/// How often the progress is printed anew.
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+pub(super) async fn rollback(
+    store: &dyn EventStore,
+    args: Rollback,
+    output: &Output,
+) -> Result<End> {
+    let request = RollbackRequest {
+        target: target(&args.target)?,
+        strategy: args.strategy,
+        reason: args.reason,
+    };
+    let plan = rollback::plan(store, request).await?;
+    decide(store, plan, &args.confirm, false, output).await
+}
+
+pub(super) async fn undo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
+    let plan = rollback::plan_undo(store, None).await?;
+    decide(store, plan, &args.confirm, args.with_later, output).await
+}
+
+pub(super) async fn redo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
+    let plan = rollback::plan_redo(store, None).await?;
+    decide(store, plan, &args.confirm, args.with_later, output).await
+}
+
+fn target(target: &Target) -> Result<RollbackTarget> {
+    match (&target.before, target.before_event, target.after_event) {
+        (Some(text), ..) => parse::timestamp(text).map(RollbackTarget::Before),
+        (None, Some(id), _) => Ok(RollbackTarget::BeforeEvent(id)),
+        (None, None, Some(id)) => Ok(RollbackTarget::AfterEvent(id)),
+        (None, None, None) => Err(Error::new(
+            ErrorCode::Usage,
+            "a rollback needs a target: --before, --before-event or --after-event",
+        )),
+    }
+}
+
+async fn decide(
+    store: &dyn EventStore,
+    plan: RollbackPlan,
+    confirm: &Confirm,
+    with_later: bool,
+    output: &Output,
+) -> Result<End> {
+    if confirm.dry_run {
+        match output.is_json() {
+            true => output.object(&plan.to_json())?,
+            false => print(&plan, store, &|line| output.line(line), output)?,
+        }
+        return Ok(match plan.blockers.is_empty() {
+            true => End::Done,
+            false => End::Blocked,
+        });
+    }
+    check_writable(store)?;
+    match output.is_json() {
+        // Standard output is for the outcome alone.
+        true => print(&plan, store, &|line| output.note(line), output)?,
+        false => print(&plan, store, &|line| output.line(line), output)?,
+    }
+    let name = store.info().name.clone();
+    if !plan.is_empty() && plan.blockers.is_empty() && !confirm.yes {
+        ask(&name)?;
+    }
+    let confirmed = plan.confirm(with_later)?;
+    let outcome = carry_out(store, &confirmed).await?;
+    match output.is_json() {
+        true => output.object(&outcome.to_json())?,
+        false => print_outcome(&outcome, output)?,
+    }
+    Ok(End::Done)
+}
+
+/// The plan in words.
+fn print(
+    plan: &RollbackPlan,
+    store: &dyn EventStore,
+    line: &dyn Fn(&str) -> Result<()>,
+    output: &Output,
+) -> Result<()> {
+    for sentence in plan.sentences(&store.info().name) {
+        line(&text::visible(&sentence))?;
+    }
+    for blocker in &plan.blockers {
+        line(&text::visible(&format!("In the way: {}", blocker.message)))?;
+    }
+    for counts in &plan.tables {
+        line(&text::visible(&format!(
+            "  {}: {} removed, {} brought back, {} changed",
+            counts.table, counts.removed, counts.brought_back, counts.changed
+        )))?;
+    }
+    if output.is_json() {
+        return Ok(());
+    }
+    for change in &plan.changes {
+        let action = match change.action {
+            rollback::RowAction::Remove => "- remove",
+            rollback::RowAction::BringBack => "+ bring back",
+            rollback::RowAction::Change => "~ change",
+        };
+        line(&text::visible(&format!("{action} {}", change.key)))?;
+        show::print_columns(&change.columns, "    ", output)?;
+    }
+    Ok(())
+}
+
+/// Asks on the terminal.
+fn ask(name: &str) -> Result<()> {
+    let not_confirmed =
+        |message: &str, hint: &str| Err(Error::new(ErrorCode::NotConfirmed, message).hint(hint));
+    if !io::stdin().is_terminal() {
+        return not_confirmed(
+            "nobody confirmed it, so nothing was written",
+            "add --yes when there is no terminal to ask on",
+        );
+    }
+    let asked = write!(
+        io::stderr(),
+        "Write this to {}? [y/N] ",
+        text::visible(name)
+    )
+    .and_then(|()| io::stderr().flush());
+    let mut answer = String::new();
+    asked
+        .and_then(|()| io::stdin().lock().read_line(&mut answer))
+        .map_err(|error| {
+            Error::new(
+                ErrorCode::Io,
+                format!("the question could not be asked: {error}"),
+            )
+        })?;
+    match answer.trim().to_lowercase().as_str() {
+        "y" | "yes" => Ok(()),
+        _ => not_confirmed(
+            "not confirmed, so nothing was written",
+            "answer y to write it",
+        ),
+    }
+}
+
+/// Executes it; Ctrl-C asks it to stop, and its outcome is still waited for.
+async fn carry_out(
+    store: &dyn EventStore,
+    confirmed: &rollback::ConfirmedRollback,
+) -> Result<RollbackOutcome> {
+    let control = Control::default();
+    let working = rollback::execute(store, confirmed, &control);
+    tokio::pin!(working);
+    let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+    let mut shown = false;
+    let outcome = loop {
+        tokio::select! {
+            outcome = &mut working => break outcome,
+            interrupted = tokio::signal::ctrl_c() => {
+                interrupted.map_err(|error| {
+                    Error::new(ErrorCode::Io, format!("Ctrl-C could not be listened to: {error}"))
+                })?;
+                control.stop();
+            }
+            _ = ticks.tick() => {
+                let (done, total) = control.progress();
+                if total > 0 && io::stderr().is_terminal() && io::stdout().is_terminal() {
+                    shown = true;
+                    eprint!("\r{:>3} % ", done * 100 / total);
+                }
+            }
+        }
+    };
+    if shown {
+        eprint!("\r      \r");
+    }
+    outcome
+}
+
+fn print_outcome(outcome: &RollbackOutcome, output: &Output) -> Result<()> {
+    match (outcome.rollback, outcome.rollback_end) {
+        (Some(first), Some(last)) => {
+            output.line(&format!(
+                "Done: events #{first} to #{last} appended; the tables equal #{}. `ebb undo` takes it back.",
+                outcome.keeps_through
+            ))
+        }
+        _ => output.line("Nothing was appended."),
+    }
+}

@@ -1,0 +1,155 @@
+//! `ebb table`: the tables, and their rows now or at a position.
+
+use serde_json::json;
+
+use super::args::Table as Args;
+use super::output::Output;
+use super::{End, parse};
+use crate::eventsourcing::schema::{Table, Tracking};
+use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, Row, inspect};
+use crate::text;
+
+/// Rows that are read at once.
+const ROWS_AT_ONCE: usize = 200;
+
+pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> Result<End> {
+    let Some(name) = &args.table else {
+        return list(store, output).await;
+    };
+    let table = inspect::table(store, name).await?;
+    let position = position(store, &args).await?;
+    let left = args.limit.unwrap_or(usize::MAX);
+    match position {
+        None => now(store, &table, left, output).await?,
+        Some(position) => then(store, &table, position, left, output).await?,
+    }
+    Ok(End::Done)
+}
+
+async fn list(store: &dyn EventStore, output: &Output) -> Result<End> {
+    let tables = store.tables().await?;
+    let longest = tables
+        .iter()
+        .map(|table| text::width(&table.name))
+        .max()
+        .unwrap_or_default();
+    for table in &tables {
+        let rows = store.row_count(table).await?;
+        let reason = match &table.tracking {
+            Tracking::Tracked { .. } => None,
+            Tracking::Untracked { reason } => Some(reason),
+        };
+        if output.is_json() {
+            output.object(&json!({
+                "type": table.name,
+                "rows": rows,
+                "tracked": reason.is_none(),
+                "reason": reason,
+            }))?;
+        } else {
+            let note =
+                reason.map_or_else(String::new, |reason| format!("  takes no part: {reason}"));
+            let name = text::fitted(&text::visible(&table.name), longest);
+            output.line(&text::visible(&format!("{name}  {rows:>8}{note}")))?;
+        }
+    }
+    Ok(End::Done)
+}
+
+/// The position in the log that was asked for; `None` for now.
+async fn position(store: &dyn EventStore, args: &Args) -> Result<Option<EventId>> {
+    if let Some(text) = &args.at {
+        let moment = parse::timestamp(text)?;
+        return store.position_through(moment).await.map(Some);
+    }
+    let Some(id) = args.at_event else {
+        return Ok(None);
+    };
+    let head = store.head().await?;
+    match (0..=head).contains(&id) {
+        true => Ok(Some(id)),
+        false => Err(Error::new(
+            ErrorCode::UnknownEvent,
+            format!("there is no event #{id} in the log"),
+        )
+        .hint(format!(
+            "its events are #1 to #{head}; 0 is before the first"
+        ))),
+    }
+}
+
+async fn now(
+    store: &dyn EventStore,
+    table: &Table,
+    mut left: usize,
+    output: &Output,
+) -> Result<()> {
+    let mut cursor = None;
+    while left > 0 {
+        let page = store
+            .rows(table, cursor.as_ref(), ROWS_AT_ONCE.min(left))
+            .await?;
+        left -= page.rows.len();
+        for row in page.rows {
+            print(table, row, output)?;
+        }
+        cursor = page.next;
+        if cursor.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+async fn then(
+    store: &dyn EventStore,
+    table: &Table,
+    position: EventId,
+    mut left: usize,
+    output: &Output,
+) -> Result<()> {
+    if let Tracking::Untracked { reason } = &table.tracking {
+        return Err(Error::new(
+            ErrorCode::UntrackedTable,
+            format!("the table {table} takes no part, so its past is not known: {reason}"),
+        )
+        .hint("leave out --at and --at-event to see its rows now"));
+    }
+    let mut after = None;
+    while left > 0 {
+        let page = inspect::past_rows(store, table, position, after, ROWS_AT_ONCE).await?;
+        for row in page.rows.into_iter().take(left) {
+            left -= 1;
+            print(table, row, output)?;
+        }
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// A row: an object, or its columns one a line under its key, whatever the width of the terminal.
+fn print(table: &Table, row: Row, output: &Output) -> Result<()> {
+    if output.is_json() {
+        return output.object(&row.into());
+    }
+    let longest = row
+        .keys()
+        .map(|name| text::width(name))
+        .max()
+        .unwrap_or_default()
+        .min(30);
+    let room = output.width().saturating_sub(longest + 3).max(20);
+    for (at, (name, value)) in row.iter().enumerate() {
+        let is_first = at == 0 || table.key() == Some(name);
+        let indent = if is_first { "" } else { "  " };
+        let name = text::fitted(&text::visible(name), longest + if is_first { 2 } else { 0 });
+        output.line(&format!(
+            "{indent}{name} {}",
+            text::clipped(&text::value(value), room)
+        ))?;
+    }
+    Ok(())
+}
