@@ -61,6 +61,33 @@ pub fn clipped(text: &str, cells: usize) -> String {
     kept
 }
 
+/// The text in lines of at most this many cells, broken between words where that is possible.
+#[must_use]
+pub fn wrapped(text: &str, cells: usize) -> Vec<String> {
+    let mut lines = vec![String::new()];
+    let mut used = 0;
+    for word in text.split_word_bounds() {
+        if used + word.width() > cells && used > 0 {
+            lines.push(String::new());
+            used = 0;
+            if word.trim().is_empty() {
+                continue;
+            }
+        }
+        for grapheme in word.graphemes(true) {
+            if used + grapheme.width() > cells && used > 0 {
+                lines.push(String::new());
+                used = 0;
+            }
+            used += grapheme.width();
+            if let Some(line) = lines.last_mut() {
+                line.push_str(grapheme);
+            }
+        }
+    }
+    lines
+}
+
 /// The text filled up with spaces to this many cells, or cut to them.
 #[must_use]
 pub fn fitted(text: &str, cells: usize) -> String {
@@ -122,6 +149,16 @@ mod tests {
         assert_eq!(clipped("e\u{301}e\u{301}e\u{301}", 2), "e\u{301}…");
         assert_eq!(clipped("abc", 0), "");
         assert_eq!(width(&fitted("分子分子", 6)), 6);
+    }
+
+    #[test]
+    fn text_is_wrapped_between_words_where_it_can_be() {
+        assert_eq!(
+            wrapped("take it back in time", 8),
+            ["take it ", "back in ", "time"]
+        );
+        assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrapped("", 4), [""]);
     }
 
     #[test]

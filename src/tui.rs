@@ -1,10 +1,43 @@
-//! The screens.
+//! The screens: a state machine.
+//!
+//! [`update`] takes the [`Model`](model::Model) and a [`Message`](message::Message), changes the model and returns
+//! [`Effect`](effect::Effect)s, which are data. The [`runtime`] performs them on tasks of their own and brings their
+//! answers back as messages; the [`view`] draws the model. Nothing in the first three knows of tokio, SQL or the
+//! terminal, so whatever the database does, a key is answered at once.
+
+pub mod effect;
+pub mod keymap;
+pub mod layout;
+pub mod message;
+pub mod model;
+pub mod pages;
+pub mod update;
+
+pub mod view;
+
+mod effects;
+mod input;
+pub mod runtime;
+mod terminal;
 
 use std::sync::Arc;
 
 use crate::eventsourcing::{EventStore, Result};
 
-/// Opens the screens.
-pub async fn run(_store: Arc<dyn EventStore>) -> Result<()> {
-    Ok(())
+/// Opens the screens on a store, until the user leaves or the terminal goes away.
+///
+/// # Errors
+/// `Io` when the terminal cannot be used.
+pub async fn run(store: Arc<dyn EventStore>) -> Result<()> {
+    let mut terminal = terminal::enter()?;
+    let result = runtime::run(
+        &mut terminal,
+        input::stream()?,
+        store,
+        view::Look::of_environment(),
+    )
+    .await;
+    // Whatever happened: the terminal first, and then what there is to say.
+    terminal::leave();
+    result
 }

@@ -1,0 +1,64 @@
+//! What the terminal and the operating system send.
+
+use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use futures_util::{Stream, StreamExt, stream};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::keymap::Key;
+use super::layout::Size;
+use super::message::Message;
+use crate::eventsourcing::{Error, ErrorCode, Result};
+
+/// Keys, changes of the size, and the signals to end; ends when the terminal is gone.
+pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
+    let events = EventStream::new()
+        // An error is a terminal that is gone: nothing more will come from it.
+        .take_while(|event| std::future::ready(event.is_ok()))
+        .filter_map(|event| std::future::ready(event.ok().and_then(message)));
+    let mut signals = Vec::new();
+    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+        let listening = signal(kind).map_err(|error| {
+            Error::new(
+                ErrorCode::Io,
+                format!("signals cannot be listened to: {error}"),
+            )
+        })?;
+        signals.push(stream::unfold(listening, |mut listening| async move {
+            listening.recv().await;
+            Some((Message::Terminate, listening))
+        }));
+    }
+    let ending = stream::select_all(signals.into_iter().map(Box::pin));
+    // The stream must end with the events, though signals could still come.
+    let events = events.chain(stream::once(std::future::ready(Message::Terminate)));
+    Ok(stream::select(events, ending))
+}
+
+fn message(event: Event) -> Option<Message> {
+    match event {
+        Event::Key(key) if key.kind != KeyEventKind::Release => self::key(key).map(Message::Key),
+        Event::Resize(columns, rows) => Some(Message::Resized(Size { columns, rows })),
+        _ => None,
+    }
+}
+
+fn key(event: KeyEvent) -> Option<Key> {
+    let control = event.modifiers.contains(KeyModifiers::CONTROL);
+    Some(match event.code {
+        KeyCode::Char(character) if control => Key::Ctrl(character.to_ascii_lowercase()),
+        KeyCode::Char(character) => Key::Char(character),
+        KeyCode::Enter => Key::Enter,
+        KeyCode::Esc => Key::Esc,
+        KeyCode::Backspace => Key::Backspace,
+        KeyCode::Tab => Key::Tab,
+        KeyCode::Up => Key::Up,
+        KeyCode::Down => Key::Down,
+        KeyCode::Left => Key::Left,
+        KeyCode::Right => Key::Right,
+        KeyCode::PageUp => Key::PageUp,
+        KeyCode::PageDown => Key::PageDown,
+        KeyCode::Home => Key::Home,
+        KeyCode::End => Key::End,
+        _ => return None,
+    })
+}

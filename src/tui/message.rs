@@ -1,0 +1,41 @@
+//! Everything that can happen to the screens.
+
+use super::effect::RequestId;
+use super::keymap::Key;
+use super::layout::Size;
+use crate::eventsourcing::history::History;
+use crate::eventsourcing::inspect::Inspection;
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::store::RowPage;
+use crate::eventsourcing::timeline::Page;
+use crate::eventsourcing::{EventId, Result};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Message {
+    /// A key was pressed.
+    Key(Key),
+    /// The terminal has another size.
+    Resized(Size),
+    /// The process was asked to end, or the terminal is gone.
+    Terminate,
+    /// The log's head and its rollbacks.
+    Overview(RequestId, Result<(EventId, History)>),
+    /// A page of the log.
+    Page(RequestId, Result<Page>),
+    /// An event and what it did; `None` when there is no such event.
+    Inspected(RequestId, Box<Result<Option<Inspection>>>),
+    /// The tables.
+    Tables(RequestId, Result<Vec<Table>>),
+    /// The row count of one table.
+    Counted(RequestId, String, Result<u64>),
+    /// A page of a table.
+    Rows(RequestId, Result<RowPage>),
+    /// A plan.
+    Planned(RequestId, Box<Result<RollbackPlan>>),
+    /// How far the rollback is: steps done, and in all.
+    Progress(u64, u64),
+    /// What became of the rollback.
+    Executed(RequestId, Result<RollbackOutcome>),
+}

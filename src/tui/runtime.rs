@@ -1,0 +1,83 @@
+//! The loop: messages in, effects out, and the screen drawn when something has changed.
+
+use std::sync::Arc;
+
+use futures_util::{Stream, StreamExt};
+use ratatui::Terminal;
+use ratatui::backend::Backend;
+use tokio::sync::mpsc;
+
+use super::effects::Effects;
+use super::layout::Size;
+use super::message::Message;
+use super::model::{Leaving, Model};
+use super::update::{start, update};
+use super::view::{self, Look};
+use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
+
+/// Runs the screens on any terminal and any input, until the user leaves.
+///
+/// # Errors
+/// `Io` when the terminal cannot be drawn on, or when a task failed in a way that it should not.
+pub async fn run<B: Backend>(
+    terminal: &mut Terminal<B>,
+    input: impl Stream<Item = Message>,
+    store: Arc<dyn EventStore>,
+    look: Look,
+) -> Result<()> {
+    tokio::pin!(input);
+    let (answers, mut answered) = mpsc::unbounded_channel();
+    let size = terminal.size().map_err(|error| broken(&error))?;
+    let size = Size {
+        columns: size.width,
+        rows: size.height,
+    };
+    let mut model = Model::new(store.info().clone(), size);
+    let mut effects = Effects::new(store, answers);
+    for effect in start(&mut model) {
+        effects.perform(effect);
+    }
+    let mut input_open = true;
+    loop {
+        terminal
+            .draw(|frame| view::draw(frame, &model, look))
+            .map_err(|error| broken(&error))?;
+        // Input first: a key is answered before the database's answers, however many there are. Then the answers; then
+        // the ends of tasks, which matter only when one panicked.
+        let message = tokio::select! {
+            biased;
+            message = input.next(), if input_open => match message {
+                Some(message) => message,
+                None => {
+                    input_open = false;
+                    Message::Terminate
+                }
+            },
+            Some(message) = answered.recv() => message,
+            ended = effects.ended() => {
+                ended.map_err(|error| Error::new(ErrorCode::Io, format!("ebb has a fault: {error}"))
+                    .hint("please report it; what was written is in the log"))?;
+                continue;
+            }
+        };
+        for effect in update(&mut model, message) {
+            effects.perform(effect);
+        }
+        // What has arrived meanwhile is taken in before the next drawing.
+        while let Ok(message) = answered.try_recv() {
+            for effect in update(&mut model, message) {
+                effects.perform(effect);
+            }
+        }
+        if model.leaving == Leaving::Now {
+            return Ok(());
+        }
+    }
+}
+
+fn broken(error: &impl std::fmt::Display) -> Error {
+    Error::new(
+        ErrorCode::Io,
+        format!("the terminal cannot be drawn on: {error}"),
+    )
+}

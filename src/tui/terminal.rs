@@ -1,0 +1,43 @@
+//! Taking the terminal, and giving it back as it was.
+
+use std::io::{self, Stdout};
+use std::sync::Once;
+
+use crossterm::cursor::Show;
+use crossterm::execute;
+use crossterm::terminal::{
+    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+};
+use ratatui::Terminal;
+use ratatui::backend::CrosstermBackend;
+
+use crate::eventsourcing::{Error, ErrorCode, Result};
+
+/// Takes the terminal. From here on a panic gives it back before it says anything.
+pub(super) fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let previous = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            leave();
+            previous(panic);
+        }));
+    });
+    let taken = enable_raw_mode()
+        .and_then(|()| execute!(io::stdout(), EnterAlternateScreen))
+        .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+    taken.map_err(|error| {
+        leave();
+        Error::new(
+            ErrorCode::Io,
+            format!("the terminal cannot be used: {error}"),
+        )
+        .hint("without a terminal, `ebb log` prints the timeline")
+    })
+}
+
+/// Gives it back. Where it is gone, as after a lost connection, there is nothing to give back and nobody to tell.
+pub(super) fn leave() {
+    drop(execute!(io::stdout(), LeaveAlternateScreen, Show));
+    drop(disable_raw_mode());
+}

@@ -1,0 +1,240 @@
+//! A rollback: plan, preview, question, progress, result. Nothing is written before the question is answered.
+
+use super::super::effect::{Effect, RequestId, Slot};
+use super::super::keymap::{Action, Key};
+use super::super::model::{Asked, Leaving, Model, Notice, Rollback, Screen, Stage};
+use super::super::pages;
+use super::{reload, scroll_page, told};
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, Strategy};
+use crate::eventsourcing::{ErrorCode, Result};
+
+/// Begins with making the plan.
+pub(super) fn begin(model: &mut Model, asked: Asked) -> Vec<Effect> {
+    model.rollback = Some(Rollback {
+        asked,
+        strategy: Strategy::default(),
+        stage: Stage::Planning,
+        plan: None,
+        wanted: None,
+        top: 0,
+    });
+    model.screen = Screen::Rollback;
+    plan(model)
+}
+
+/// Asks for the plan. The one that is there stays on the screen, marked, until the new one arrives.
+fn plan(model: &mut Model) -> Vec<Effect> {
+    let request = model.next_request();
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    rollback.wanted = Some(request);
+    rollback.stage = Stage::Planning;
+    vec![Effect::Plan(request, rollback.plan_request())]
+}
+
+pub(super) fn planned(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<RollbackPlan>,
+) -> Vec<Effect> {
+    if model.rollback.as_ref().and_then(|rollback| rollback.wanted) != Some(request) {
+        return Vec::new();
+    }
+    match told(model, result) {
+        Some(plan) => {
+            if let Some(rollback) = &mut model.rollback {
+                rollback.wanted = None;
+                rollback.plan = Some(plan.with_strategy(rollback.strategy));
+                rollback.stage = Stage::Preview;
+            }
+            Vec::new()
+        }
+        None => cancel(model),
+    }
+}
+
+/// Back to the timeline; nothing was written.
+pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
+    model.rollback = None;
+    model.screen = Screen::Timeline;
+    vec![Effect::Cancel(Slot::Plan)]
+}
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let lines = pages::rollback(model, model.size.page_width()).len();
+    let height = model.size.content();
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    match action {
+        Action::ToggleBoundary => {
+            let Asked::To { event, keep } = rollback.asked else {
+                let text = "An undo has one boundary only: the rollback that it takes back.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            };
+            rollback.asked = Asked::To { event, keep: !keep };
+            rollback.top = 0;
+            return plan(model);
+        }
+        Action::ToggleStrategy => {
+            rollback.strategy = rollback.strategy.other();
+            let strategy = rollback.strategy;
+            rollback.plan = rollback
+                .plan
+                .take()
+                .map(|plan| plan.with_strategy(strategy));
+        }
+        Action::Proceed => proceed(model),
+        Action::Stop => return stop(model),
+        Action::Undo => return begin(model, Asked::Undo),
+        Action::Redo => return begin(model, Asked::Redo),
+        _ => rollback.top = scroll_page(rollback.top, lines, height, action),
+    }
+    Vec::new()
+}
+
+/// On to the question, if there is anything to ask.
+fn proceed(model: &mut Model) {
+    let Some(Rollback {
+        plan: Some(plan),
+        stage,
+        ..
+    }) = &mut model.rollback
+    else {
+        return;
+    };
+    let refusal = if let Some(reason) = &model.info.read_only {
+        Some(format!("Nothing can be written here: {reason}."))
+    } else if plan.is_empty() {
+        Some("There is nothing to undo: no event comes after the target.".to_owned())
+    } else {
+        let first = plan.blockers.first();
+        first.map(|blocker| format!("It cannot be done: {}.", blocker.message))
+    };
+    match refusal {
+        Some(refusal) => model.notice = Some(Notice::Info(refusal)),
+        None => {
+            *stage = Stage::Confirm {
+                typed: String::new(),
+            };
+        }
+    }
+}
+
+/// A key in the field of the question: it reaches the field whatever else has the focus.
+pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    let id = rollback.id_to_type();
+    let Stage::Confirm { typed } = &mut rollback.stage else {
+        return Vec::new();
+    };
+    match key {
+        Key::Char(character) if typed.len() < 20 => typed.push(character),
+        Key::Backspace => drop(typed.pop()),
+        Key::Enter if id.is_some_and(|id| typed.trim_start_matches('#') == id.to_string()) => {
+            return execute(model);
+        }
+        Key::Enter | Key::Esc => {
+            rollback.stage = Stage::Preview;
+            model.notice = Some(Notice::Info(
+                "Not confirmed; nothing was written.".to_owned(),
+            ));
+        }
+        _ => {}
+    }
+    Vec::new()
+}
+
+fn execute(model: &mut Model) -> Vec<Effect> {
+    let request = model.next_request();
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    let Some(plan) = rollback.plan.clone() else {
+        return Vec::new();
+    };
+    // The plan's first sentence said how much later work goes with an undo, and the id was typed under it.
+    match plan.confirm(true) {
+        Ok(confirmed) => {
+            rollback.wanted = Some(request);
+            rollback.stage = Stage::Running {
+                done: 0,
+                total: 0,
+                stopping: false,
+            };
+            vec![Effect::Execute(request, Box::new(confirmed))]
+        }
+        Err(error) => {
+            rollback.stage = Stage::Preview;
+            model.notice = Some(Notice::Failure(error));
+            Vec::new()
+        }
+    }
+}
+
+/// Asks the rollback at work to stop.
+pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
+    match &mut model.rollback {
+        Some(Rollback {
+            stage: Stage::Running { stopping, .. },
+            ..
+        }) => {
+            *stopping = true;
+            vec![Effect::Stop]
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn progress(model: &mut Model, now: u64, in_all: u64) -> Vec<Effect> {
+    if let Some(Rollback {
+        stage: Stage::Running { done, total, .. },
+        ..
+    }) = &mut model.rollback
+    {
+        (*done, *total) = (now, in_all);
+    }
+    Vec::new()
+}
+
+pub(super) fn executed(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<RollbackOutcome>,
+) -> Vec<Effect> {
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    if rollback.wanted != Some(request) {
+        return Vec::new();
+    }
+    rollback.wanted = None;
+    rollback.top = 0;
+    if model.leaving == Leaving::WhenDone {
+        model.leaving = Leaving::Now;
+    }
+    match result {
+        Ok(outcome) => {
+            rollback.stage = Stage::Result(outcome);
+            reload(model)
+        }
+        Err(error) if error.code == ErrorCode::Stale => {
+            model.notice = Some(Notice::Info(format!(
+                "{}. Here is the new plan; look at it and confirm it again.",
+                error.message
+            )));
+            let mut effects = plan(model);
+            effects.extend(reload(model));
+            effects
+        }
+        Err(error) => {
+            rollback.stage = Stage::Preview;
+            model.notice = Some(Notice::Failure(error));
+            Vec::new()
+        }
+    }
+}
