@@ -199,13 +199,7 @@ pub const BINDINGS: &[Binding] = &[
         &[Timeline, Tables],
         true,
     ),
-    binding(
-        Action::Proceed,
-        &[Key::Enter],
-        "go on to confirm",
-        &[Preview],
-        true,
-    ),
+    binding(Action::Proceed, &[Key::Enter], "confirm…", &[Preview], true),
     binding(
         Action::Back,
         &[Key::Enter],
@@ -223,7 +217,7 @@ pub const BINDINGS: &[Binding] = &[
     binding(
         Action::ToggleBoundary,
         &[Key::Char('i')],
-        "undo or keep the event",
+        "boundary",
         &[Preview],
         true,
     ),
@@ -255,13 +249,7 @@ pub const BINDINGS: &[Binding] = &[
         &[Timeline, Event],
         true,
     ),
-    binding(
-        Action::Stop,
-        &[Key::Esc],
-        "stop, and undo it all",
-        &[Progress],
-        true,
-    ),
+    binding(Action::Stop, &[Key::Esc], "stop", &[Progress], true),
     binding(
         Action::Back,
         &[Key::Esc, Key::Backspace],

@@ -86,10 +86,7 @@ pub fn event_title(model: &Model) -> String {
     };
     let event = &entry.event;
     let table = event.row.as_ref().map_or("", |key| key.table.as_str());
-    visible(
-        format!("#{} {} {table}", event.id, event.kind)
-            .trim_end(),
-    )
+    visible(format!("#{} {} {table}", event.id, event.kind).trim_end())
 }
 
 /// The event under the cursor: in a pane, or whole.
@@ -193,7 +190,7 @@ fn columns(changes: &[ColumnChange], width: usize) -> Vec<Line> {
             let text = format!(
                 "{sign} {} {} → {to}",
                 fitted(&visible(&change.column), names),
-                clipped(&from, left.saturating_sub(1).max(1)),
+                clipped(&from, left.max(1)),
             );
             line(tone, clipped(&text, width))
         })

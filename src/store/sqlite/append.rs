@@ -299,68 +299,71 @@ impl<'a> Appending<'a> {
 
     /// The foreign key that a row in this state violates: it points at nothing, or is still pointed at.
     async fn violated(&mut self, table: &Table, state: &Row) -> Result<Option<String>> {
-        let text = |name: &String| state.get(name).map(|value| encoded(table, name, value));
-        for key in &self.foreign_keys {
-            let (place, columns, other, others) =
-                match (key.table == table.name, key.to_table == table.name) {
-                    (true, _) => (
-                        "points at no row",
-                        &key.columns,
-                        &key.to_table,
-                        &key.to_columns,
-                    ),
-                    (_, true) => (
-                        "still points at it",
-                        &key.to_columns,
-                        &key.table,
-                        &key.columns,
-                    ),
-                    _ => continue,
-                };
-            let Some(values) = columns
-                .iter()
-                .map(text)
-                .collect::<Option<Result<Vec<Stored>>>>()
-            else {
-                continue;
-            };
-            let conditions: Vec<String> = others
-                .iter()
-                .map(|column| format!("{} = ?", quoted(column)))
-                .collect();
-            let statement = format!(
-                "SELECT EXISTS (SELECT 1 FROM {} WHERE {})",
-                quoted(other),
-                conditions.join(" AND ")
-            );
-            let mut query = sqlx::query(AssertSqlSafe(statement));
-            let values = values?;
-            if values.contains(&Stored::Null) {
-                continue;
+        for key in self.foreign_keys.clone() {
+            if key.table == table.name {
+                let there = (key.to_table.as_str(), key.to_columns.as_slice());
+                if self.has_row(table, state, &key.columns, there).await? == Some(false) {
+                    return Ok(Some(format!(
+                        "{} points at no row",
+                        named(&key, &key.columns, state)
+                    )));
+                }
             }
-            for value in values {
-                query = value.bind(query);
-            }
-            let found = query
-                .fetch_one(&mut *self.connection)
-                .await
-                .map_err(failed)?;
-            let exists: bool = found.try_get(0).map_err(failed)?;
-            if exists == (place == "still points at it") {
-                let held: Vec<String> = columns
-                    .iter()
-                    .filter_map(|name| state.get(name))
-                    .map(Value::to_string)
-                    .collect();
-                return Ok(Some(format!(
-                    "{} ({}) {place}",
-                    key.name(),
-                    held.join(", ")
-                )));
+            if key.to_table == table.name {
+                let there = (key.table.as_str(), key.columns.as_slice());
+                if self.has_row(table, state, &key.to_columns, there).await? == Some(true) {
+                    let name = named(&key, &key.to_columns, state);
+                    return Ok(Some(format!("{name} still points at it")));
+                }
             }
         }
         Ok(None)
     }
+
+    /// Whether the other table has a row whose columns hold what these columns of the state hold; `None` when one of
+    /// them holds nothing.
+    async fn has_row(
+        &mut self,
+        table: &Table,
+        state: &Row,
+        columns: &[String],
+        (other, others): (&str, &[String]),
+    ) -> Result<Option<bool>> {
+        let mut values = Vec::new();
+        for column in columns {
+            match encoded(table, column, state.get(column).unwrap_or(&Value::Null))? {
+                Stored::Null => return Ok(None),
+                value => values.push(value),
+            }
+        }
+        let conditions: Vec<String> = others
+            .iter()
+            .map(|column| format!("{} = ?", quoted(column)))
+            .collect();
+        let mut query = sqlx::query(AssertSqlSafe(format!(
+            "SELECT EXISTS (SELECT 1 FROM {} WHERE {})",
+            quoted(other),
+            conditions.join(" AND ")
+        )));
+        for value in values {
+            query = value.bind(query);
+        }
+        let found = query
+            .fetch_one(&mut *self.connection)
+            .await
+            .map_err(failed)?;
+        found.try_get(0).map(Some).map_err(failed)
+    }
+}
+
+/// A foreign key with the values that a row holds for it.
+fn named(key: &ForeignKey, columns: &[String], state: &Row) -> String {
+    let held: Vec<String> = columns
+        .iter()
+        .filter_map(|name| state.get(name))
+        .map(Value::to_string)
+        .collect();
+    format!("{} ({})", key.name(), held.join(", "))
 }
 
 /// The names in `data` must be columns, and ones that an event may set; its text must hold no U+0000.

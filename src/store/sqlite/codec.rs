@@ -57,19 +57,23 @@ pub(super) fn encode(kind: ColumnKind, given: &Value) -> Option<Stored> {
         (ColumnKind::Integer, Value::Number(number)) => {
             number.as_str().parse().ok().map(Stored::Integer)
         }
-        (ColumnKind::Real | ColumnKind::Numeric | ColumnKind::Other, Value::Number(number)) => {
-            encode_number(number)
-        }
+        (ColumnKind::Real, Value::Number(number)) => encode_real(number),
+        (ColumnKind::Numeric | ColumnKind::Other, Value::Number(number)) => encode_number(number),
         (_, Value::String(text)) => encode_text(kind, text),
         _ => None,
     }
 }
 
-/// A number that a NUMERIC or REAL column gives back as it was.
+/// A number that a NUMERIC column gives back as it was.
 fn encode_number(number: &Number) -> Option<Stored> {
-    if let Ok(integer) = number.as_str().parse::<i64>() {
-        return Some(Stored::Integer(integer));
+    match number.as_str().parse() {
+        Ok(integer) => Some(Stored::Integer(integer)),
+        Err(_) => encode_real(number),
     }
+}
+
+/// A number that a REAL column gives back as it was.
+fn encode_real(number: &Number) -> Option<Stored> {
     let real: f64 = number.as_str().parse().ok()?;
     let back = Value::Number(Number::from_f64(real)?);
     value::same(&back, &Value::Number(number.clone())).then_some(Stored::Real(real))
@@ -96,7 +100,7 @@ fn encode_text(kind: ColumnKind, text: &str) -> Option<Stored> {
         ColumnKind::Real | ColumnKind::Numeric => match text {
             "NaN" | "Infinity" | "-Infinity" => Some(Stored::Text(text.to_owned())),
             _ => match serde_json::from_str(text).ok()? {
-                Value::Number(number) => encode_number(&number),
+                number @ Value::Number(_) => encode(kind, &number),
                 _ => None,
             },
         },
@@ -234,6 +238,7 @@ mod tests {
                 "0.1234567890123456789012345678901234567890",
             ),
             (ColumnKind::Real, "9007199254740993.5"),
+            (ColumnKind::Real, "9007199254740993"),
             (ColumnKind::Json, "1234567890123456789012345678901234567890"),
             (ColumnKind::Boolean, "2"),
             (ColumnKind::Uuid, "\"no uuid\""),

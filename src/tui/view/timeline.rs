@@ -158,9 +158,9 @@ fn entry_line(
 ) -> String {
     let event = &entry.event;
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
-    // 2020-02-17 03:09:48.219183: whole with milliseconds where there is room, without year and fraction where not.
+    // 2020-02-17 03:09:48.219183: with milliseconds where there is room. The year stands with the event.
     let moment = match size.is_wide() {
-        true => &moment[..23],
+        true => &moment[5..23],
         false => &moment[5..19],
     };
     let (table, uuid) = match &event.row {

@@ -1,0 +1,53 @@
+//! What every store must do, the same on both.
+
+mod appending;
+mod opening;
+mod reading;
+mod refusing;
+mod rolling_back;
+mod values;
+mod verifying;
+
+use ebbtide::eventsourcing::store::Backend;
+
+/// A small schema that has everything the rules speak of.
+pub(crate) fn schema(backend: Backend) -> String {
+    let text = "
+        CREATE TABLE sample (
+            sample_id {uuid} PRIMARY KEY NOT NULL,
+            created_on {timestamp} NOT NULL,
+            updated_on {timestamp} NOT NULL,
+            name TEXT NOT NULL UNIQUE,
+            info {json},
+            mass INTEGER DEFAULT 7 CHECK (mass < 1000),
+            parent_id {uuid} REFERENCES sample (sample_id),
+            double_mass INTEGER GENERATED ALWAYS AS (mass * 2) STORED
+        );
+        CREATE TABLE spectrum (
+            spectrum_id {uuid} PRIMARY KEY NOT NULL,
+            sample_id {uuid} NOT NULL REFERENCES sample (sample_id) ON DELETE CASCADE,
+            reference_id {uuid} REFERENCES sample (sample_id) ON DELETE SET NULL,
+            title TEXT
+        );
+        CREATE TABLE setting (
+            name TEXT NOT NULL,
+            place INTEGER NOT NULL,
+            value TEXT,
+            PRIMARY KEY (name, place)
+        );
+        CREATE TABLE booking (
+            number INTEGER PRIMARY KEY,
+            spectrum_id {uuid} REFERENCES spectrum (spectrum_id) ON DELETE CASCADE
+        );
+    ";
+    match backend {
+        Backend::Sqlite => text
+            .replace("{uuid}", "UUID")
+            .replace("{timestamp}", "TIMESTAMP")
+            .replace("{json}", "JSON"),
+        Backend::Postgres => text
+            .replace("{uuid}", "uuid")
+            .replace("{timestamp}", "timestamp")
+            .replace("{json}", "jsonb"),
+    }
+}

@@ -1,0 +1,246 @@
+//! Reading the log and the tables: pages, filters, positions.
+
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest, SUMMARY_LIMIT};
+use ebbtide::eventsourcing::{Event, EventKind, inspect};
+use serde_json::json;
+
+use super::schema;
+use crate::support::{Database, create, delete, id, moment, on_both, update};
+
+/// The ids of a whole log, read page by page.
+async fn paged(lab: &Database, filter: &Filter, direction: Direction, limit: usize) -> Vec<i64> {
+    let (mut ids, mut from) = (Vec::new(), None);
+    loop {
+        let page = lab
+            .store
+            .page(&PageRequest {
+                filter: filter.clone(),
+                from,
+                direction,
+                limit,
+                detail: Detail::Summary,
+            })
+            .await
+            .unwrap();
+        assert!(page.entries.len() <= limit);
+        ids.extend(page.entries.iter().map(|entry| entry.event.id));
+        from = ids.last().copied();
+        if !page.more {
+            return ids;
+        }
+    }
+}
+
+/// Whether a filter shows an event, as the words of its fields say.
+fn shows(filter: &Filter, event: &Event) -> bool {
+    let key = event.row.as_ref();
+    let contains = |text: String, part: &str| text.to_lowercase().contains(&part.to_lowercase());
+    filter
+        .table
+        .as_ref()
+        .is_none_or(|table| key.is_some_and(|key| key.table == *table))
+        && filter.kind.is_none_or(|kind| event.kind == kind)
+        && filter.uuid_prefix.as_ref().is_none_or(|prefix| {
+            key.is_some_and(|key| key.uuid.to_string().starts_with(prefix.as_str()))
+        })
+        && filter
+            .actor
+            .as_ref()
+            .is_none_or(|actor| contains(event.actor.clone(), actor))
+        && filter.since.is_none_or(|since| event.timestamp >= since)
+        && filter.until.is_none_or(|until| event.timestamp <= until)
+        && filter.search.as_ref().is_none_or(|search| {
+            contains(
+                serde_json::Value::Object(event.data.clone()).to_string(),
+                search,
+            )
+        })
+}
+
+on_both! {
+    async fn pages_show_what_the_filter_says_in_both_directions(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let log = lab.log().await;
+        let none = Filter::default;
+        for filter in [
+            none(),
+            Filter { table: Some("molecule".into()), ..none() },
+            Filter { kind: Some(EventKind::Update), ..none() },
+            Filter { uuid_prefix: Some("c053".into()), ..none() },
+            Filter { uuid_prefix: Some("c053009a-9b1d-44a7-8267-f5befdb03eb0".into()), ..none() },
+            Filter { actor: Some("NOBODY".into()), ..none() },
+            Filter { actor: Some("E".into()), ..none() },
+            Filter { since: Some(moment("2020-02-17T03:09:59.145749")), ..none() },
+            Filter { until: Some(moment("2020-02-17T03:09:48.748453")), ..none() },
+            Filter { search: Some("typo".into()), ..none() },
+            Filter { search: Some("100%_\\'".into()), ..none() },
+            Filter { table: Some("molecule".into()), kind: Some(EventKind::Create), search: Some("DEF".into()), ..none() },
+        ] {
+            let expected: Vec<i64> = log.iter().filter(|event| shows(&filter, event)).map(|event| event.id).collect();
+            for limit in [1, 4, 100] {
+                assert_eq!(paged(&lab, &filter, Direction::Newer, limit).await, expected, "{filter:?}");
+                let mut older = paged(&lab, &filter, Direction::Older, limit).await;
+                older.reverse();
+                assert_eq!(older, expected, "{filter:?}");
+            }
+        }
+    }
+
+    async fn a_summary_leaves_out_what_is_large(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        // Not compressible, as PostgreSQL would store it small otherwise.
+        let mut noise = String::new();
+        let mut state: u64 = 1;
+        while noise.len() < 4 * usize::try_from(SUMMARY_LIMIT).unwrap() {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            noise.push(char::from(b'!' + u8::try_from((state >> 33) % 90).unwrap()));
+        }
+        lab.append(vec![create("sample", id(1), json!({"name": "large", "info": {"noise": noise}}))]).await;
+        let request = |detail| PageRequest {
+            filter: Filter::default(), from: None, direction: Direction::Older, limit: 5, detail,
+        };
+        let summary = lab.store.page(&request(Detail::Summary)).await.unwrap();
+        assert!(summary.entries[0].event.data.is_empty());
+        assert!(summary.entries[0].left_out.unwrap() > u64::try_from(SUMMARY_LIMIT).unwrap());
+        let whole = lab.store.page(&request(Detail::Whole)).await.unwrap();
+        assert_eq!(whole.entries[0].event.data["info"]["noise"], noise);
+        assert_eq!(whole.entries[0].left_out, None);
+    }
+
+    async fn a_position_is_the_longest_run_before_a_moment(backend) {
+        let lab = Database::mad_lab(backend).await;
+        for (text, before, through) in [
+            ("2020-02-17T03:09:48.219183", 0, 1),
+            ("2020-02-17T03:09:48.748453", 6, 9),
+            ("2020-02-17T03:09:48.748454", 9, 9),
+            ("2020-02-17T04:09:59.145749+01:00", 14, 15),
+            ("2099-01-01", 18, 18),
+            ("1999-01-01", 0, 0),
+        ] {
+            assert_eq!(lab.store.position_before(moment(text)).await.unwrap(), before, "{text}");
+            assert_eq!(lab.store.position_through(moment(text)).await.unwrap(), through, "{text}");
+        }
+    }
+
+    async fn rows_are_paged_in_the_order_of_their_key(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        let order = [5, 3, 9, 1, 7, 2, 8];
+        let new = order.iter().map(|n| create("sample", id(*n), json!({"name": n.to_string()})));
+        lab.append(new.collect()).await;
+        for n in 0..5 {
+            lab.sql(&format!("INSERT INTO setting VALUES ('it''s {n}', {n}, 'v'), ('it''s {n}', -{n} - 1, NULL)")).await.unwrap();
+        }
+        for (name, column, expected) in [
+            ("sample", "name", vec!["1", "2", "3", "5", "7", "8", "9"]),
+            ("setting", "name", (0..5).flat_map(|n| [n, n]).map(|n| ["it's 0", "it's 1", "it's 2", "it's 3", "it's 4"][n]).collect()),
+        ] {
+            let table = inspect::table(&*lab.store, name).await.unwrap();
+            for limit in [1, 2, 3, 100] {
+                let (mut found, mut cursor) = (Vec::new(), None);
+                loop {
+                    let page = lab.store.rows(&table, cursor.as_ref(), limit).await.unwrap();
+                    found.extend(page.rows.iter().map(|row| row[column].as_str().unwrap().to_owned()));
+                    cursor = page.next;
+                    if cursor.is_none() {
+                        break;
+                    }
+                }
+                // A table without a uuid key may come in another order, but every row once.
+                if name == "setting" {
+                    found.sort();
+                }
+                assert_eq!(found, expected, "{name} by {limit}");
+            }
+            assert_eq!(lab.store.row_count(&table).await.unwrap(), expected.len() as u64);
+        }
+    }
+
+    async fn tables_are_as_the_database_defines_them(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        let tables = lab.store.tables().await.unwrap();
+        let names: Vec<&str> = tables.iter().map(|table| table.name.as_str()).collect();
+        assert_eq!(names, ["booking", "sample", "setting", "spectrum"]);
+        let sample = &tables[1];
+        assert_eq!(sample.key(), Some("sample_id"));
+        let columns: Vec<(&str, bool, bool)> = sample.columns.iter()
+            .map(|column| (column.name.as_str(), column.nullable, column.generated)).collect();
+        assert_eq!(columns, [
+            ("sample_id", false, false), ("created_on", false, false), ("updated_on", false, false),
+            ("name", false, false), ("info", true, false), ("mass", true, false),
+            ("parent_id", true, false), ("double_mass", true, true),
+        ]);
+        let reference = sample.column("parent_id").unwrap().references.as_ref().unwrap();
+        assert_eq!((reference.table.as_str(), reference.column.as_str()), ("sample", "sample_id"));
+    }
+
+    async fn a_row_can_be_followed_and_a_table_seen_as_it_was(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![update("sample", id(1), json!({"name": "b"}))]).await;
+        lab.append(vec![create("sample", id(2), json!({"name": "c"}))]).await;
+        lab.append(vec![delete("sample", id(1))]).await;
+        let table = inspect::table(&*lab.store, "sample").await.unwrap();
+        let names = |position| {
+            let (lab, table) = (&lab, &table);
+            async move {
+                let page = inspect::past_rows(&*lab.store, table, position, None, 10).await.unwrap();
+                page.rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+            }
+        };
+        assert_eq!(names(0).await, Vec::<String>::new());
+        assert_eq!(names(1).await, ["a"]);
+        assert_eq!(names(3).await, ["b", "c"]);
+        assert_eq!(names(4).await, ["c"]);
+        let key = ebbtide::eventsourcing::RowKey { table: "sample".into(), uuid: id(1) };
+        let life = inspect::row_history(&*lab.store, &key).await.unwrap();
+        let ids: Vec<i64> = life.iter().map(|event| event.event.id).collect();
+        assert_eq!(ids, [1, 2, 4]);
+        let name = life[1].columns.iter().find(|change| change.column == "name").unwrap();
+        assert_eq!((&name.from, &name.to), (&json!("a"), &json!("b")));
+    }
+
+    async fn an_event_shows_its_row_before_and_after(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let found = inspect::event(&*lab.store, 8).await.unwrap().unwrap();
+        assert_eq!(found.transaction, (7, 9));
+        assert_eq!(found.before, None);
+        assert_eq!(found.after.unwrap()["order"], 1);
+        let found = inspect::event(&*lab.store, 10).await.unwrap().unwrap();
+        assert_eq!(found.before.unwrap()["smiles"], "A-UGLY-TYPO-C");
+        assert_eq!(found.after.unwrap()["smiles"], "ABC");
+        assert!(inspect::event(&*lab.store, 19).await.unwrap().is_none());
+    }
+}
+
+/// The stores must agree; they are compared here once on the whole story.
+#[test]
+fn both_stores_tell_the_same_story() {
+    crate::support::run(async {
+        let sqlite = Database::mad_lab(Backend::Sqlite).await;
+        let postgres = Database::mad_lab(Backend::Postgres).await;
+        let told = |log: Vec<Event>| {
+            log.into_iter()
+                .map(|event| {
+                    (
+                        event.id,
+                        event.kind,
+                        event.row,
+                        event.timestamp,
+                        event.filled,
+                    )
+                })
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(told(sqlite.log().await), told(postgres.log().await));
+        let (ours, theirs) = (sqlite.rows().await, postgres.rows().await);
+        assert_eq!(ours.len(), 16);
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            assert_eq!(ours.0, theirs.0);
+            for (name, value) in &ours.1 {
+                let same = ebbtide::eventsourcing::value::same(value, &theirs.1[name]);
+                assert!(same, "{}.{name}: {value} and {}", ours.0, theirs.1[name]);
+            }
+        }
+    });
+}

@@ -1,0 +1,319 @@
+//! Rollback: both strategies, every kind of target, undo and redo, and what stands in the way (§5, §6).
+
+use ebbtide::eventsourcing::history::Standing;
+use ebbtide::eventsourcing::rollback::{
+    self, Control, RollbackRequest, RollbackTarget, RowAction, Strategy,
+};
+use ebbtide::eventsourcing::{ErrorCode, EventKind};
+use serde_json::json;
+
+use super::schema;
+use crate::support::{Database, create, delete, id, moment, on_both, update};
+
+const BOTH: [Strategy; 2] = [Strategy::Minimal, Strategy::Replay];
+
+fn request(target: RollbackTarget) -> RollbackRequest {
+    RollbackRequest {
+        target,
+        strategy: Strategy::Minimal,
+        reason: None,
+    }
+}
+
+on_both! {
+    async fn a_plan_says_what_the_rollback_does(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let before = lab.rows().await;
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(15))).await.unwrap();
+        assert_eq!((plan.keeps_through, plan.head), (14, 18));
+        assert_eq!((plan.events_undone, plan.events_reinstated, plan.events_to_append()), (4, 0, 6));
+        assert_eq!(plan.clone().with_strategy(Strategy::Replay).events_to_append(), 32);
+        let removed: Vec<&str> = plan.changes.iter().map(|change| change.key.table.as_str()).collect();
+        assert_eq!(removed, ["molecule", "xy_data", "data_unit", "experiment"]);
+        assert!(plan.changes.iter().all(|change| change.action == RowAction::Remove));
+        assert_eq!(lab.store.head().await.unwrap(), 18, "a plan writes nothing");
+        assert_eq!(lab.rows().await, before);
+    }
+
+    async fn a_rolled_back_row_has_its_former_times(backend) {
+        for strategy in BOTH {
+            let lab = Database::mad_lab(backend).await;
+            let before = lab.rows().await;
+            lab.roll_back(RollbackTarget::BeforeEvent(1), strategy).await.unwrap();
+            assert!(lab.rows().await.is_empty());
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, before, "created_on and updated_on included");
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn a_target_never_splits_a_transaction(backend) {
+        let lab = Database::mad_lab(backend).await;
+        for (target, keeps) in [
+            (RollbackTarget::BeforeEvent(8), 6),
+            (RollbackTarget::AfterEvent(8), 9),
+            (RollbackTarget::Before(moment("2020-02-17T03:09:48.748453")), 6),
+            (RollbackTarget::Before(moment("2020-02-17T03:09:48.748454")), 9),
+            (RollbackTarget::BeforeEvent(1), 0),
+            (RollbackTarget::Before(moment("1999-12-31")), 0),
+        ] {
+            let plan = rollback::plan(&*lab.store, request(target)).await.unwrap();
+            assert_eq!(plan.keeps_through, keeps, "{target:?}");
+        }
+    }
+
+    async fn with_nothing_after_the_target_nothing_is_appended(backend) {
+        let lab = Database::mad_lab(backend).await;
+        for target in [RollbackTarget::AfterEvent(18), RollbackTarget::Before(moment("2099-01-01"))] {
+            for strategy in BOTH {
+                let outcome = lab.roll_back(target, strategy).await.unwrap();
+                assert_eq!((outcome.rollback, outcome.rollback_end, outcome.events_appended), (None, None, 0));
+                assert_eq!(lab.store.head().await.unwrap(), 18);
+            }
+        }
+    }
+
+    async fn a_target_that_is_not_in_the_log_is_named(backend) {
+        let lab = Database::mad_lab(backend).await;
+        for id in [0, -1, 19] {
+            let error = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(id))).await.expect_err("none");
+            assert_eq!(error.code, ErrorCode::UnknownEvent);
+            assert!(error.message.contains(&format!("#{id}")), "{}", error.message);
+        }
+    }
+
+    async fn five_rollbacks_and_undos_leave_no_drift(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let before = lab.rows().await;
+        for (strategy, event) in [(Strategy::Replay, 15), (Strategy::Minimal, 5), (Strategy::Replay, 10), (Strategy::Minimal, 2), (Strategy::Replay, 7)] {
+            lab.roll_back(RollbackTarget::BeforeEvent(event), strategy).await.unwrap();
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+            lab.assert_no_drift().await;
+            assert_eq!(lab.rows().await, before);
+        }
+    }
+
+    async fn undo_and_redo_go_back_and_forth(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let whole = lab.rows().await;
+        lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Minimal).await.unwrap();
+        let taken_back = lab.rows().await;
+        lab.undo(false).await.unwrap();
+        lab.redo(false).await.unwrap();
+        assert_eq!(lab.rows().await, taken_back);
+        let history = lab.store.history(lab.store.head().await.unwrap()).await.unwrap();
+        let purposes: Vec<_> = history.rollbacks().iter().map(|r| (r.undoes, r.redoes)).collect();
+        assert_eq!(purposes, [(None, None), (Some(19), None), (None, Some(25))]);
+        lab.undo(false).await.unwrap();
+        assert_eq!(lab.rows().await, whole);
+        let error = lab.redo(false).await.map(|_| ());
+        assert!(error.is_ok(), "the undo is in effect, so it can be redone");
+        lab.assert_no_drift().await;
+    }
+
+    async fn undo_without_a_rollback_says_so(backend) {
+        let lab = Database::mad_lab(backend).await;
+        assert_eq!(lab.undo(false).await.expect_err("nothing").code, ErrorCode::NothingToUndo);
+        assert_eq!(lab.redo(false).await.expect_err("nothing").code, ErrorCode::NothingToUndo);
+    }
+
+    async fn later_work_needs_its_own_yes(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let whole = lab.rows().await;
+        lab.roll_back(RollbackTarget::BeforeEvent(18), Strategy::Minimal).await.unwrap();
+        lab.append(vec![create("molecule", id(1), json!({"smiles": "GHI"}))]).await;
+        let plan = rollback::plan_undo(&*lab.store, None).await.unwrap();
+        assert_eq!(plan.later_events, 1);
+        assert!(plan.sentences("lab")[0].contains("1 event made after rollback #19"), "{:?}", plan.sentences("lab"));
+        assert_eq!(plan.confirm(false).expect_err("later work").code, ErrorCode::LaterWork);
+        lab.undo(true).await.unwrap();
+        assert_eq!(lab.rows().await, whole);
+        lab.assert_no_drift().await;
+    }
+
+    async fn a_stale_plan_is_refused_and_writes_nothing(backend) {
+        for strategy in BOTH {
+            let lab = Database::mad_lab(backend).await;
+            let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(15))).await.unwrap();
+            lab.append(vec![create("molecule", id(1), json!({"smiles": "GHI"}))]).await;
+            let (log, rows) = (lab.log().await, lab.rows().await);
+            let confirmed = plan.with_strategy(strategy).confirm(false).unwrap();
+            let error = rollback::execute(&*lab.store, &confirmed, &Control::default()).await.expect_err("stale");
+            assert_eq!(error.code, ErrorCode::Stale);
+            assert_eq!((lab.log().await, lab.rows().await), (log, rows));
+        }
+    }
+
+    async fn a_rollback_that_was_asked_to_stop_leaves_everything(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let (log, rows) = (lab.log().await, lab.rows().await);
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(1))).await.unwrap();
+        let control = Control::default();
+        control.stop();
+        let error = rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &control).await.expect_err("stopped");
+        assert_eq!(error.code, ErrorCode::Stopped);
+        assert_eq!((lab.log().await, lab.rows().await), (log, rows));
+        lab.roll_back(RollbackTarget::BeforeEvent(1), Strategy::Minimal).await.unwrap();
+    }
+
+    async fn each_event_has_its_standing(backend) {
+        let lab = Database::mad_lab(backend).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Minimal).await.unwrap();
+        let standing = |id| {
+            let lab = &lab;
+            async move {
+                let head = lab.store.head().await.unwrap();
+                lab.store.history(head).await.unwrap().standing(head, id)
+            }
+        };
+        assert_eq!(standing(14).await, Standing::Effective);
+        assert_eq!(standing(15).await, Standing::UndoneBy(19));
+        assert_eq!(standing(19).await, Standing::Effective);
+        assert_eq!(standing(20).await, Standing::BookkeepingOf(19));
+        lab.undo(false).await.unwrap();
+        assert_eq!(standing(15).await, Standing::Effective);
+        assert_eq!(standing(19).await, Standing::UndoneBy(25));
+    }
+
+    async fn replay_repeats_only_what_is_effective_and_names_its_origin(backend) {
+        let lab = Database::mad_lab(backend).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Replay).await.unwrap();
+        let head = lab.store.head().await.unwrap();
+        lab.roll_back(RollbackTarget::BeforeEvent(10), Strategy::Replay).await.unwrap();
+        let log = lab.log().await;
+        let second: Vec<_> = log.iter().filter(|event| event.id > head).collect();
+        // 12 live rows deleted, 9 events repeated, 2 markers: not what the first rollback repeated.
+        assert_eq!(second.len(), 12 + 9 + 2);
+        let origins: Vec<i64> = second.iter().filter_map(|event| event.origin).collect();
+        assert_eq!(origins, (1..=9).collect::<Vec<i64>>());
+        lab.assert_no_drift().await;
+    }
+
+    async fn unique_values_that_swap_and_rows_in_a_circle_come_back(backend) {
+        for strategy in BOTH {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![
+                create("sample", id(1), json!({"name": "a"})),
+                create("sample", id(2), json!({"name": "b", "parent_id": id(1)})),
+                update("sample", id(1), json!({"parent_id": id(2)})),
+            ]).await;
+            let before = lab.rows().await;
+            lab.append(vec![
+                update("sample", id(1), json!({"name": "c", "parent_id": null})),
+                update("sample", id(2), json!({"name": "a", "parent_id": id(2)})),
+                update("sample", id(1), json!({"name": "b"})),
+                create("sample", id(3), json!({"name": "c", "parent_id": id(1)})),
+                update("sample", id(1), json!({"parent_id": id(3)})),
+            ]).await;
+            let after = lab.rows().await;
+            lab.roll_back(RollbackTarget::BeforeEvent(4), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, after, "by {strategy}");
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn a_row_updated_to_point_at_a_newer_one_is_taken_back(backend) {
+        for strategy in BOTH {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+            lab.append(vec![create("sample", id(2), json!({"name": "b"}))]).await;
+            lab.append(vec![update("sample", id(1), json!({"parent_id": id(2)}))]).await;
+            lab.roll_back(RollbackTarget::BeforeEvent(1), strategy).await.unwrap();
+            assert!(lab.rows().await.is_empty());
+        }
+    }
+
+    async fn a_cascade_is_taken_back_whole(backend) {
+        for strategy in BOTH {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![
+                create("sample", id(1), json!({"name": "a"})),
+                create("spectrum", id(11), json!({"sample_id": id(1), "title": "x"})),
+            ]).await;
+            let before = lab.rows().await;
+            lab.append(vec![delete("sample", id(1))]).await;
+            lab.roll_back(RollbackTarget::AfterEvent(2), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before);
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn the_tables_own_triggers_do_not_act_in_a_rollback(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let hid = |lab: Vec<(String, ebbtide::eventsourcing::Row)>| {
+            lab.into_iter().find(|(table, _)| table == "synthesis").map(|(_, row)| row["hid"].clone())
+        };
+        lab.append(vec![update("synthesis", "bd8e2ba9-5f1a-40f8-8f9b-af4c47b70212".parse().unwrap(), json!({"hid": "MAD_1"}))]).await;
+        lab.append(vec![delete("xy_data", "4d78fcc7-27d1-419d-8b0d-a882f52ac962".parse().unwrap())]).await;
+        lab.append(vec![delete("experiment", "0e0e76e9-6f2f-40fd-84e4-cdcc05de0f8e".parse().unwrap())]).await;
+        lab.append(vec![delete("synthesis", "bd8e2ba9-5f1a-40f8-8f9b-af4c47b70212".parse().unwrap())]).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(22), Strategy::Minimal).await.unwrap();
+        assert_eq!(hid(lab.rows().await), Some(json!("MAD_1")));
+        lab.assert_no_drift().await;
+    }
+
+    async fn a_row_outside_that_points_at_one_that_would_go_blocks(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![create("spectrum", id(11), json!({"sample_id": id(1)}))]).await;
+        lab.sql(&format!("INSERT INTO booking VALUES (1, '{}')", id(11))).await.unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(2))).await.unwrap();
+        assert_eq!(plan.blockers.len(), 1);
+        assert_eq!(plan.blockers[0].kind, "outside-reference");
+        assert!(plan.blockers[0].message.contains("booking"));
+        assert_eq!(plan.confirm(true).expect_err("blocked").code, ErrorCode::Blocked);
+    }
+
+    async fn a_column_or_a_table_that_is_gone_blocks(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a", "info": {"x": 1}}))]).await;
+        lab.append(vec![create("spectrum", id(11), json!({"sample_id": id(1)}))]).await;
+        lab.append(vec![update("sample", id(1), json!({"info": {"y": 2}}))]).await;
+        lab.sql("ALTER TABLE sample DROP COLUMN info").await.unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(3))).await.unwrap();
+        assert_eq!(plan.blockers.iter().map(|blocker| blocker.kind).collect::<Vec<_>>(), ["column-gone"]);
+        lab.sql("DROP TABLE booking").await.unwrap();
+        lab.sql("DROP TABLE spectrum").await.unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(2))).await.unwrap();
+        assert!(plan.blockers.iter().any(|blocker| blocker.kind == "table-gone" && blocker.row.table == "spectrum"));
+    }
+
+    async fn a_column_that_must_have_a_value_now_blocks(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![delete("sample", id(1))]).await;
+        lab.sql("ALTER TABLE sample ADD COLUMN owner TEXT NOT NULL DEFAULT 'x'").await.unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(2))).await.unwrap();
+        assert_eq!(plan.blockers.iter().map(|blocker| blocker.kind).collect::<Vec<_>>(), ["missing-value"]);
+        assert!(plan.blockers[0].message.contains("owner"));
+    }
+
+    async fn a_table_that_was_dropped_does_not_stop_a_rollback_that_does_not_need_it(backend) {
+        for strategy in BOTH {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+            lab.append(vec![create("spectrum", id(11), json!({"sample_id": id(1)}))]).await;
+            lab.append(vec![update("sample", id(1), json!({"name": "b"}))]).await;
+            lab.sql("DROP TABLE booking").await.unwrap();
+            lab.sql("DROP TABLE spectrum").await.unwrap();
+            lab.roll_back(RollbackTarget::BeforeEvent(3), strategy).await.unwrap();
+            assert_eq!(lab.row("sample", id(1)).await.unwrap()["name"], "a");
+        }
+    }
+
+    async fn a_reason_is_kept_in_the_log(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let mut with_reason = request(RollbackTarget::BeforeEvent(15));
+        with_reason.reason = Some("the NMR was not calibrated".to_owned());
+        let plan = rollback::plan(&*lab.store, with_reason).await.unwrap();
+        rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+        let log = lab.log().await;
+        assert_eq!(log[18].kind, EventKind::Rollback);
+        assert_eq!(log[18].data, log[23].data);
+        assert_eq!(log[18].data["reason"], "the NMR was not calibrated");
+        assert_eq!(log[18].data["before"], "2020-02-17T03:09:59.145749");
+    }
+}

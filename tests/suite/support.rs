@@ -1,0 +1,281 @@
+//! Fresh databases for tests, on both kinds of store.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use ebbtide::eventsourcing::rollback::{
+    self, Control, RollbackOutcome, RollbackRequest, RollbackTarget, Strategy,
+};
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::{
+    Error, Event, EventKind, EventStore, NewEvent, Result, Row, timestamp, verify,
+};
+use ebbtide::store::{self, Address, OpenOptions};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
+use uuid::Uuid;
+
+/// A database of a test's own.
+pub(crate) struct Database {
+    pub(crate) store: Arc<dyn EventStore>,
+    pub(crate) address: Address,
+    _directory: tempfile::TempDir,
+}
+
+/// The server that `scripts/test` started.
+pub(crate) fn server() -> String {
+    std::env::var("EBB_TEST_POSTGRES").expect(
+        "EBB_TEST_POSTGRES is not set: run the tests with scripts/test, which starts a PostgreSQL for them",
+    )
+}
+
+pub(crate) fn options() -> OpenOptions {
+    OpenOptions {
+        read_only: false,
+        user: "tester".to_owned(),
+        person: None,
+    }
+}
+
+/// The address of a database that does not exist before, and its directory.
+pub(crate) async fn fresh_address(backend: Backend) -> (Address, tempfile::TempDir) {
+    let directory = tempfile::tempdir().unwrap();
+    let address = match backend {
+        Backend::Sqlite => Address::Sqlite(directory.path().join("lab.db")),
+        Backend::Postgres => {
+            static COUNT: AtomicU32 = AtomicU32::new(0);
+            let count = COUNT.fetch_add(1, Ordering::Relaxed);
+            let name = format!("ebb_{}_{count}", std::process::id());
+            let mut admin = PgConnection::connect(&server()).await.unwrap();
+            admin
+                .execute(sqlx::raw_sql(AssertSqlSafe(format!(
+                    "CREATE DATABASE {name} TEMPLATE template0"
+                ))))
+                .await
+                .unwrap();
+            let url = server();
+            let (place, _) = url.rsplit_once('/').unwrap();
+            Address::Postgres(format!("{place}/{name}"))
+        }
+    };
+    (address, directory)
+}
+
+impl Database {
+    /// With these tables and no events.
+    pub(crate) async fn with(backend: Backend, schema: &str) -> Self {
+        let (address, directory) = fresh_address(backend).await;
+        let store = store::init(&address, &options(), Some(schema))
+            .await
+            .unwrap();
+        Self {
+            store,
+            address,
+            _directory: directory,
+        }
+    }
+
+    /// The Mad Lab's tables, without its story.
+    pub(crate) async fn lab(backend: Backend) -> Self {
+        Self::with(backend, ebbtide::demo::schema(backend)).await
+    }
+
+    /// The Mad Lab with its story.
+    pub(crate) async fn mad_lab(backend: Backend) -> Self {
+        let database = Self::lab(backend).await;
+        ebbtide::demo::tell(&*database.store).await.unwrap();
+        database
+    }
+
+    /// The address as `-d` takes it, password included.
+    pub(crate) fn argument(&self) -> String {
+        match &self.address {
+            Address::Sqlite(path) => path.display().to_string(),
+            Address::Postgres(url) => url.clone(),
+        }
+    }
+
+    /// Runs SQL behind the log's back.
+    pub(crate) async fn sql(&self, sql: &str) -> sqlx::Result<()> {
+        match &self.address {
+            Address::Sqlite(path) => {
+                let url = format!("sqlite:{}", path.display());
+                let mut connection = SqliteConnection::connect(&url).await?;
+                connection
+                    .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+                    .await?;
+                connection.close().await
+            }
+            Address::Postgres(url) => {
+                let mut connection = PgConnection::connect(url).await?;
+                connection
+                    .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+                    .await?;
+                connection.close().await
+            }
+        }
+    }
+
+    pub(crate) async fn append(&self, events: Vec<NewEvent>) -> Vec<Event> {
+        self.store.append(events).await.unwrap()
+    }
+
+    /// The refusal of these events; nothing may have been written.
+    pub(crate) async fn refused(&self, events: Vec<NewEvent>) -> Error {
+        let (log, tables) = (self.log().await, self.rows().await);
+        let error = self.store.append(events).await.expect_err("refused");
+        assert_eq!(self.log().await, log, "the log after a refusal");
+        assert_eq!(self.rows().await, tables, "the tables after a refusal");
+        error
+    }
+
+    /// The whole log, oldest first.
+    pub(crate) async fn log(&self) -> Vec<Event> {
+        let mut log = Vec::new();
+        for id in 1..=self.store.head().await.unwrap() {
+            log.push(self.store.event(id).await.unwrap().expect("no gap"));
+        }
+        log
+    }
+
+    /// Every row of every table, each with its table's name.
+    pub(crate) async fn rows(&self) -> Vec<(String, Row)> {
+        let mut all = Vec::new();
+        for table in self.store.tables().await.unwrap() {
+            let mut cursor = None;
+            loop {
+                let page = self.store.rows(&table, cursor.as_ref(), 100).await.unwrap();
+                all.extend(page.rows.into_iter().map(|row| (table.name.clone(), row)));
+                cursor = page.next;
+                if cursor.is_none() {
+                    break;
+                }
+            }
+        }
+        all
+    }
+
+    /// One row of a table.
+    pub(crate) async fn row(&self, table: &str, uuid: Uuid) -> Option<Row> {
+        let text = Value::String(uuid.to_string());
+        let rows = self.rows().await;
+        let found = rows
+            .into_iter()
+            .find(|(name, row)| name == table && row.values().next() == Some(&text));
+        found.map(|(_, row)| row)
+    }
+
+    /// Rolls back, by plan, confirmation and execution.
+    pub(crate) async fn roll_back(
+        &self,
+        target: RollbackTarget,
+        strategy: Strategy,
+    ) -> Result<RollbackOutcome> {
+        let request = RollbackRequest {
+            target,
+            strategy,
+            reason: None,
+        };
+        let plan = rollback::plan(&*self.store, request).await?;
+        let confirmed = plan.confirm(false)?;
+        rollback::execute(&*self.store, &confirmed, &Control::default()).await
+    }
+
+    pub(crate) async fn undo(&self, with_later: bool) -> Result<RollbackOutcome> {
+        let plan = rollback::plan_undo(&*self.store, None).await?;
+        rollback::execute(
+            &*self.store,
+            &plan.confirm(with_later)?,
+            &Control::default(),
+        )
+        .await
+    }
+
+    pub(crate) async fn redo(&self, with_later: bool) -> Result<RollbackOutcome> {
+        let plan = rollback::plan_redo(&*self.store, None).await?;
+        rollback::execute(
+            &*self.store,
+            &plan.confirm(with_later)?,
+            &Control::default(),
+        )
+        .await
+    }
+
+    /// The tables must be what the log says.
+    pub(crate) async fn assert_no_drift(&self) {
+        let report = verify::drift(&*self.store).await.unwrap();
+        assert_eq!(report.findings, [], "drift");
+    }
+}
+
+/// A JSON object.
+pub(crate) fn row(value: Value) -> Row {
+    match value {
+        Value::Object(row) => row,
+        other => panic!("no object: {other}"),
+    }
+}
+
+pub(crate) fn create(table: &str, uuid: Uuid, data: Value) -> NewEvent {
+    event(EventKind::Create, table, Some(uuid), data)
+}
+
+pub(crate) fn update(table: &str, uuid: Uuid, data: Value) -> NewEvent {
+    event(EventKind::Update, table, Some(uuid), data)
+}
+
+pub(crate) fn delete(table: &str, uuid: Uuid) -> NewEvent {
+    event(EventKind::Delete, table, Some(uuid), serde_json::json!({}))
+}
+
+pub(crate) fn event(kind: EventKind, table: &str, uuid: Option<Uuid>, data: Value) -> NewEvent {
+    NewEvent {
+        kind,
+        table: table.to_owned(),
+        uuid,
+        data: row(data),
+        timestamp: None,
+    }
+}
+
+/// An easily told uuid.
+pub(crate) fn id(n: u128) -> Uuid {
+    Uuid::from_u128(0x1000_0000_0000_4000_8000_0000_0000_0000 + n)
+}
+
+pub(crate) fn moment(text: &str) -> timestamp::Timestamp {
+    timestamp::parse(text).unwrap()
+}
+
+/// Runs an asynchronous test on a runtime of its own.
+pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap()
+        .block_on(test)
+}
+
+/// Makes two tests of one: the same facts on both stores.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* async fn $name:ident($backend:ident) $body:block)*) => {
+        $(mod $name {
+            #[allow(unused_imports, reason = "each fact needs some of them")]
+            use super::*;
+
+            async fn fact($backend: ebbtide::eventsourcing::store::Backend) $body
+
+            #[test]
+            fn sqlite() {
+                $crate::support::run(fact(ebbtide::eventsourcing::store::Backend::Sqlite));
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::support::run(fact(ebbtide::eventsourcing::store::Backend::Postgres));
+            }
+        })*
+    };
+}
+pub(crate) use on_both;
