@@ -163,6 +163,8 @@ pub enum Place {
     Beside(Direction),
     /// Instead of what is there; the cursor goes to its newest event, or to its oldest.
     Instead(Direction),
+    /// Instead of what is there, and oldest first; the cursor goes to this event, which is in the middle.
+    Around(EventId),
 }
 
 /// A part of the log, newest first.

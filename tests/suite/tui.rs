@@ -1,1 +1,7 @@
-//! Written next.
+//! The screens: their transitions, what they look like, a story played on them, and a real terminal.
+
+mod player;
+mod pty;
+mod screens;
+mod story;
+mod transitions;

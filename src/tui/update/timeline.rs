@@ -23,7 +23,10 @@ pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
 fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
     let request = model.next_request();
     model.timeline.wanted = Some((request, place));
-    let (Place::Beside(direction) | Place::Instead(direction)) = place;
+    let direction = match place {
+        Place::Beside(direction) | Place::Instead(direction) => direction,
+        Place::Around(_) => Direction::Newer,
+    };
     Effect::Page(
         request,
         PageRequest {
@@ -102,12 +105,11 @@ fn go_to_origin(model: &mut Model) -> Vec<Effect> {
             model.timeline.cursor = at;
             settle(model)
         }
-        // The page that ends with it, and then what is newer, as the cursor is at the page's newest end.
-        None => vec![ask(
-            model,
-            Some(origin + 1),
-            Place::Instead(Direction::Older),
-        )],
+        // With what came before it and after it, so that the cursor can go on both ways.
+        None => {
+            let from = origin - i64::try_from(PAGE / 2).unwrap_or_default();
+            vec![ask(model, Some(from), Place::Around(origin))]
+        }
     }
 }
 
@@ -176,9 +178,19 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
     let Some(page) = told(model, result) else {
         return Vec::new();
     };
+    let height = model.size.timeline();
     match place {
         Place::Beside(direction) => put_beside(model, direction, page),
         Place::Instead(direction) => put_instead(model, direction, page),
+        Place::Around(id) => {
+            put_instead(model, Direction::Newer, page);
+            let timeline = &mut model.timeline;
+            let entries = &timeline.entries;
+            let at = entries.iter().position(|entry| entry.event.id == id);
+            timeline.cursor = at.unwrap_or_default();
+            timeline.has_oldest = entries.back().is_none_or(|entry| entry.event.id == 1);
+            timeline.top = timeline.cursor.saturating_sub(height / 2);
+        }
     }
     settle(model)
 }

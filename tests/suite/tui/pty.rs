@@ -1,0 +1,202 @@
+//! The program itself in a real pseudo-terminal: it starts, draws, rolls back, and leaves the terminal as it was.
+
+use std::io::{Read, Write};
+use std::num::NonZero;
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use ebbtide::eventsourcing::store::Backend;
+use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
+
+use crate::support::{Database, run};
+
+/// Longer than anything takes: only a test that would hang forever ends by it.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const ROWS: NonZero<u16> = NonZero::new(24).unwrap();
+const COLUMNS: NonZero<u16> = NonZero::new(80).unwrap();
+
+/// The screen as the terminal's end sees it, and whether the program has closed it.
+struct Screen {
+    parser: vt100::Parser,
+    closed: bool,
+    /// Whether nobody looks at it any more.
+    unplugged: bool,
+}
+
+struct Session {
+    child: Box<dyn Child + Send + Sync>,
+    master: Option<Box<dyn MasterPty + Send>>,
+    keyboard: Option<Box<dyn Write + Send>>,
+    screen: Arc<(Mutex<Screen>, Condvar)>,
+    termios: String,
+}
+
+impl Session {
+    fn start(database: &str) -> Self {
+        let size = PtySize {
+            rows: ROWS.get(),
+            cols: COLUMNS.get(),
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        let pair = native_pty_system().openpty(size).unwrap();
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ebb"));
+        command.arg(database);
+        command.env("TERM", "xterm-256color");
+        command.env("LC_ALL", "C.UTF-8");
+        let termios = format!("{:?}", pair.master.get_termios());
+        let child = pair.slave.spawn_command(command).unwrap();
+        drop(pair.slave);
+        let screen = Arc::new((
+            Mutex::new(Screen {
+                parser: vt100::Parser::new(ROWS, COLUMNS, 0),
+                closed: false,
+                unplugged: false,
+            }),
+            Condvar::new(),
+        ));
+        let mut output = pair.master.try_clone_reader().unwrap();
+        let shared = screen.clone();
+        std::thread::spawn(move || {
+            let mut bytes = [0; 4096];
+            // Ends, and with it the last hold on the terminal, when the program has or when it is unplugged.
+            loop {
+                let read = output.read(&mut bytes).unwrap_or(0);
+                let (screen, changed) = &*shared;
+                let mut screen = screen.lock().unwrap();
+                screen.parser.process(&bytes[..read]);
+                screen.closed = read == 0;
+                changed.notify_all();
+                if read == 0 || screen.unplugged {
+                    return;
+                }
+            }
+        });
+        Self {
+            child,
+            keyboard: Some(pair.master.take_writer().unwrap()),
+            master: Some(pair.master),
+            screen,
+            termios,
+        }
+    }
+
+    fn press(&mut self, keys: &str) {
+        let keyboard = self.keyboard.as_mut().unwrap();
+        keyboard.write_all(keys.as_bytes()).unwrap();
+        keyboard.flush().unwrap();
+    }
+
+    fn wait(&self, what: &str, seen: impl Fn(&Screen) -> bool) {
+        let (screen, changed) = &*self.screen;
+        let screen = screen.lock().unwrap();
+        let (screen, waited) = changed
+            .wait_timeout_while(screen, PATIENCE, |screen| !seen(screen))
+            .unwrap();
+        assert!(
+            !waited.timed_out(),
+            "{what} never came:\n{}",
+            screen.parser.screen().contents()
+        );
+    }
+
+    fn see(&self, text: &str) {
+        self.wait(text, |screen| {
+            screen.parser.screen().contents().contains(text)
+        });
+    }
+
+    /// Waits for the program's end, and returns its exit code.
+    fn end(&mut self) -> u32 {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.exit_code();
+            }
+            assert!(began.elapsed() < PATIENCE, "the program does not end");
+            std::thread::yield_now();
+        }
+    }
+
+    /// The alternate screen is left, the cursor shown, and the line discipline as it was.
+    fn assert_terminal_restored(&self) {
+        self.wait("the end of the output", |screen| {
+            screen.closed || !screen.parser.screen().alternate_screen()
+        });
+        let master = self.master.as_ref().unwrap();
+        assert_eq!(
+            format!("{:?}", master.get_termios()),
+            self.termios,
+            "termios"
+        );
+        let screen = self.screen.0.lock().unwrap();
+        let screen = screen.parser.screen();
+        assert!(!screen.alternate_screen(), "the alternate screen is left");
+        assert!(!screen.hide_cursor(), "the cursor is shown");
+    }
+
+    fn signal(&self, name: &str) {
+        let process = self.child.process_id().unwrap().to_string();
+        let sent = std::process::Command::new("kill")
+            .args([name, &process])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+}
+
+fn mad_lab() -> Database {
+    run(Database::mad_lab(Backend::Sqlite))
+}
+
+#[test]
+fn the_program_draws_rolls_back_and_leaves_the_terminal_as_it_was() {
+    let lab = mad_lab();
+    let mut session = Session::start(&lab.argument());
+    session.see("18 events · 16 rows");
+    session.wait("the alternate screen", |screen| {
+        screen.parser.screen().alternate_screen()
+    });
+    session.press("jjj");
+    session.see("#15 create experiment");
+    session.press("R");
+    session.see("just before #15");
+    session.press("\r");
+    session.see("type 15 and");
+    session.press("15\r");
+    session.see("6 events appended, #19 to #24");
+    session.see("24 events · 12 rows");
+    session.press("q");
+    assert_eq!(session.end(), 0);
+    session.assert_terminal_restored();
+    run(async {
+        assert_eq!(lab.rows().await.len(), 12);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn a_signal_to_end_restores_the_terminal() {
+    for name in ["-TERM", "-HUP"] {
+        let lab = mad_lab();
+        let mut session = Session::start(&lab.argument());
+        session.see("18 events · 16 rows");
+        session.signal(name);
+        assert_eq!(session.end(), 0, "{name}");
+        session.assert_terminal_restored();
+    }
+}
+
+#[test]
+fn a_terminal_that_vanishes_ends_the_program() {
+    let lab = mad_lab();
+    let mut session = Session::start(&lab.argument());
+    session.see("18 events · 16 rows");
+    session.screen.0.lock().unwrap().unplugged = true;
+    // The answer to one more key is what the reader wakes up by.
+    session.press("?");
+    session.keyboard = None;
+    session.master = None;
+    session.end();
+}

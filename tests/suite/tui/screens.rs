@@ -1,0 +1,225 @@
+//! What people see, on the Mad Lab, at 80×24 and at 120×40.
+
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::tui::keymap::Key;
+use ebbtide::tui::view::Look;
+
+use super::player::{LOOK, Player, play};
+use crate::support::{Database, run};
+
+const SIZES: [(u16, u16); 2] = [(80, 24), (120, 40)];
+
+/// Waits for this to be seen and for nothing to be read any more, and compares the screen with the one that was kept.
+async fn keep(player: &mut Player, name: &str, size: (u16, u16), lab: &Database, wanted: &[&str]) {
+    let screen = player.see(wanted).await;
+    let directory = lab.argument().replace("/lab.db", "");
+    let screen = screen.replace(&directory, "DIRECTORY");
+    insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), screen);
+}
+
+#[test]
+fn each_screen_is_as_it_was_kept() {
+    run(async {
+        for size in SIZES {
+            let lab = Database::mad_lab(Backend::Sqlite).await;
+            let header = "18 events · 16 rows";
+            play(lab.store.clone(), size, LOOK, async |mut player| {
+                let player = &mut player;
+                keep(player, "timeline", size, &lab, &[header, "e3dde6c2-ab0c"]).await;
+                player.press(Key::Down);
+                player.press(Key::Enter);
+                keep(
+                    player,
+                    "event",
+                    size,
+                    &lab,
+                    &["4d78fcc7-27d1", "+ metadata"],
+                )
+                .await;
+                player.press(Key::Esc);
+                player.press(Key::Char('?'));
+                keep(player, "help", size, &lab, &["Keys here"]).await;
+                player.press(Key::Esc);
+                player.press(Key::Char('o'));
+                keep(
+                    player,
+                    "notice",
+                    size,
+                    &lab,
+                    &["its own origin", "by tester", "4d78fcc7-27d1"],
+                )
+                .await;
+                player.press(Key::Char('2'));
+                keep(
+                    player,
+                    "tables",
+                    size,
+                    &lab,
+                    &["xy_data", "molecule_fragment           3"],
+                )
+                .await;
+                (0..6).for_each(|_| player.press(Key::Down));
+                player.press(Key::Enter);
+                keep(
+                    player,
+                    "grid",
+                    size,
+                    &lab,
+                    &["c053009a-9b1d", "molecule · 2 rows"],
+                )
+                .await;
+                player.press(Key::Char('1'));
+                player.press(Key::Down);
+                player.press(Key::Down);
+                player.press(Key::Char('R'));
+                keep(player, "preview", size, &lab, &["just before #15", "DEF"]).await;
+                player.press(Key::Char('s'));
+                player.press(Key::Enter);
+                keep(
+                    player,
+                    "confirm",
+                    size,
+                    &lab,
+                    &["type 15", "32 events appended by replay"],
+                )
+                .await;
+                player.type_text("15");
+                player.press(Key::Enter);
+                keep(
+                    player,
+                    "result",
+                    size,
+                    &lab,
+                    &["32 events appended, #19 to #50", "50 events · 12 rows"],
+                )
+                .await;
+                player.press(Key::Char('q'));
+            })
+            .await;
+        }
+    });
+}
+
+#[test]
+fn undone_events_and_bookkeeping_say_so_without_colours_and_in_ascii() {
+    run(async {
+        use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Minimal)
+            .await
+            .unwrap();
+        let plain = Look {
+            colours: false,
+            unicode: false,
+        };
+        play(lab.store.clone(), (80, 24), plain, async |mut player| {
+            let screen = player
+                .see(&["24 events", "12 rows", "written by rollback #19"])
+                .await;
+            assert!(screen.is_ascii(), "{screen}");
+            for text in ["of #19", "undone by #19", "- molecule", "rollback-end"] {
+                assert!(screen.contains(text), "no {text}:\n{screen}");
+            }
+            player.press(Key::Char('q'));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn every_size_is_drawn_and_a_small_one_says_so() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["16 rows", "#18"]).await;
+            for (columns, rows) in [(60, 16), (200, 60), (111, 17), (109, 80), (80, 24)] {
+                player.resize(columns, rows);
+                // The footer stands in the last line when the whole screen was drawn at that size.
+                player.see_footer_in(rows).await;
+            }
+            for (columns, rows) in [(59, 24), (80, 15), (20, 3), (1, 1)] {
+                player.resize(columns, rows);
+                player.see_no("? help").await;
+            }
+            player.resize(40, 10);
+            player.see(&["ebb needs 60×16"]).await;
+            player.resize(80, 24);
+            player.see(&["e3dde6c2-ab0c"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn text_from_the_database_cannot_drive_the_terminal() {
+    run(async {
+        use crate::support::{create, id};
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let evil = "\x1b[2J\u{9b}31m\u{202e}gnp.exe\r\n\u{7f}";
+        lab.append(vec![create(
+            "molecule",
+            id(1),
+            serde_json::json!({"smiles": evil}),
+        )])
+        .await;
+        play(lab.store.clone(), (120, 40), LOOK, async |mut player| {
+            let screens = [
+                player
+                    .see(&["19 events · 17 rows", "\\x1b[2J", "10000000-0000"])
+                    .await,
+                {
+                    player.press(Key::Enter);
+                    player.see(&["\\u{202e}gnp.exe\\r\\n"]).await
+                },
+                {
+                    player.press(Key::Esc);
+                    player.press(Key::Char('R'));
+                    player.see(&["just before #19", "\\x1b"]).await
+                },
+            ];
+            for screen in screens {
+                let bad = screen
+                    .chars()
+                    .find(|c| *c != '\n' && ebbtide::text::drives_a_terminal(*c));
+                assert_eq!(bad, None, "{screen}");
+            }
+            player.press(Key::Char('q'));
+        })
+        .await;
+    });
+}
+
+#[test]
+fn wide_characters_do_not_break_the_columns() {
+    run(async {
+        use crate::support::{create, id};
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let dated = |n, smiles: &str| {
+            let mut event = create("molecule", id(n), serde_json::json!({"smiles": smiles}));
+            event.timestamp = Some(crate::support::moment("2020-03-01"));
+            event
+        };
+        lab.append(vec![dated(1, "分子式🧪"), dated(2, "ascii")])
+            .await;
+        play(lab.store.clone(), (120, 40), LOOK, async |mut player| {
+            player.see(&["20 events", "18 rows"]).await;
+            player.press(Key::Char('2'));
+            player.see(&["molecule_fragment"]).await;
+            (0..6).for_each(|_| player.press(Key::Down));
+            player.press(Key::Enter);
+            let screen = player.see(&["molecule · 4 rows", "ascii", "分"]).await;
+            insta::assert_snapshot!(
+                "wide_characters",
+                screen
+                    .lines()
+                    .skip(2)
+                    .take(3)
+                    .collect::<Vec<_>>()
+                    .join("\n")
+            );
+            player.press(Key::Char('q'));
+        })
+        .await;
+    });
+}

@@ -1,0 +1,238 @@
+//! Facts about the state machine alone: no terminal, no database.
+
+use ebbtide::eventsourcing::store::{Backend, StoreInfo};
+use ebbtide::eventsourcing::timeline::{Direction, Entry, Page};
+use ebbtide::eventsourcing::{Error, ErrorCode, Event, EventKind, Row, RowKey};
+use ebbtide::tui::effect::{Effect, RequestId, Slot};
+use ebbtide::tui::keymap::{Context, Key};
+use ebbtide::tui::layout::Size;
+use ebbtide::tui::message::Message;
+use ebbtide::tui::model::{Leaving, Model, Notice, Stage};
+use ebbtide::tui::update::{start, update};
+
+use crate::support::{id, moment};
+
+const SIZE: Size = Size {
+    columns: 80,
+    rows: 24,
+};
+
+fn model() -> (Model, Vec<Effect>) {
+    let info = StoreInfo {
+        backend: Backend::Sqlite,
+        name: "lab.db".to_owned(),
+        location: "/lab.db".to_owned(),
+        read_only: None,
+    };
+    let mut model = Model::new(info, SIZE);
+    let effects = start(&mut model);
+    (model, effects)
+}
+
+fn entry(n: i64) -> Entry {
+    let timestamp = moment("2020-01-01") + chrono::TimeDelta::seconds(n);
+    Entry {
+        event: Event {
+            id: n,
+            kind: EventKind::Create,
+            row: Some(RowKey {
+                table: "sample".to_owned(),
+                uuid: id(u128::try_from(n).unwrap()),
+            }),
+            data: Row::new(),
+            timestamp,
+            stamp: timestamp,
+            filled: None,
+            actor: "tester".to_owned(),
+            origin: None,
+        },
+        left_out: None,
+    }
+}
+
+fn page_request(effects: &[Effect]) -> RequestId {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::Page(request, _) => Some(*request),
+        _ => None,
+    });
+    found.expect("a page was asked for")
+}
+
+/// A model that shows the events `first..=last`, the latest of the log.
+fn showing(first: i64, last: i64) -> Model {
+    let (mut model, effects) = model();
+    let page = Page {
+        entries: (first..=last).rev().map(entry).collect(),
+        more: first > 1,
+    };
+    update(&mut model, Message::Page(page_request(&effects), Ok(page)));
+    model
+}
+
+fn press(model: &mut Model, key: Key) -> Vec<Effect> {
+    update(model, Message::Key(key))
+}
+
+#[test]
+fn the_first_screen_asks_for_the_newest_page_and_nothing_whole() {
+    let (_, effects) = model();
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Page(_, request) => Some(request.clone()),
+        _ => None,
+    });
+    let asked = asked.unwrap();
+    assert_eq!((asked.from, asked.direction), (None, Direction::Older));
+    assert_eq!(
+        asked.detail,
+        ebbtide::eventsourcing::timeline::Detail::Summary
+    );
+}
+
+#[test]
+fn a_late_answer_is_dropped() {
+    let (mut model, effects) = model();
+    let first = page_request(&effects);
+    press(&mut model, Key::Char('r'));
+    let page = Page {
+        entries: vec![entry(1)],
+        more: false,
+    };
+    update(&mut model, Message::Page(first, Ok(page)));
+    assert!(model.timeline.entries.is_empty());
+}
+
+#[test]
+fn moving_looks_at_the_event_under_the_cursor() {
+    let mut model = showing(1, 30);
+    let effects = press(&mut model, Key::Char('j'));
+    assert!(
+        matches!(effects.as_slice(), [Effect::Inspect(_, 29)]),
+        "{effects:?}"
+    );
+}
+
+#[test]
+fn the_list_reads_on_before_it_ends_and_lets_go_of_what_is_far() {
+    let mut model = showing(9_801, 10_000);
+    let mut next = 9_800;
+    for _ in 0..3_000 {
+        let effects = press(&mut model, Key::Down);
+        if let Some(Effect::Page(request, asked)) = effects
+            .iter()
+            .find(|effect| matches!(effect, Effect::Page(..)))
+        {
+            assert_eq!(asked.from, Some(next + 1));
+            let entries: Vec<Entry> = (next - 199..=next).rev().map(entry).collect();
+            next -= 200;
+            update(
+                &mut model,
+                Message::Page(
+                    *request,
+                    Ok(Page {
+                        entries,
+                        more: true,
+                    }),
+                ),
+            );
+        }
+        assert!(model.timeline.selected().is_some());
+        assert!(model.timeline.entries.len() <= 1_200, "memory is bounded");
+    }
+    assert_eq!(model.timeline.selected().unwrap().event.id, 7_000);
+    assert!(!model.timeline.has_newest);
+}
+
+#[test]
+fn no_single_key_rolls_back() {
+    let mut model = showing(1, 20);
+    press(&mut model, Key::Char('R'));
+    assert_eq!(model.context(), Context::Planning);
+    for key in [
+        Key::Enter,
+        Key::Char('R'),
+        Key::Char('y'),
+        Key::Char(' '),
+        Key::Char('s'),
+    ] {
+        let effects = press(&mut model, key);
+        assert!(
+            !effects
+                .iter()
+                .any(|effect| matches!(effect, Effect::Execute(..))),
+            "{key:?}"
+        );
+    }
+}
+
+#[test]
+fn escape_cancels_a_plan_that_is_being_made() {
+    let mut model = showing(1, 20);
+    press(&mut model, Key::Down);
+    press(&mut model, Key::Char('R'));
+    let effects = press(&mut model, Key::Esc);
+    assert!(effects.contains(&Effect::Cancel(Slot::Plan)));
+    assert_eq!(model.context(), Context::Timeline);
+    assert_eq!(model.timeline.cursor, 1, "the cursor stays");
+}
+
+#[test]
+fn a_failure_is_told_and_what_is_shown_stays() {
+    let mut model = showing(1, 20);
+    let effects = press(&mut model, Key::Char('r'));
+    let error = Error::new(ErrorCode::Unreachable, "the connection is lost").hint("try again");
+    update(
+        &mut model,
+        Message::Page(page_request(&effects), Err(error.clone())),
+    );
+    assert_eq!(model.notice, Some(Notice::Failure(error)));
+    assert_eq!(model.timeline.entries.len(), 20);
+}
+
+#[test]
+fn leaving_waits_for_the_outcome_of_a_rollback() {
+    let mut model = showing(1, 20);
+    press(&mut model, Key::Char('R'));
+    let rollback = model.rollback.as_mut().unwrap();
+    rollback.stage = Stage::Running {
+        done: 0,
+        total: 0,
+        stopping: false,
+    };
+    let request = rollback.wanted.unwrap();
+    let effects = press(&mut model, Key::Char('q'));
+    assert_eq!(effects, [Effect::Stop]);
+    assert_eq!(model.leaving, Leaving::WhenDone);
+    let stopped = Error::new(ErrorCode::Stopped, "stopped");
+    update(&mut model, Message::Executed(request, Err(stopped)));
+    assert_eq!(model.leaving, Leaving::Now);
+}
+
+#[test]
+fn ctrl_c_twice_leaves_and_another_key_between_does_not() {
+    let mut model = showing(1, 20);
+    press(&mut model, Key::Ctrl('c'));
+    press(&mut model, Key::Down);
+    press(&mut model, Key::Ctrl('c'));
+    assert_eq!(model.leaving, Leaving::No);
+    press(&mut model, Key::Ctrl('c'));
+    assert_eq!(model.leaving, Leaving::Now);
+}
+
+#[test]
+fn a_resize_keeps_the_cursor_in_sight() {
+    let mut model = showing(1, 200);
+    for _ in 0..10 {
+        press(&mut model, Key::Down);
+    }
+    update(
+        &mut model,
+        Message::Resized(Size {
+            columns: 60,
+            rows: 16,
+        }),
+    );
+    let height = model.size.timeline();
+    let top = model.timeline.top;
+    assert!((top..top + height).contains(&model.timeline.cursor));
+    assert_eq!(model.timeline.cursor, 10);
+}
