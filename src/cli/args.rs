@@ -113,7 +113,7 @@ pub(super) enum Command {
 #[derive(Debug, ClapArgs)]
 pub(super) struct Demo {
     /// Where to make it; otherwise in your data directory
-    #[arg(long, value_name = "FILE", conflicts_with = "database")]
+    #[arg(long, value_name = "FILE")]
     pub(super) at: Option<PathBuf>,
     /// Makes it anew, whatever was done to it
     #[arg(long)]

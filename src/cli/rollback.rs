@@ -7,7 +7,7 @@ use super::args::{Confirm, Rollback, TakeBack, Target};
 use super::output::Output;
 use super::{End, check_writable, parse, show};
 use crate::eventsourcing::rollback::{
-    self, Control, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
+    self, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
 };
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
 use crate::text;
@@ -74,7 +74,7 @@ async fn decide(
         true => print(&plan, store, &|line| output.note(line), output)?,
         false => print(&plan, store, &|line| output.line(line), output)?,
     }
-    let name = store.info().name.clone();
+    let (name, purpose) = (store.info().name.clone(), plan.purpose);
     if !plan.is_empty() && plan.blockers.is_empty() && !confirm.yes {
         ask(&name)?;
     }
@@ -82,7 +82,7 @@ async fn decide(
     let outcome = carry_out(store, &confirmed).await?;
     match output.is_json() {
         true => output.object(&outcome.to_json())?,
-        false => print_outcome(&outcome, output)?,
+        false => print_outcome(&outcome, purpose, output)?,
     }
     Ok(End::Done)
 }
@@ -189,11 +189,15 @@ async fn carry_out(
     outcome
 }
 
-fn print_outcome(outcome: &RollbackOutcome, output: &Output) -> Result<()> {
+fn print_outcome(outcome: &RollbackOutcome, purpose: Purpose, output: &Output) -> Result<()> {
+    let back = match purpose {
+        Purpose::Rollback | Purpose::Redo(_) => "undo",
+        Purpose::Undo(_) => "redo",
+    };
     match (outcome.rollback, outcome.rollback_end) {
         (Some(first), Some(last)) => {
             output.line(&format!(
-                "Done: events #{first} to #{last} appended; the tables equal #{}. `ebb undo` takes it back.",
+                "Done: events #{first} to #{last} appended; the tables equal #{}. `ebb {back}` takes it back.",
                 outcome.keeps_through
             ))
         }
