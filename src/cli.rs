@@ -23,7 +23,7 @@ use clap::Parser;
 
 use crate::config;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
-use crate::store;
+use crate::store::{self, Address};
 use crate::tui;
 use args::{Args, Command, Global};
 use output::Output;
@@ -61,11 +61,13 @@ async fn run(args: Args, output: &Output) -> Result<End> {
     let global = args.global;
     let command = match (args.command, args.place) {
         (Some(_), Some(stray)) => {
+            // It may be a URL with a password in it, which an address never shows.
+            let stray = stray.parse::<Address>()?;
             return Err(Error::new(
                 ErrorCode::Usage,
                 format!("\"{stray}\" stands before the command, where only options can stand"),
             )
-            .hint(format!("name the database with -d: `ebb -d {stray} …`")));
+            .hint("name the database with -d"));
         }
         (Some(command), None) => command,
         (None, place) => return screens(&global, place, output).await,
@@ -112,12 +114,8 @@ async fn open(global: &Global, place: Option<&str>) -> Result<Arc<dyn EventStore
 
 /// `ebb DATABASE`: the screens, or the timeline in words where there is no terminal.
 async fn screens(global: &Global, place: Option<String>, output: &Output) -> Result<End> {
-    if let (Some(option), Some(place)) = (&global.database, &place) {
-        return Err(Error::new(
-            ErrorCode::Usage,
-            format!("two databases are given: {option} and {place}"),
-        )
-        .hint("name one"));
+    if global.database.is_some() && place.is_some() {
+        return Err(Error::new(ErrorCode::Usage, "two databases are given").hint("name one"));
     }
     let store = open(global, place.as_deref()).await?;
     show_store(store, output).await

@@ -13,15 +13,11 @@ use crate::{config, demo};
 
 pub(super) async fn run(global: &Global, args: Demo, output: &Output) -> Result<End> {
     let options = config::open_options(global.read_only)?;
-    if let (Some(database), Some(file)) = (&global.database, &args.at) {
-        return Err(Error::new(
-            ErrorCode::Usage,
-            format!(
-                "two places are given: -d {database} and --at {}",
-                file.display()
-            ),
-        )
-        .hint("name one"));
+    if global.database.is_some() && args.at.is_some() {
+        return Err(
+            Error::new(ErrorCode::Usage, "two places are given, by -d and by --at")
+                .hint("name one"),
+        );
     }
     let store = match (&global.database, args.at) {
         (Some(database), _) => {

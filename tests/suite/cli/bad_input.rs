@@ -156,6 +156,19 @@ fn a_database_that_cannot_be_opened_is_a_sentence_and_a_hint() {
 }
 
 #[test]
+fn a_password_on_a_wrong_command_line_is_not_echoed() {
+    let url = "postgres://u:s3cret@127.0.0.1:1/mad";
+    for arguments in [
+        vec![url, "log"],
+        vec!["-d", url, url],
+        vec!["-d", url, "demo", "--at", "x.db"],
+    ] {
+        let ended = ebb(&arguments).ends_with(2);
+        assert!(!ended.stderr().contains("s3cret"), "{}", ended.stderr());
+    }
+}
+
+#[test]
 fn a_failure_in_words_has_its_hint_and_no_json() {
     let ended = command()
         .args(["-d", "/nowhere/lab.db", "log"])
