@@ -3,6 +3,7 @@
 mod address;
 pub mod postgres;
 pub mod sqlite;
+mod version;
 
 use std::sync::Arc;
 

@@ -6,7 +6,8 @@
 
 use std::ops::RangeInclusive;
 
-use super::event::EventId;
+use super::error::{Error, ErrorCode, Result};
+use super::event::{EventId, Row};
 use super::rollback::Strategy;
 use super::timestamp::Timestamp;
 
@@ -31,6 +32,42 @@ pub struct Rollback {
     pub timestamp: Timestamp,
     /// Who.
     pub actor: String,
+}
+
+impl Rollback {
+    /// Reads it from its `rollback` event, and from where that event and its end stand in the log.
+    ///
+    /// # Errors
+    /// `Database` when the marker names a strategy that there is not: this program never wrote it.
+    pub fn from_marker(
+        (id, end, keeps_through): (EventId, EventId, EventId),
+        data: &Row,
+        timestamp: Timestamp,
+        actor: String,
+    ) -> Result<Self> {
+        let strategy = match data.get("strategy") {
+            None => Strategy::Replay,
+            Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
+                Error::new(
+                    ErrorCode::Database,
+                    format!("rollback #{id} names a strategy that ebb does not know: {name}"),
+                )
+            })?,
+        };
+        let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
+        let reason = data.get("reason").and_then(serde_json::Value::as_str);
+        Ok(Self {
+            id,
+            end,
+            keeps_through,
+            strategy,
+            reason: reason.map(str::to_owned),
+            undoes: number("undoes"),
+            redoes: number("redoes"),
+            timestamp,
+            actor,
+        })
+    }
 }
 
 /// An event's standing at the head of the log.

@@ -2,76 +2,26 @@
 //! [`confirm`](RollbackPlan::confirm) → [`ConfirmedRollback`] → [`execute`] → [`RollbackOutcome`].
 //! Only a plan can be confirmed and only a confirmed plan can be executed.
 
+mod control;
+mod executor;
 mod planner;
 mod script;
+mod strategy;
 mod words;
-
-use std::fmt;
-use std::str::FromStr;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use serde_json::{Value, json};
 
 use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
 use super::event::{EventId, Row, RowKey};
-use super::store::EventStore;
 use super::timestamp::{self, Timestamp};
 use super::value;
 
+pub use control::Control;
+pub use executor::execute;
 pub use planner::{plan, plan_redo, plan_undo};
 pub use script::{ScriptedEvent, minimal};
-
-/// How a rollback is written. After either, the tables are the same.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Strategy {
-    /// Only what differs: deletes and restores.
-    #[default]
-    Minimal,
-    /// The seed's: every live row deleted, every event effective at the target repeated.
-    Replay,
-}
-
-impl Strategy {
-    /// Its name on the command line and in the log.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Minimal => "minimal",
-            Self::Replay => "replay",
-        }
-    }
-
-    /// The other one.
-    #[must_use]
-    pub fn other(self) -> Self {
-        match self {
-            Self::Minimal => Self::Replay,
-            Self::Replay => Self::Minimal,
-        }
-    }
-}
-
-impl fmt::Display for Strategy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
-}
-
-impl FromStr for Strategy {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self> {
-        match text {
-            "minimal" => Ok(Self::Minimal),
-            "replay" => Ok(Self::Replay),
-            _ => Err(Error::new(
-                ErrorCode::Usage,
-                format!("there is no strategy \"{text}\": it is minimal or replay"),
-            )),
-        }
-    }
-}
+pub use strategy::Strategy;
 
 /// Where to go back to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -397,83 +347,4 @@ impl RollbackOutcome {
             "strategy": self.strategy.as_str(),
         })
     }
-}
-
-/// The line between the one who waits for a rollback and the store that carries it out: how far it is, and
-/// whether it should stop.
-#[derive(Debug, Default)]
-pub struct Control {
-    done: AtomicU64,
-    total: AtomicU64,
-    stop: AtomicBool,
-}
-
-impl Control {
-    /// Asks it to stop. It undoes everything so far, and answers `Stopped`; or it was already past
-    /// stopping, and answers its outcome.
-    pub fn stop(&self) {
-        self.stop.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether it was asked to stop.
-    #[must_use]
-    pub fn is_stopped(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// The store's word of how far it is.
-    pub fn report(&self, done: u64, total: u64) {
-        self.total.store(total, Ordering::Relaxed);
-        self.done.store(done, Ordering::Relaxed);
-    }
-
-    /// Steps done, and steps in all; both 0 before the first word.
-    #[must_use]
-    pub fn progress(&self) -> (u64, u64) {
-        (
-            self.done.load(Ordering::Relaxed),
-            self.total.load(Ordering::Relaxed),
-        )
-    }
-
-    /// The answer of a rollback that was asked to stop and did.
-    ///
-    /// # Errors
-    /// `Stopped`, when it was.
-    pub fn check(&self) -> Result<()> {
-        if self.is_stopped() {
-            return Err(Error::new(
-                ErrorCode::Stopped,
-                "the rollback was stopped: everything is as it was before it began",
-            ));
-        }
-        Ok(())
-    }
-}
-
-/// Carries out a confirmed rollback. With nothing after the target, nothing is appended.
-///
-/// # Errors
-/// Those of [`EventStore::execute`].
-pub async fn execute(
-    store: &dyn EventStore,
-    rollback: &ConfirmedRollback,
-    control: &Control,
-) -> Result<RollbackOutcome> {
-    if let Some(reason) = &store.info().read_only {
-        return Err(Error::new(
-            ErrorCode::ReadOnly,
-            format!("{} is open for reading only: {reason}", store.info().name),
-        ));
-    }
-    if rollback.plan.is_empty() {
-        return Ok(RollbackOutcome {
-            rollback: None,
-            rollback_end: None,
-            events_appended: 0,
-            keeps_through: rollback.plan.keeps_through,
-            strategy: rollback.plan.strategy(),
-        });
-    }
-    store.execute(rollback, control).await
 }

@@ -7,10 +7,12 @@ mod codec;
 mod connect;
 mod error;
 mod log;
+mod refusal;
 mod rollback;
 mod rows;
 mod schema;
 mod triggers;
+mod write;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use super::error::failed;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
+use crate::store::version::{self, Found};
 
 /// How long to wait for a server that does not answer at all.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -145,7 +146,8 @@ impl Server {
 pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, StoreInfo)> {
     let server = Server::new(url, options)?;
     let mut connection = server.connect().await?;
-    recognise(&mut connection, &server).await?;
+    let found = find(&mut connection).await?;
+    version::check_can_open(found, &migrator(), &server.place)?;
     let info = StoreInfo {
         backend: Backend::Postgres,
         name: server.database.clone(),
@@ -160,12 +162,7 @@ pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>)
     let server = Server::new(url, options)?;
     let mut connection = server.connect().await?;
     let found = find(&mut connection).await?;
-    if found.foreign {
-        return Err(foreign(&server));
-    }
-    if let Some(error) = found.too_new(&server) {
-        return Err(error);
-    }
+    version::check_can_init(found, &migrator(), &server.place)?;
     // One transaction: the migrations and the schema, or nothing.
     let mut all = connection.begin().await.map_err(failed)?;
     migrator()
@@ -200,32 +197,6 @@ pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>)
     connection.close().await.map_err(failed)
 }
 
-/// What a database has in the place of an event store.
-struct Found {
-    /// The newest migration that it knows.
-    version: Option<i64>,
-    /// An event store that another program made.
-    foreign: bool,
-}
-
-impl Found {
-    fn too_new(&self, server: &Server) -> Option<Error> {
-        let newest = migrator().iter().map(|known| known.version).max();
-        (self.version > newest).then(|| {
-            Error::new(
-                ErrorCode::StoreTooNew,
-                format!(
-                    "the event store of {} was made by a newer ebb: its version is {}, this program knows {}",
-                    server.place,
-                    self.version.unwrap_or_default(),
-                    newest.unwrap_or_default()
-                ),
-            )
-            .hint("install the newer ebb")
-        })
-    }
-}
-
 async fn find(connection: &mut PgConnection) -> Result<Found> {
     let (store, ours): (bool, bool) = sqlx::query_as(
         "SELECT to_regclass('sourcing.eventstore') IS NOT NULL, to_regclass('sourcing.ebb_migrations') IS NOT NULL",
@@ -233,55 +204,18 @@ async fn find(connection: &mut PgConnection) -> Result<Found> {
     .fetch_one(&mut *connection)
     .await
     .map_err(failed)?;
-    let version = match ours {
+    let version: Option<i64> = match ours {
         true => sqlx::query_scalar("SELECT max(version) FROM sourcing.ebb_migrations")
             .fetch_one(connection)
             .await
             .map_err(failed)?,
         false => None,
     };
-    Ok(Found {
-        version,
-        foreign: store && version.is_none(),
+    Ok(match version {
+        Some(version) => Found::Version(version),
+        None if store => Found::Foreign,
+        None => Found::Nothing,
     })
-}
-
-async fn recognise(connection: &mut PgConnection, server: &Server) -> Result<()> {
-    let found = find(connection).await?;
-    if found.foreign {
-        return Err(foreign(server));
-    }
-    if let Some(error) = found.too_new(server) {
-        return Err(error);
-    }
-    let newest = migrator().iter().map(|known| known.version).max();
-    match found.version {
-        None => Err(Error::new(
-            ErrorCode::NoEventStore,
-            format!("{} has no event store", server.place),
-        )
-        .hint("`ebb init` makes one in it, and leaves its tables as they are")),
-        version if version < newest => Err(Error::new(
-            ErrorCode::NoEventStore,
-            format!(
-                "the event store of {} was made by an older ebb",
-                server.place
-            ),
-        )
-        .hint("`ebb init` brings it up to date; its log stays")),
-        _ => Ok(()),
-    }
-}
-
-fn foreign(server: &Server) -> Error {
-    Error::new(
-        ErrorCode::NoEventStore,
-        format!(
-            "{} has a table sourcing.eventstore that ebb did not make",
-            server.place
-        ),
-    )
-    .hint("nothing was changed; ebb keeps its own event store under that name")
 }
 
 /// Why nothing can be written, when nothing can be.

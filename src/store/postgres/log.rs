@@ -6,13 +6,12 @@ use uuid::Uuid;
 
 use super::error::failed;
 use crate::eventsourcing::history::{History, Ranges, Rollback};
-use crate::eventsourcing::rollback::Strategy;
 use crate::eventsourcing::store::ChangeCounts;
 use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
 };
 use crate::eventsourcing::timestamp::Timestamp;
-use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey};
+use crate::eventsourcing::{Event, EventId, Result, Row, RowKey};
 
 /// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
 /// time columns from the original.
@@ -188,31 +187,13 @@ pub(super) async fn history(pool: &PgPool, through: EventId) -> Result<History> 
 
 fn rollback(row: &PgRow) -> Result<Rollback> {
     let data: sqlx::types::Json<Row> = row.try_get("data").map_err(failed)?;
-    let id: EventId = row.try_get("id").map_err(failed)?;
-    let strategy = match data.get("strategy") {
-        None => Strategy::Replay,
-        Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
-            Error::new(
-                ErrorCode::Database,
-                format!("rollback #{id} names a strategy that ebb does not know: {name}"),
-            )
-        })?,
-    };
-    let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
-    Ok(Rollback {
-        id,
-        end: row.try_get("finish").map_err(failed)?,
-        keeps_through: row.try_get("keeps_through").map_err(failed)?,
-        strategy,
-        reason: data
-            .get("reason")
-            .and_then(|reason| reason.as_str())
-            .map(str::to_owned),
-        undoes: number("undoes"),
-        redoes: number("redoes"),
-        timestamp: row.try_get("timestamp").map_err(failed)?,
-        actor: row.try_get("actor").map_err(failed)?,
-    })
+    let place = |index| row.try_get::<EventId, _>(index).map_err(failed);
+    Rollback::from_marker(
+        (place("id")?, place("finish")?, place("keeps_through")?),
+        &data,
+        row.try_get("timestamp").map_err(failed)?,
+        row.try_get("actor").map_err(failed)?,
+    )
 }
 
 pub(super) async fn position_before(pool: &PgPool, moment: Timestamp) -> Result<EventId> {

@@ -12,6 +12,7 @@ use super::error::failed;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
+use crate::store::version::{self, Found};
 
 /// How long to wait for another program that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,7 +69,8 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteSto
     let connect = connect_options(path).read_only(options.read_only);
     let named = |error| of_file(path, failed(error));
     let mut connection = connect.connect().await.map_err(named)?;
-    recognise(&mut connection, path).await?;
+    let found = find(&mut connection).await.map_err(named)?;
+    version::check_can_open(found, &migrator(), &path.display().to_string())?;
     connection.close().await.map_err(named)?;
     let name = path.file_name().unwrap_or(path.as_os_str());
     let read_only = match options.read_only {
@@ -135,24 +137,8 @@ async fn make(path: &Path, schema: Option<&str>) -> Result<()> {
         .connect()
         .await
         .map_err(named)?;
-    let found = version(&mut connection).await.map_err(named)?;
-    if let Some(error) = too_new(found, path) {
-        return Err(error);
-    }
-    if found.is_none()
-        && has_table(&mut connection, "eventstore")
-            .await
-            .map_err(named)?
-    {
-        return Err(Error::new(
-            ErrorCode::NoEventStore,
-            format!(
-                "{} has a table eventstore that ebb did not make",
-                path.display()
-            ),
-        )
-        .hint("nothing was changed; ebb keeps its own event store under that name"));
-    }
+    let found = find(&mut connection).await.map_err(named)?;
+    version::check_can_init(found, &migrator(), &path.display().to_string())?;
     // Readers then never wait for a writer. It is kept in the file, and cannot be set inside a transaction.
     connection
         .execute("PRAGMA journal_mode = WAL")
@@ -203,57 +189,18 @@ async fn has_table(connection: &mut SqliteConnection, name: &str) -> sqlx::Resul
     .await
 }
 
-/// The newest migration that the file knows; `None` without an event store.
-async fn version(connection: &mut SqliteConnection) -> sqlx::Result<Option<i64>> {
-    if !has_table(connection, MIGRATIONS_TABLE).await? {
-        return Ok(None);
-    }
-    sqlx::query_scalar("SELECT max(version) FROM ebb_migrations")
-        .fetch_one(connection)
-        .await
-}
-
-fn newest() -> Option<i64> {
-    migrator().iter().map(|known| known.version).max()
-}
-
-fn too_new(version: Option<i64>, path: &Path) -> Option<Error> {
-    let newest = newest();
-    (version > newest).then(|| {
-        Error::new(
-            ErrorCode::StoreTooNew,
-            format!(
-                "the event store of {} was made by a newer ebb: its version is {}, this program knows {}",
-                path.display(),
-                version.unwrap_or_default(),
-                newest.unwrap_or_default()
-            ),
-        )
-        .hint("install the newer ebb")
+async fn find(connection: &mut SqliteConnection) -> sqlx::Result<Found> {
+    let version: Option<i64> = match has_table(connection, MIGRATIONS_TABLE).await? {
+        true => {
+            sqlx::query_scalar("SELECT max(version) FROM ebb_migrations")
+                .fetch_one(&mut *connection)
+                .await?
+        }
+        false => None,
+    };
+    Ok(match version {
+        Some(version) => Found::Version(version),
+        None if has_table(connection, "eventstore").await? => Found::Foreign,
+        None => Found::Nothing,
     })
-}
-
-async fn recognise(connection: &mut SqliteConnection, path: &Path) -> Result<()> {
-    let version = version(connection)
-        .await
-        .map_err(|error| of_file(path, failed(error)))?;
-    if let Some(error) = too_new(version, path) {
-        return Err(error);
-    }
-    match version {
-        None => Err(Error::new(
-            ErrorCode::NoEventStore,
-            format!("{} has no event store", path.display()),
-        )
-        .hint("`ebb init` makes one in it, and leaves its tables as they are")),
-        version if version < newest() => Err(Error::new(
-            ErrorCode::NoEventStore,
-            format!(
-                "the event store of {} was made by an older ebb",
-                path.display()
-            ),
-        )
-        .hint("`ebb init` brings it up to date; its log stays")),
-        _ => Ok(()),
-    }
 }

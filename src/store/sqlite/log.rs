@@ -6,7 +6,6 @@ use uuid::Uuid;
 
 use super::error::failed;
 use crate::eventsourcing::history::{History, Ranges, Rollback};
-use crate::eventsourcing::rollback::Strategy;
 use crate::eventsourcing::store::ChangeCounts;
 use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
@@ -221,37 +220,18 @@ pub(super) async fn history(
 }
 
 fn rollback(row: &SqliteRow) -> Result<Rollback> {
-    let id: EventId = row.try_get("id").map_err(failed)?;
     let data: Option<Row> =
         parsed(row, "data", |text| serde_json::from_str(text).ok()).map_err(failed)?;
-    let data = data.unwrap_or_default();
-    let strategy = match data.get("strategy") {
-        None => Strategy::Replay,
-        Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
-            Error::new(
-                ErrorCode::Database,
-                format!("rollback #{id} names a strategy that ebb does not know: {name}"),
-            )
-        })?,
-    };
-    let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
     let moment = parsed(row, "timestamp", timestamp::parse)
         .and_then(|moment| required(moment, "timestamp"))
         .map_err(failed)?;
-    Ok(Rollback {
-        id,
-        end: row.try_get("finish").map_err(failed)?,
-        keeps_through: row.try_get("keeps_through").map_err(failed)?,
-        strategy,
-        reason: data
-            .get("reason")
-            .and_then(|reason| reason.as_str())
-            .map(str::to_owned),
-        undoes: number("undoes"),
-        redoes: number("redoes"),
-        timestamp: moment,
-        actor: row.try_get("actor").map_err(failed)?,
-    })
+    let place = |index| row.try_get::<EventId, _>(index).map_err(failed);
+    Rollback::from_marker(
+        (place("id")?, place("finish")?, place("keeps_through")?),
+        &data.unwrap_or_default(),
+        moment,
+        row.try_get("actor").map_err(failed)?,
+    )
 }
 
 pub(super) async fn position_before(

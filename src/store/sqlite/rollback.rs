@@ -9,12 +9,13 @@ use std::collections::{BTreeMap, HashMap};
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 
-use super::append::{encoded, insert_row, moment_after};
+use super::append::moment_after;
 use super::codec;
 use super::error::failed;
 use super::log::{self, IN_RANGES};
 use super::schema::{self, ForeignKey, quoted};
 use super::triggers;
+use super::write::{encoded, insert_row};
 use crate::eventsourcing::history::Ranges;
 use crate::eventsourcing::rollback::{
     self as domain, ConfirmedRollback, Control, RollbackOutcome, Strategy,

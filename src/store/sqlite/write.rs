@@ -1,0 +1,80 @@
+//! Writing a row of a table.
+
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, SqliteConnection};
+use uuid::Uuid;
+
+use super::codec::{self, Stored};
+use super::schema::quoted;
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::{Error, ErrorCode, Result};
+
+/// What is stored for a value.
+pub(super) fn encoded(table: &Table, name: &str, given: &Value) -> Result<Stored> {
+    let Some(column) = table.column(name) else {
+        return Err(Error::new(
+            ErrorCode::UnknownColumn,
+            format!("{table} has no column \"{name}\""),
+        ));
+    };
+    codec::encode(column.kind, given).ok_or_else(|| {
+        let type_name = match column.type_name.as_str() {
+            "" => "no type",
+            declared => declared,
+        };
+        let given: String = given.to_string().chars().take(200).collect();
+        Error::new(
+            ErrorCode::BadValue,
+            format!("the column {name} of {table} ({type_name}) cannot take {given}"),
+        )
+        .hint("SQLite would not give it back as it is")
+    })
+}
+
+/// Inserts a row.
+pub(super) async fn insert_row(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    values: Vec<(&str, Stored)>,
+) -> sqlx::Result<()> {
+    let names: Vec<String> = values.iter().map(|(name, _)| quoted(name)).collect();
+    let mut query = sqlx::query(AssertSqlSafe(format!(
+        "INSERT INTO {} ({}) VALUES ({})",
+        quoted(&table.name),
+        names.join(", "),
+        vec!["?"; values.len()].join(", ")
+    )));
+    for (_, value) in values {
+        query = value.bind(query);
+    }
+    query.execute(connection).await.map(drop)
+}
+
+pub(super) async fn update_row(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    uuid: Uuid,
+    values: Vec<(&str, Stored)>,
+) -> sqlx::Result<()> {
+    if values.is_empty() {
+        return Ok(());
+    }
+    let names: Vec<String> = values
+        .iter()
+        .map(|(name, _)| format!("{} = ?", quoted(name)))
+        .collect();
+    let mut query = sqlx::query(AssertSqlSafe(format!(
+        "UPDATE {} SET {} WHERE {} = ?",
+        quoted(&table.name),
+        names.join(", "),
+        quoted(table.key().unwrap_or_default())
+    )));
+    for (_, value) in values {
+        query = value.bind(query);
+    }
+    query
+        .bind(uuid.to_string())
+        .execute(connection)
+        .await
+        .map(drop)
+}
