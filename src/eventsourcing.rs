@@ -1,9 +1,9 @@
 //! The event-sourcing module: the domain, without SQL, terminal or clock.
 //!
 //! Clients never write to the tables. They append [events](event) to a log; each is applied to its
-//! [row](row) in the same transaction. Tables can therefore be taken [back](rollback) to any
+//! [row] in the same transaction. Tables can therefore be taken [back](rollback) to any
 //! moment, and a rollback is itself recorded as events: the log only grows, and [`history`] tells which
-//! events are effective. A database that can hold such a log satisfies the trait [`EventStore`](store::EventStore).
+//! events are effective. A database that can hold such a log satisfies the trait [`EventStore`].
 
 pub mod diff;
 pub mod error;
