@@ -42,7 +42,21 @@ async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
                 .hint("somebody dropped or renamed it; look at the tables anew")
             })?;
     if !without_rowid {
-        return Ok(vec!["rowid".to_owned()]);
+        // A column of such a name hides the rowid, and need be neither unique nor there.
+        let is_free = |alias: &&str| {
+            let mut columns = table.columns.iter();
+            !columns.any(|column| column.name.eq_ignore_ascii_case(alias))
+        };
+        return match ["rowid", "_rowid_", "oid"].into_iter().find(is_free) {
+            Some(alias) => Ok(vec![alias.to_owned()]),
+            None => Err(Error::new(
+                ErrorCode::Database,
+                format!(
+                    "the rows of {table} cannot be listed: its columns hide each name of the rowid"
+                ),
+            )
+            .hint("rename its column rowid, _rowid_ or oid")),
+        };
     }
     let key: Vec<String> =
         sqlx::query_scalar("SELECT name FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY pk")
@@ -145,12 +159,41 @@ pub(super) async fn outside_references(
     Ok(references)
 }
 
+fn bad_key(table: &Table, key: &str) -> Error {
+    Error::new(
+        ErrorCode::Database,
+        format!("the table {table} has a row whose key, {key}, is no uuid in lower-case text"),
+    )
+    .hint("it was written behind the log's back; correct it, and verify again")
+}
+
+/// Keys that are no text, or empty, which SQLite allows: they sort before or after all texts, so that going from one uuid
+/// to the next would not meet them, and verifying would be silent about such rows.
+async fn refuse_keys_out_of_reach(
+    snapshot: &mut SqliteConnection,
+    table: &Table,
+    key: &str,
+) -> Result<()> {
+    let found: Option<String> = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT quote(t.{key}) FROM {} t WHERE t.{key} IS NULL OR t.{key} <= '' OR t.{key} >= x'' LIMIT 1",
+        quoted(&table.name),
+        key = quoted(key)
+    )))
+    .fetch_optional(snapshot)
+    .await
+    .map_err(failed)?;
+    found.map_or(Ok(()), |found| Err(bad_key(table, &found)))
+}
+
 pub(super) async fn audit_page(
     snapshot: &mut SqliteConnection,
     table: &Table,
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<RowAudit>> {
+    if let (None, Some(key)) = (after, table.key()) {
+        refuse_keys_out_of_reach(snapshot, table, key).await?;
+    }
     let from = after.map_or_else(String::new, |after| after.to_string());
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
     let mut query = QueryBuilder::<Sqlite>::new("SELECT uuid FROM (");
@@ -184,14 +227,7 @@ pub(super) async fn audit_page(
             .ok()
             .filter(|uuid| uuid.to_string() == text);
         let Some(uuid) = uuid else {
-            return Err(Error::new(
-                ErrorCode::Database,
-                format!(
-                    "the table {} has a row whose key, \"{text}\", is no uuid in lower-case text",
-                    table.name
-                ),
-            )
-            .hint("it was written behind the log's back; correct it, and verify again"));
+            return Err(bad_key(table, &format!("\"{text}\"")));
         };
         keys.push(RowKey {
             table: table.name.clone(),
