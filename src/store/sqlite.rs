@@ -5,21 +5,22 @@ mod append;
 mod cascade;
 mod codec;
 mod connect;
+mod deferred;
 mod error;
 mod log;
+mod native;
 mod refusal;
 mod rollback;
 mod rows;
 mod schema;
-mod triggers;
 mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::SqlitePool;
 use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{Connection, SqlitePool};
 use uuid::Uuid;
 
 use super::OpenOptions;
@@ -150,15 +151,25 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>> {
-        let mut all = self
-            .pool
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut all = connection
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed)?;
-        let stored = append::append(&mut all, &self.actor, &events).await?;
-        // Deferred foreign keys are checked here.
-        all.commit().await.map_err(failed)?;
-        Ok(stored)
+        match append::append(&mut all, &self.actor, &events).await {
+            Ok(stored) => {
+                all.commit().await.map_err(failed)?;
+                Ok(stored)
+            }
+            Err(error) => {
+                // A trigger's RAISE(ROLLBACK) has ended the transaction already, which sqlx cannot know: it would take
+                // this connection to be inside one for ever.
+                if all.rollback().await.is_err() {
+                    connection.close_on_drop();
+                }
+                Err(error)
+            }
+        }
     }
 
     async fn execute(

@@ -3,12 +3,12 @@
 use std::collections::{HashMap, HashSet};
 
 use chrono::{TimeDelta, Utc};
-use serde_json::Value;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
 use super::codec::{self, Stored};
-use super::refusal::{check_columns, check_fixed};
+use super::deferred::{self, Dangling};
+use super::refusal::{check_columns, check_fixed, given_key};
 use super::schema::{self, ForeignKey, quoted};
 use super::write::{encoded, insert_row, update_row};
 use super::{cascade, log};
@@ -42,10 +42,22 @@ pub(super) async fn append(
     events: &[NewEvent],
 ) -> Result<Vec<Event>> {
     let mut appending = Appending::begin(connection, actor).await?;
+    // How many events were appended when each of the given ones had been: cascades append more than one.
+    let mut ends = Vec::with_capacity(events.len());
     for (at, event) in events.iter().enumerate() {
         if let Err(error) = appending.accept(event).await {
             return Err(name_event(event, at, events.len(), error));
         }
+        ends.push(appending.appended.len());
+    }
+    if let Some(dangling) = appending.dangling().await? {
+        let place = dangling
+            .event
+            .map(|event| ends.partition_point(|end| *end <= event));
+        return Err(match place.and_then(|at| Some((at, events.get(at)?))) {
+            Some((at, event)) => name_event(event, at, events.len(), dangling.error),
+            None => dangling.error,
+        });
     }
     Ok(appending.appended)
 }
@@ -97,6 +109,12 @@ impl<'a> Appending<'a> {
         })
     }
 
+    /// The deferred foreign key that would make the commit fail, if one would.
+    async fn dangling(&mut self) -> Result<Option<Dangling>> {
+        let key_of = |table: &str| self.tables.get(table)?.key().map(str::to_owned);
+        deferred::dangling(self.connection, &self.foreign_keys, key_of, &self.appended).await
+    }
+
     /// A table that takes part.
     pub(super) fn tracked(&self, name: &str) -> Result<Table> {
         let Some(table) = self.tables.get(name) else {
@@ -132,15 +150,11 @@ impl<'a> Appending<'a> {
             }
         }
         let table = self.tracked(&event.table)?;
-        let given_key = table
-            .key()
-            .and_then(|key| event.data.get(key))
-            .and_then(Value::as_str);
         let uuid = match (event.uuid.filter(|uuid| !uuid.is_nil()), event.kind) {
             (Some(uuid), _) => uuid,
-            (None, EventKind::Create) => given_key
-                .and_then(|key| Uuid::parse_str(key).ok())
-                .unwrap_or_else(Uuid::new_v4),
+            (None, EventKind::Create) => {
+                given_key(&table, &event.data)?.unwrap_or_else(Uuid::new_v4)
+            }
             (None, _) => {
                 return Err(Error::new(ErrorCode::NoUuid, "No uuid has been provided")
                     .hint("an update and a delete say which row they mean"));

@@ -64,6 +64,22 @@ pub(super) fn encode(kind: ColumnKind, given: &Value) -> Option<Stored> {
     }
 }
 
+/// What is stored for a value of this column: [`encode`], but SQLite makes a number of text that looks like one, `007`
+/// included, in a column whose declared type it knows nothing of, such as STRING.
+pub(super) fn encode_for(column: &Column, given: &Value) -> Option<Stored> {
+    let stored = encode(column.kind, given)?;
+    let is_changed = column.kind == ColumnKind::Other
+        && !column.type_name.is_empty()
+        && matches!(&stored, Stored::Text(text) if looks_like_a_number(text));
+    (!is_changed).then_some(stored)
+}
+
+/// Whether SQLite's NUMERIC affinity takes the text for a number.
+fn looks_like_a_number(text: &str) -> bool {
+    let text = text.trim_matches(|c| matches!(c, ' ' | '\t'..='\r'));
+    text.parse::<f64>().is_ok() && text.contains(|c: char| c.is_ascii_digit())
+}
+
 /// A number that a NUMERIC column gives back as it was.
 fn encode_number(number: &Number) -> Option<Stored> {
     match number.as_str().parse() {
@@ -134,7 +150,8 @@ fn decode(kind: ColumnKind, stored: Stored) -> Value {
 }
 
 fn from_hex(hex: &str) -> Option<Vec<u8>> {
-    if !hex.is_ascii() || !hex.len().is_multiple_of(2) {
+    // Digits only: from_str_radix would take a sign.
+    if !hex.bytes().all(|digit| digit.is_ascii_hexdigit()) || !hex.len().is_multiple_of(2) {
         return None;
     }
     (0..hex.len())
@@ -244,6 +261,7 @@ mod tests {
             (ColumnKind::Uuid, "\"no uuid\""),
             (ColumnKind::Timestamp, "\"yesterday\""),
             (ColumnKind::Bytes, "\"\\\\x0\""),
+            (ColumnKind::Bytes, "\"\\\\x+f\""),
             (ColumnKind::Integer, "[1]"),
         ] {
             assert_eq!(encode(kind, &json(text)), None, "{text}");

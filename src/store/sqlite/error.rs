@@ -52,6 +52,10 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
         .hint("nothing was written; try again when that program has finished"),
         code::READONLY => Error::new(ErrorCode::ReadOnly, "the database can only be read")
             .hint("check the rights of the file and of its directory"),
+        // RAISE in the event store's own triggers, which SQLite counts among the constraints.
+        code::CONSTRAINT if said.starts_with("the event store is append-only") => {
+            Error::new(ErrorCode::AppendOnly, said)
+        }
         code::CONSTRAINT => Error::new(ErrorCode::ConstraintViolated, said),
         code::MISMATCH => Error::new(ErrorCode::BadValue, said),
         code::NOTADB => Error::new(ErrorCode::NotADatabase, "the file is not a SQLite database"),
@@ -64,10 +68,6 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
             ErrorCode::Io,
             "the database file could not be read or written",
         ),
-        // RAISE in the event store's own triggers.
-        _ if said.starts_with("the event store is append-only") => {
-            Error::new(ErrorCode::AppendOnly, said)
-        }
         _ => Error::new(ErrorCode::Database, said),
     };
     error.details(details)

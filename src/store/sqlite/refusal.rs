@@ -12,6 +12,22 @@ use super::write::encoded;
 use crate::eventsourcing::schema::{CREATED_ON, Table, nearest};
 use crate::eventsourcing::{Error, ErrorCode, NewEvent, Result, Row, value};
 
+/// The key that a create without a uuid gives among its columns.
+pub(super) fn given_key(table: &Table, data: &Row) -> Result<Option<Uuid>> {
+    let Some((name, given)) = table.key().and_then(|key| data.get_key_value(key)) else {
+        return Ok(None);
+    };
+    let parsed = given.as_str().and_then(|text| Uuid::parse_str(text).ok());
+    match (given, parsed) {
+        (_, Some(uuid)) => Ok(Some(uuid)),
+        (Value::Null, None) => Ok(None),
+        (_, None) => Err(Error::new(
+            ErrorCode::BadUuid,
+            format!("the column {name} of {table} cannot take {given}: it is no uuid"),
+        )),
+    }
+}
+
 /// The names in `data` must be columns, and ones that an event may set; its text must hold no U+0000.
 pub(super) fn check_columns(table: &Table, data: &Row) -> Result<()> {
     for (name, given) in data {

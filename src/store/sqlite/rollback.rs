@@ -13,8 +13,8 @@ use super::append::moment_after;
 use super::codec;
 use super::error::failed;
 use super::log::{self, IN_RANGES};
+use super::native;
 use super::schema::{self, ForeignKey, quoted};
-use super::triggers;
 use super::write::{encoded, insert_row};
 use crate::eventsourcing::history::Ranges;
 use crate::eventsourcing::rollback::{
@@ -41,7 +41,7 @@ pub(super) async fn execute(
         .connect()
         .await
         .map_err(failed)?;
-    triggers::switch_off(&mut connection).await?;
+    native::switch_triggers_off(&mut connection).await?;
     let mut all = connection
         .begin_with("BEGIN IMMEDIATE")
         .await

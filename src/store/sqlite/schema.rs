@@ -22,7 +22,8 @@ type Listed = (String, String, String, bool, i64, i64);
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>> {
     let listed: Vec<Listed> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        r#"SELECT l.name, x.name, x.type, x."notnull", x.pk, x.hidden
+        // ANY says in a STRICT table what no type says elsewhere: the column takes every value as it is.
+        r#"SELECT l.name, x.name, iif(l.strict AND upper(x.type) = 'ANY', '', x.type), x."notnull", x.pk, x.hidden
              FROM pragma_table_list AS l JOIN pragma_table_xinfo(l.name) AS x
             WHERE l.schema = 'main' AND l.type = 'table'
               AND l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name NOT IN {OWN_TABLES}

@@ -17,7 +17,7 @@ pub(super) fn encoded(table: &Table, name: &str, given: &Value) -> Result<Stored
             format!("{table} has no column \"{name}\""),
         ));
     };
-    codec::encode(column.kind, given).ok_or_else(|| {
+    codec::encode_for(column, given).ok_or_else(|| {
         let type_name = match column.type_name.as_str() {
             "" => "no type",
             declared => declared,
@@ -31,7 +31,8 @@ pub(super) fn encoded(table: &Table, name: &str, given: &Value) -> Result<Stored
     })
 }
 
-/// Inserts a row.
+/// Inserts a row. `OR ABORT` takes precedence over the table's own ON CONFLICT clauses: REPLACE would remove
+/// other rows, and IGNORE leave this one out, behind the log's back.
 pub(super) async fn insert_row(
     connection: &mut SqliteConnection,
     table: &Table,
@@ -39,7 +40,7 @@ pub(super) async fn insert_row(
 ) -> sqlx::Result<()> {
     let names: Vec<String> = values.iter().map(|(name, _)| quoted(name)).collect();
     let mut query = sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO {} ({}) VALUES ({})",
+        "INSERT OR ABORT INTO {} ({}) VALUES ({})",
         quoted(&table.name),
         names.join(", "),
         vec!["?"; values.len()].join(", ")
@@ -50,6 +51,7 @@ pub(super) async fn insert_row(
     query.execute(connection).await.map(drop)
 }
 
+/// Changes columns of a row, and no other row: see [`insert_row`].
 pub(super) async fn update_row(
     connection: &mut SqliteConnection,
     table: &Table,
@@ -64,7 +66,7 @@ pub(super) async fn update_row(
         .map(|(name, _)| format!("{} = ?", quoted(name)))
         .collect();
     let mut query = sqlx::query(AssertSqlSafe(format!(
-        "UPDATE {} SET {} WHERE {} = ?",
+        "UPDATE OR ABORT {} SET {} WHERE {} = ?",
         quoted(&table.name),
         names.join(", "),
         quoted(table.key().unwrap_or_default())
