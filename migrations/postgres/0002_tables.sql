@@ -53,20 +53,28 @@ CREATE TYPE sourcing.shape AS (
 
 -- The table that an event's type names; null when there is none.
 CREATE FUNCTION sourcing.find(type text) RETURNS oid
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT c.oid
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT c.oid
       FROM pg_namespace n
       JOIN pg_class c ON c.relnamespace = n.oid
        AND c.relname = CASE n.nspname WHEN 'public' THEN type ELSE substr(type, length(n.nspname) + 2) END
      WHERE n.nspname = 'public' OR starts_with(type, n.nspname || '.')
      ORDER BY n.nspname = 'public' DESC, length(n.nspname)
-     LIMIT 1
+     LIMIT 1);
+END
 $$;
 
 CREATE FUNCTION sourcing.shape(type text) RETURNS sourcing.shape
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT ROW(t.relation, t.name, t.quoted, t.key, t.reason, c.columns, c.written, c.definitions,
-               coalesce(c.json, '{}'), c.created_on, c.updated_on)::sourcing.shape
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- Not a function in SQL, which would be planned anew at each call: that takes a millisecond.
+DECLARE
+    found sourcing.shape;
+    wanted constant oid := sourcing.find(type);
+BEGIN
+    SELECT t.relation, t.name, t.quoted, t.key, t.reason, c.columns, c.written, c.definitions,
+               coalesce(c.json, '{}'), c.created_on, c.updated_on
+      INTO found
       FROM sourcing.tables t
      CROSS JOIN LATERAL (
            SELECT array_agg(a.attname::text ORDER BY a.attnum),
@@ -81,7 +89,9 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
              JOIN pg_type ty ON ty.oid = a.atttypid
             WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
            ) AS c(columns, written, definitions, json, created_on, updated_on)
-     WHERE t.relation = sourcing.find(type)
+     WHERE t.relation = wanted;
+    RETURN found;
+END
 $$;
 
 -- The row now, as jsonb; null when there is none.

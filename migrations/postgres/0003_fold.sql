@@ -1,10 +1,14 @@
 -- What an event does to a row: the same rules as `eventsourcing::row` in the program.
 -- States are jsonb objects, column by column; an absent column is null; no row is null.
+--
+-- What runs for every event is in PL/pgSQL, whose plans are kept: a function in SQL is planned at each call.
 
 -- The value that a time column takes.
 CREATE FUNCTION sourcing.stamp(type text, moment timestamptz) RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE type WHEN 'timestamp without time zone' THEN to_jsonb(moment AT TIME ZONE 'UTC') ELSE to_jsonb(moment) END
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN CASE type WHEN 'timestamp without time zone' THEN to_jsonb(moment AT TIME ZONE 'UTC') ELSE to_jsonb(moment) END;
+END
 $$;
 
 -- What the rules make of an event's data, before the database has had its say.
@@ -48,10 +52,12 @@ $$;
 
 -- The columns whose stored value differs from the expected one; null when none does.
 CREATE FUNCTION sourcing.filled(expected jsonb, stored jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT jsonb_object_agg(s.key, s.value)
-      FROM jsonb_each(stored) AS s
-     WHERE s.value <> coalesce(expected -> s.key, 'null')
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (SELECT jsonb_object_agg(s.key, s.value)
+              FROM jsonb_each(stored) AS s
+             WHERE s.value <> coalesce(expected -> s.key, 'null'));
+END
 $$;
 
 -- A state without its null columns, so that an absent column and a null one compare equal.
@@ -66,8 +72,10 @@ $$;
 CREATE FUNCTION sourcing.fold_step(
     state jsonb, shape sourcing.shape, event text, uuid uuid, data jsonb, filled jsonb, moment timestamptz)
 RETURNS jsonb
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT sourcing.expected(shape, state, event, uuid, data, moment) || coalesce(filled, '{}')
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN sourcing.expected(shape, state, event, uuid, data, moment) || coalesce(filled, '{}');
+END
 $$;
 
 -- The state of a row: the fold of its events, which the caller gives in id order.
