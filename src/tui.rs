@@ -18,7 +18,7 @@ pub mod view;
 mod effects;
 mod input;
 pub mod runtime;
-mod terminal;
+pub mod terminal;
 
 use std::sync::Arc;
 

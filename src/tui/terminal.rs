@@ -14,7 +14,10 @@ use ratatui::backend::CrosstermBackend;
 use crate::eventsourcing::{Error, ErrorCode, Result};
 
 /// Takes the terminal. From here on a panic gives it back before it says anything.
-pub(super) fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
+///
+/// # Errors
+/// `Io` when there is no terminal, or it cannot be drawn on.
+pub fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -37,7 +40,7 @@ pub(super) fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
 }
 
 /// Gives it back. Where it is gone, as after a lost connection, there is nothing to give back and nobody to tell.
-pub(super) fn leave() {
+pub fn leave() {
     drop(execute!(io::stdout(), LeaveAlternateScreen, Show));
     drop(disable_raw_mode());
 }

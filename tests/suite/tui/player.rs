@@ -25,7 +25,8 @@ struct Watched {
     screen: watch::Sender<String>,
 }
 
-fn text(backend: &TestBackend) -> String {
+/// What is on a terminal in memory, line by line.
+pub(crate) fn text(backend: &TestBackend) -> String {
     let buffer = backend.buffer();
     let width = usize::from(buffer.area.width);
     let lines: Vec<String> = buffer

@@ -34,6 +34,12 @@ struct Session {
 
 impl Session {
     fn start(database: &str) -> Self {
+        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ebb"));
+        command.arg(database);
+        Self::run(command)
+    }
+
+    fn run(mut command: CommandBuilder) -> Self {
         let size = PtySize {
             rows: ROWS.get(),
             cols: COLUMNS.get(),
@@ -41,8 +47,6 @@ impl Session {
             pixel_height: 0,
         };
         let pair = native_pty_system().openpty(size).unwrap();
-        let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ebb"));
-        command.arg(database);
         command.env("TERM", "xterm-256color");
         command.env("LC_ALL", "C.UTF-8");
         let termios = format!("{:?}", pair.master.get_termios());
@@ -158,6 +162,7 @@ fn the_program_draws_rolls_back_and_leaves_the_terminal_as_it_was() {
     session.wait("the alternate screen", |screen| {
         screen.parser.screen().alternate_screen()
     });
+    session.see("#18 create molecule");
     session.press("jjj");
     session.see("#15 create experiment");
     session.press("R");
@@ -199,4 +204,34 @@ fn a_terminal_that_vanishes_ends_the_program() {
     session.keyboard = None;
     session.master = None;
     session.end();
+}
+
+/// What tells this test binary to panic with the terminal taken.
+const PANIC: &str = "EBB_TEST_PANIC";
+
+#[test]
+fn panics_with_the_terminal_taken_when_asked() {
+    if std::env::var_os(PANIC).is_some() {
+        let mut terminal = ebbtide::tui::terminal::enter().unwrap();
+        terminal
+            .draw(|frame| frame.render_widget("drawn", frame.area()))
+            .unwrap();
+        panic!("as it was asked to");
+    }
+}
+
+#[test]
+fn a_panic_restores_the_terminal_before_it_says_anything() {
+    let mut command = CommandBuilder::new(std::env::current_exe().unwrap());
+    command.args([
+        "--exact",
+        "tui::pty::panics_with_the_terminal_taken_when_asked",
+        "--nocapture",
+    ]);
+    command.env(PANIC, "1");
+    let mut session = Session::run(command);
+    // On the main screen, where it stays: the alternate one has been left by then.
+    session.see("as it was asked to");
+    session.end();
+    session.assert_terminal_restored();
 }

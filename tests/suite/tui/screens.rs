@@ -33,7 +33,7 @@ fn each_screen_is_as_it_was_kept() {
                     "event",
                     size,
                     &lab,
-                    &["4d78fcc7-27d1", "+ metadata"],
+                    &["     → \"4d78fcc7", "+ metadata"],
                 )
                 .await;
                 player.press(Key::Esc);
@@ -96,6 +96,70 @@ fn each_screen_is_as_it_was_kept() {
                 player.press(Key::Char('q'));
             })
             .await;
+        }
+    });
+}
+
+#[test]
+fn a_rollback_at_work_is_as_it_was_kept() {
+    use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+    use ebbtide::tui::layout::Size;
+    use ebbtide::tui::model::{Asked, Model, Rollback, Screen, Stage};
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let request = RollbackRequest {
+            target: RollbackTarget::BeforeEvent(15),
+            strategy: Strategy::Minimal,
+            reason: None,
+        };
+        let plan = rollback::plan(&*lab.store, request).await.unwrap();
+        for (columns, rows) in SIZES {
+            for (name, stage, plan) in [
+                ("planning", Stage::Planning, None),
+                (
+                    "progress",
+                    Stage::Running {
+                        done: 3,
+                        total: 8,
+                        stopping: false,
+                    },
+                    Some(plan.clone()),
+                ),
+                (
+                    "stopping",
+                    Stage::Running {
+                        done: 5,
+                        total: 8,
+                        stopping: true,
+                    },
+                    Some(plan.clone()),
+                ),
+            ] {
+                let mut model = Model::new(lab.store.info().clone(), Size { columns, rows });
+                model.screen = Screen::Rollback;
+                model.head = Some(18);
+                model.rollback = Some(Rollback {
+                    asked: Asked::To {
+                        event: 15,
+                        keep: false,
+                    },
+                    strategy: Strategy::Minimal,
+                    stage,
+                    plan,
+                    wanted: None,
+                    top: 0,
+                });
+                let mut terminal =
+                    ratatui::Terminal::new(ratatui::backend::TestBackend::new(columns, rows))
+                        .unwrap();
+                terminal
+                    .draw(|frame| ebbtide::tui::view::draw(frame, &model, LOOK))
+                    .unwrap();
+                insta::assert_snapshot!(
+                    format!("{name}_{columns}x{rows}"),
+                    super::player::text(terminal.backend())
+                );
+            }
         }
     });
 }

@@ -13,7 +13,7 @@ on_both! {
         let lab = Database::mad_lab(backend).await;
         let whole = lab.rows().await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["LIVE #18", "18 events · 16 rows"]).await;
+            player.see(&["▌  #18", "18 events · 16 rows"]).await;
             // The tables, one of them, and back.
             player.press(Key::Char('2'));
             player.see(&["experiment_machine"]).await;
@@ -72,7 +72,7 @@ on_both! {
     async fn a_plan_that_has_become_stale_is_made_and_confirmed_again(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["LIVE #18", "16 rows"]).await;
+            player.see(&["▌  #18", "LIVE #18", "16 rows"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #18"]).await;
             player.press(Key::Enter);
@@ -96,7 +96,7 @@ on_both! {
     async fn a_refusal_is_told_and_nothing_is_lost(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["LIVE #18", "16 rows"]).await;
+            player.see(&["▌  #18", "LIVE #18", "16 rows"]).await;
             player.press(Key::Char('u'));
             player.see(&["nothing to undo", "[1 Timeline]"]).await;
             player.press(Key::Char('j'));
@@ -152,12 +152,12 @@ on_both! {
     async fn a_request_to_end_leaves(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["LIVE #18"]).await;
+            player.see(&["▌  #18"]).await;
             player.send(Message::Terminate);
         })
         .await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["LIVE #18"]).await;
+            player.see(&["▌  #18"]).await;
             player.press(Key::Ctrl('c'));
             player.see(&["Ctrl-C again leaves"]).await;
             player.press(Key::Ctrl('c'));
