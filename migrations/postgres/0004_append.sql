@@ -225,6 +225,40 @@ BEGIN
 END
 $$;
 
+-- An update that the database would carry on to other rows (ON UPDATE CASCADE, SET NULL, SET DEFAULT) is refused: those rows
+-- would change without an event of their own, and the tables would no longer be what the log says.
+CREATE FUNCTION sourcing.refuse_update_cascades(what text, shape sourcing.shape, row_uuid uuid, before jsonb, changed jsonb)
+RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    reference record;
+    reached boolean;
+BEGIN
+    FOR reference IN
+        SELECT con.conname, con.conrelid::regclass AS pointing,
+               string_agg(format('f.%I = t.%I', mine.attname, theirs.attname), ' AND ') AS matching
+          FROM pg_constraint con
+         CROSS JOIN LATERAL unnest(con.conkey, con.confkey) AS pair(mine, theirs)
+          JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
+          JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
+         WHERE con.confrelid = shape.relation AND con.contype = 'f' AND con.conparentid = 0
+           AND con.confupdtype IN ('c', 'n', 'd')
+         GROUP BY con.oid, con.conname, con.conrelid
+        HAVING bool_or(changed ? theirs.attname::text AND changed -> theirs.attname::text <> before -> theirs.attname::text)
+         ORDER BY con.conname
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN %s t ON %s WHERE t.%I = $1)',
+            reference.pointing, shape.quoted, reference.matching, shape.key) INTO reached USING row_uuid;
+        IF reached THEN
+            RAISE EXCEPTION USING ERRCODE = '27000', TABLE = shape.name, CONSTRAINT = reference.conname,
+                MESSAGE = format('%s: the foreign key %s would change rows of %s along with it, without events of their own',
+                    what, reference.conname, reference.pointing),
+                HINT = 'point those rows elsewhere first, or create a row with the new value and delete this one';
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- Applies one event to its table, and returns its `filled`.
 CREATE FUNCTION sourcing.apply(
     what text, shape sourcing.shape, event text, uuid uuid, data jsonb, moment timestamptz, given_moment timestamptz)
@@ -232,6 +266,7 @@ RETURNS jsonb
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     before jsonb := sourcing.stored(shape, uuid);
+    given jsonb;
     expected jsonb;
     stored jsonb;
 BEGIN
@@ -253,9 +288,13 @@ BEGIN
         END IF;
         RETURN NULL;
     END IF;
-    PERFORM sourcing.check_fixed(what, shape,
-        CASE event WHEN 'create' THEN jsonb_build_object(shape.key, uuid) ELSE before END,
-        sourcing.converted(what, shape, data) - CASE event WHEN 'create' THEN 'created_on' ELSE '' END);
+    given := sourcing.converted(what, shape, data);
+    IF event = 'create' THEN
+        PERFORM sourcing.check_fixed(what, shape, jsonb_build_object(shape.key, uuid), given - 'created_on');
+    ELSE
+        PERFORM sourcing.check_fixed(what, shape, before, given);
+        PERFORM sourcing.refuse_update_cascades(what, shape, uuid, before, given);
+    END IF;
     expected := sourcing.expected(shape, before, event, uuid, data, moment);
     PERFORM sourcing.write_row(shape, event, uuid,
         CASE event

@@ -231,6 +231,10 @@ impl<'a> Appending<'a> {
             return Ok(None);
         }
         check_fixed(table, event, uuid, before.as_ref())?;
+        if let (EventKind::Update, Some(before)) = (event.kind, &before) {
+            self.refuse_update_cascades(table, before, &event.data)
+                .await?;
+        }
         let Some(expected) = row::expected(table, before, event.kind, uuid, &event.data, timestamp)
         else {
             return Ok(None);

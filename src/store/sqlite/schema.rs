@@ -129,6 +129,8 @@ pub(super) struct ForeignKey {
     pub(super) to_table: String,
     pub(super) to_columns: Vec<String>,
     pub(super) on_delete: OnDelete,
+    /// Whether it changes the pointing row when the columns that it points at change.
+    pub(super) acts_on_update: bool,
 }
 
 impl ForeignKey {
@@ -167,9 +169,9 @@ impl ForeignKey {
 /// Every foreign key whose two tables exist, sorted by table and place.
 pub(super) async fn foreign_keys(executor: impl SqliteExecutor<'_>) -> Result<Vec<ForeignKey>> {
     // Without columns of its own, a foreign key points at the primary key.
-    let listed: Vec<(String, i64, String, String, String, String)> = sqlx::query_as(
+    let listed: Vec<(String, i64, String, String, String, String, String)> = sqlx::query_as(
         r#"SELECT l.name, f.id, p.name, f."from",
-                  coalesce(f."to", (SELECT x.name FROM pragma_table_xinfo(p.name) AS x WHERE x.pk = f.seq + 1), ''), f.on_delete
+                  coalesce(f."to", (SELECT x.name FROM pragma_table_xinfo(p.name) AS x WHERE x.pk = f.seq + 1), ''), f.on_delete, f.on_update
              FROM pragma_table_list AS l
              JOIN pragma_foreign_key_list(l.name) AS f
              JOIN pragma_table_list AS p ON p.schema = 'main' AND p.type = 'table' AND lower(p.name) = lower(f."table")
@@ -180,7 +182,7 @@ pub(super) async fn foreign_keys(executor: impl SqliteExecutor<'_>) -> Result<Ve
     .await
     .map_err(failed)?;
     let mut keys: Vec<(i64, ForeignKey)> = Vec::new();
-    for (table, id, to_table, from, to, on_delete) in listed {
+    for (table, id, to_table, from, to, on_delete, on_update) in listed {
         match keys.last_mut() {
             Some((last, key)) if *last == id && key.table == table => {
                 key.columns.push(from);
@@ -199,6 +201,10 @@ pub(super) async fn foreign_keys(executor: impl SqliteExecutor<'_>) -> Result<Ve
                         "SET DEFAULT" => OnDelete::SetDefault,
                         _ => OnDelete::Refuse,
                     },
+                    acts_on_update: matches!(
+                        on_update.as_str(),
+                        "CASCADE" | "SET NULL" | "SET DEFAULT"
+                    ),
                 },
             )),
         }
