@@ -66,16 +66,17 @@ pub fn clipped(text: &str, cells: usize) -> String {
 pub fn wrapped(text: &str, cells: usize) -> Vec<String> {
     let mut lines = vec![String::new()];
     let mut used = 0;
-    for word in text.split_word_bounds() {
-        if used + word.width() > cells && used > 0 {
+    for word in text.split_inclusive(' ') {
+        // A space at the end of a line may stand beyond it.
+        if used + word.trim_end().width() > cells && used > 0 {
             lines.push(String::new());
             used = 0;
-            if word.trim().is_empty() {
-                continue;
-            }
         }
         for grapheme in word.graphemes(true) {
             if used + grapheme.width() > cells && used > 0 {
+                if grapheme == " " {
+                    continue;
+                }
                 lines.push(String::new());
                 used = 0;
             }
@@ -158,6 +159,8 @@ mod tests {
             ["take it ", "back in ", "time"]
         );
         assert_eq!(wrapped("abcdefghij", 4), ["abcd", "efgh", "ij"]);
+        assert_eq!(wrapped("(kept).", 6), ["(kept)", "."]);
+        assert_eq!(wrapped("is (kept).", 7), ["is ", "(kept)."]);
         assert_eq!(wrapped("", 4), [""]);
     }
 

@@ -14,7 +14,7 @@ pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
     let events = EventStream::new()
         // An error is a terminal that is gone: nothing more will come from it.
         .take_while(|event| std::future::ready(event.is_ok()))
-        .filter_map(|event| std::future::ready(event.ok().and_then(message)));
+        .flat_map(|event| stream::iter(event.map(messages).unwrap_or_default()));
     let mut signals = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
         let listening = signal(kind).map_err(|error| {
@@ -34,11 +34,19 @@ pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
     Ok(stream::select(events, ending))
 }
 
-fn message(event: Event) -> Option<Message> {
+fn messages(event: Event) -> Vec<Message> {
     match event {
-        Event::Key(key) if key.kind != KeyEventKind::Release => self::key(key).map(Message::Key),
-        Event::Resize(columns, rows) => Some(Message::Resized(Size { columns, rows })),
-        _ => None,
+        Event::Key(key) if key.kind != KeyEventKind::Release => {
+            // A terminal sends Alt with a key as Esc and the key, so those who type the two fast must get both.
+            let alt = key
+                .modifiers
+                .contains(KeyModifiers::ALT)
+                .then_some(Key::Esc);
+            let keys = alt.into_iter().chain(self::key(key));
+            keys.map(Message::Key).collect()
+        }
+        Event::Resize(columns, rows) => vec![Message::Resized(Size { columns, rows })],
+        _ => Vec::new(),
     }
 }
 

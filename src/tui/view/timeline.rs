@@ -119,8 +119,10 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .iter()
         .skip(timeline.top)
         .take(height)
-        .filter_map(|entry| entry.event.row.as_ref())
-        .map(|key| width(&key.table))
+        .map(|entry| match &entry.event.row {
+            Some(key) => width(&visible(&key.table)),
+            None => width(entry.event.kind.as_str()),
+        })
         .max()
         .unwrap_or(8)
         .clamp(8, 20);
