@@ -1,6 +1,7 @@
 //! What stands on the pages, line by line: words with a tone, which the view turns into a style.
 
 mod event;
+mod preview;
 mod rollback;
 
 use super::keymap;
@@ -9,7 +10,7 @@ use crate::eventsourcing::EventKind;
 use crate::text::{fitted, visible, wrapped};
 
 pub use event::{event, event_title, standing_note};
-pub use rollback::rollback;
+pub use rollback::{rollback, rollback_length};
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -173,6 +173,8 @@ fn scroll_page(top: usize, lines: usize, height: usize, action: Action) -> usize
 fn moved(action: Action, cursor: usize, count: usize, height: usize) -> usize {
     let last = count.saturating_sub(1);
     let screenful = height.saturating_sub(1).max(1);
+    // After the end has come nearer, as on a larger screen, every key moves from what is in sight.
+    let cursor = cursor.min(last);
     match action {
         Action::Up => cursor.saturating_sub(1),
         Action::Down => cursor + 1,

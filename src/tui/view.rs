@@ -59,9 +59,11 @@ fn put(buffer: &mut Buffer, area: Rect, at: usize, text: &str, style: Style) {
     }
 }
 
-/// Puts a page's lines into an area, from this one on.
+/// Puts a page's lines into an area, from this one on; its end stays at the bottom where the area has grown.
 fn put_page(buffer: &mut Buffer, area: Rect, lines: &[Line], top: usize, look: Look) {
-    let shown = lines.iter().skip(top).take(usize::from(area.height));
+    let height = usize::from(area.height);
+    let top = top.min(lines.len().saturating_sub(height));
+    let shown = lines.iter().skip(top).take(height);
     for (at, line) in shown.enumerate() {
         put(buffer, area, at, &line.text, look.style(line.tone));
     }
@@ -132,9 +134,10 @@ fn draw_content(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         return;
     }
     match (model.screen, &model.rollback) {
-        (Screen::Rollback, Some(rollback)) => {
-            let lines = pages::rollback(model, model.size.page_width());
-            put_page(buffer, page, &lines, rollback.top, look);
+        (Screen::Rollback, Some(_)) => {
+            let size = model.size;
+            let lines = pages::rollback(model, size.page_width(), size.content());
+            put_page(buffer, page, &lines, 0, look);
         }
         (Screen::Tables, _) => tables::draw(buffer, area, model, look),
         _ => timeline::draw(buffer, area, model, look),

@@ -1,6 +1,7 @@
 //! The screens: their transitions, what they look like, a story played on them, and a real terminal.
 
 mod player;
+mod preview;
 mod pty;
 mod screens;
 mod story;

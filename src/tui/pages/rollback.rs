@@ -1,28 +1,29 @@
 //! A rollback, from its preview to its result.
 
-use super::event::columns;
-use super::{Line, Tone, line, paragraph};
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, RowAction, Strategy};
-use crate::text::{count, fitted, visible, width as cells};
-use crate::tui::model::{Asked, Model, Rollback, Stage};
+use super::{Line, Tone, line, paragraph, preview};
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
+use crate::text::{clipped, count, visible};
+use crate::tui::model::{Model, Rollback, Stage};
 
-/// The page of a rollback, at whatever stage it is.
+/// The lines in sight of a rollback's page, at whatever stage it is.
 #[must_use]
-pub fn rollback(model: &Model, width: usize) -> Vec<Line> {
+pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
     let Some(rollback) = &model.rollback else {
         return Vec::new();
     };
     match (&rollback.stage, &rollback.plan) {
         (Stage::Planning, None) => vec![line(Tone::Faint, "making the plan…")],
         (Stage::Planning, Some(plan)) => {
-            let mut lines = vec![line(
-                Tone::Faint,
-                "making the plan anew; this is the one before…",
-            )];
-            lines.extend(preview(model, rollback, plan, width));
+            let banner = "making the plan anew; this is the one before…";
+            let mut lines = vec![line(Tone::Faint, banner)];
+            let room = height.saturating_sub(1);
+            lines.extend(preview_in_sight(model, rollback, plan, width, room));
             lines
         }
-        (Stage::Confirm { typed }, Some(plan)) => confirm(model, rollback, plan, typed, width),
+        (Stage::Preview, Some(plan)) => preview_in_sight(model, rollback, plan, width, height),
+        (Stage::Confirm { typed }, Some(plan)) => {
+            confirm(model, rollback, plan, typed, width, height)
+        }
         (
             Stage::Running {
                 done,
@@ -32,96 +33,46 @@ pub fn rollback(model: &Model, width: usize) -> Vec<Line> {
             Some(plan),
         ) => running(model, plan, *done, *total, *stopping, width),
         (Stage::Result(outcome), Some(plan)) => result(model, plan, outcome, width),
-        (_, Some(plan)) => preview(model, rollback, plan, width),
         (_, None) => Vec::new(),
     }
 }
 
-fn preview(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for blocker in &plan.blockers {
-        lines.extend(paragraph(
-            Tone::Warning,
-            &format!("In the way: {}", blocker.message),
-            width,
-        ));
+/// How many lines the part of it has that can be scrolled: the preview.
+#[must_use]
+pub fn rollback_length(model: &Model, width: usize) -> usize {
+    match &model.rollback {
+        Some(
+            rollback @ Rollback {
+                stage: Stage::Preview,
+                plan: Some(plan),
+                ..
+            },
+        ) => preview::length(model, rollback, plan, width),
+        _ => 0,
     }
-    let mut sentences = plan.sentences(&model.info.name).into_iter();
-    if let Some(first) = sentences.next() {
-        let tone = if plan.later_events > 0 {
-            Tone::Warning
-        } else {
-            Tone::Strong
-        };
-        lines.extend(paragraph(tone, &first, width));
-    }
-    for sentence in sentences {
-        lines.extend(paragraph(Tone::Plain, &sentence, width));
-    }
-    if let Asked::To { event, keep } = rollback.asked {
-        let (now, other) = match keep {
-            true => ("kept", "undone"),
-            false => ("undone", "kept"),
-        };
-        lines.push(line(
-            Tone::Faint,
-            format!("i  boundary: #{event} is {now} (i: {other})"),
-        ));
-    }
-    let strategy = plan.strategy();
-    let (events, others) = match strategy {
-        Strategy::Minimal => (plan.appends_minimal, plan.appends_replay),
-        Strategy::Replay => (plan.appends_replay, plan.appends_minimal),
-    };
-    lines.push(line(
-        Tone::Faint,
-        format!(
-            "s  strategy: {strategy}, {} (s: {}, {others})",
-            count(events, "event", "events"),
-            strategy.other()
-        ),
-    ));
-    lines.push(line(Tone::Plain, ""));
-    let longest = plan
-        .tables
-        .iter()
-        .map(|counts| cells(&counts.table))
-        .max()
-        .unwrap_or_default();
-    for counts in &plan.tables {
-        lines.push(line(
-            Tone::Plain,
-            format!(
-                "{}  {:>4} removed  {:>4} brought back  {:>4} changed",
-                fitted(&visible(&counts.table), longest.min(width / 2)),
-                counts.removed,
-                counts.brought_back,
-                counts.changed
-            ),
-        ));
-    }
-    for change in &plan.changes {
-        let (tone, words) = match change.action {
-            RowAction::Remove => (Tone::Removed, "- remove"),
-            RowAction::BringBack => (Tone::Added, "+ bring back"),
-            RowAction::Change => (Tone::Changed, "~ change"),
-        };
-        lines.push(line(Tone::Plain, ""));
-        lines.extend(paragraph(tone, &format!("{words} {}", change.key), width));
-        for mut column in columns(&change.columns, width.saturating_sub(4)) {
-            column.text.insert_str(0, "    ");
-            lines.push(column);
-        }
-    }
-    lines
 }
 
+fn preview_in_sight(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+    height: usize,
+) -> Vec<Line> {
+    // On a screen that has become larger the page may end before the line that was at the top.
+    let last = preview::length(model, rollback, plan, width).saturating_sub(height);
+    let top = rollback.top.min(last);
+    preview::in_sight(model, rollback, plan, width, &(top..top + height))
+}
+
+/// The last question. Database, target and field are in sight on every screen, whatever was scrolled before.
 fn confirm(
     model: &Model,
     rollback: &Rollback,
     plan: &RollbackPlan,
     typed: &str,
     width: usize,
+    height: usize,
 ) -> Vec<Line> {
     let info = &model.info;
     let place = format!(
@@ -130,31 +81,37 @@ fn confirm(
         info.backend.as_str(),
         info.location
     );
-    let mut lines: Vec<Line> = paragraph(Tone::Strong, &place, width).collect();
-    for sentence in plan.sentences(&info.name) {
-        lines.extend(paragraph(Tone::Plain, &sentence, width));
-    }
+    let words: Vec<Line> = plan
+        .sentences(&info.name)
+        .iter()
+        .flat_map(|sentence| paragraph(Tone::Plain, sentence, width))
+        .collect();
     let id = rollback
         .id_to_type()
         .map(|id| id.to_string())
         .unwrap_or_default();
-    lines.push(line(Tone::Plain, ""));
-    lines.extend(paragraph(
-        Tone::Warning,
-        &format!("This is written to the database that others use too. To go on, type {id} and press Enter."),
-        width,
-    ));
-    lines.push(line(Tone::Plain, ""));
+    let question = format!(
+        "This is written to the database that others use too. To go on, type {id} and press Enter."
+    );
+    let question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
+    let goes_on = typed == id;
+    let buttons = match goes_on {
+        false => "  ▌[ Cancel ]     [ Roll back ]",
+        true => "   [ Cancel ]    ▌[ Roll back ]",
+    };
+    let gap = || line(Tone::Plain, "");
+    // Where there is little room the empty lines go first, and then the counts, which the preview has shown.
+    let needed = 1 + question.len() + 2;
+    let is_roomy = needed + words.len() + 3 <= height;
+    let gaps = |lines: &mut Vec<Line>| lines.extend(is_roomy.then(gap));
+    let mut lines = vec![line(Tone::Strong, clipped(&visible(&place), width))];
+    lines.extend(words.into_iter().take(height.saturating_sub(needed)));
+    gaps(&mut lines);
+    lines.extend(question);
+    gaps(&mut lines);
     lines.push(line(Tone::Strong, format!("  #{}_", visible(typed))));
-    lines.push(line(Tone::Plain, ""));
-    let goes_on = typed.trim_start_matches('#') == id;
-    lines.push(line(
-        Tone::Plain,
-        match goes_on {
-            false => "  ▌[ Cancel ]     [ Roll back ]",
-            true => "   [ Cancel ]    ▌[ Roll back ]",
-        },
-    ));
+    gaps(&mut lines);
+    lines.push(line(Tone::Plain, buttons));
     lines
 }
 

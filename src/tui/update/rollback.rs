@@ -62,7 +62,7 @@ pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
-    let lines = pages::rollback(model, model.size.page_width()).len();
+    let lines = pages::rollback_length(model, model.size.page_width());
     let height = model.size.content();
     let Some(rollback) = &mut model.rollback else {
         return Vec::new();
@@ -135,7 +135,7 @@ pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
     match key {
         Key::Char(character) if typed.len() < 20 => typed.push(character),
         Key::Backspace => drop(typed.pop()),
-        Key::Enter if id.is_some_and(|id| typed.trim_start_matches('#') == id.to_string()) => {
+        Key::Enter if id.is_some_and(|id| *typed == id.to_string()) => {
             return execute(model);
         }
         Key::Enter | Key::Esc => {

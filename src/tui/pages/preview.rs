@@ -1,0 +1,142 @@
+//! What a rollback would do. A plan may change any number of rows and every key is answered at once, so of the rows
+//! only the lines in sight are written.
+
+use std::ops::Range;
+
+use super::event::columns;
+use super::{Line, Tone, line, paragraph};
+use crate::eventsourcing::rollback::{RollbackPlan, RowAction, RowChange, Strategy};
+use crate::text::{clipped, count, fitted, visible, width as cells};
+use crate::tui::model::{Asked, Model, Rollback};
+
+/// How many lines there are.
+pub(super) fn length(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+) -> usize {
+    let rows: usize = plan.changes.iter().map(lines_of).sum();
+    head(model, rollback, plan, width).len() + rows
+}
+
+/// The lines in sight.
+pub(super) fn in_sight(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+    sight: &Range<usize>,
+) -> Vec<Line> {
+    let head = head(model, rollback, plan, width);
+    let mut at = head.len();
+    let mut lines: Vec<Line> = head.into_iter().take(sight.end).skip(sight.start).collect();
+    for row in &plan.changes {
+        if at >= sight.end {
+            break;
+        }
+        let next = at + lines_of(row);
+        if next > sight.start {
+            let written = change(row, width);
+            let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
+            lines.extend(seen.map(|(_, line)| line));
+        }
+        at = next;
+    }
+    lines
+}
+
+/// What stands in the way, what would happen in words, the choices, and the counts.
+fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
+    let mut lines = Vec::new();
+    for blocker in &plan.blockers {
+        lines.extend(paragraph(
+            Tone::Warning,
+            &format!("In the way: {}", blocker.message),
+            width,
+        ));
+    }
+    let mut sentences = plan.sentences(&model.info.name).into_iter();
+    if let Some(first) = sentences.next() {
+        let tone = if plan.later_events > 0 {
+            Tone::Warning
+        } else {
+            Tone::Strong
+        };
+        lines.extend(paragraph(tone, &first, width));
+    }
+    for sentence in sentences {
+        lines.extend(paragraph(Tone::Plain, &sentence, width));
+    }
+    lines.extend(choices(rollback, plan));
+    lines.push(line(Tone::Plain, ""));
+    let longest = plan
+        .tables
+        .iter()
+        .map(|counts| cells(&counts.table))
+        .max()
+        .unwrap_or_default();
+    for counts in &plan.tables {
+        lines.push(line(
+            Tone::Plain,
+            format!(
+                "{}  {:>4} removed  {:>4} brought back  {:>4} changed",
+                fitted(&visible(&counts.table), longest.min(width / 2)),
+                counts.removed,
+                counts.brought_back,
+                counts.changed
+            ),
+        ));
+    }
+    lines
+}
+
+/// What the keys for the boundary and the strategy have chosen, and what they would choose.
+fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Asked::To { event, keep } = rollback.asked {
+        let (now, other) = match keep {
+            true => ("kept", "undone"),
+            false => ("undone", "kept"),
+        };
+        lines.push(line(
+            Tone::Faint,
+            format!("i  boundary: #{event} is {now} (i: {other})"),
+        ));
+    }
+    let strategy = plan.strategy();
+    let (events, others) = match strategy {
+        Strategy::Minimal => (plan.appends_minimal, plan.appends_replay),
+        Strategy::Replay => (plan.appends_replay, plan.appends_minimal),
+    };
+    lines.push(line(
+        Tone::Faint,
+        format!(
+            "s  strategy: {strategy}, {} (s: {}, {others})",
+            count(events, "event", "events"),
+            strategy.other()
+        ),
+    ));
+    lines
+}
+
+/// How many lines [`change`] writes: an empty one, the row's, and one for each column.
+fn lines_of(row: &RowChange) -> usize {
+    2 + row.columns.len()
+}
+
+/// A row, before and after.
+fn change(row: &RowChange, width: usize) -> Vec<Line> {
+    let (tone, words) = match row.action {
+        RowAction::Remove => (Tone::Removed, "- remove"),
+        RowAction::BringBack => (Tone::Added, "+ bring back"),
+        RowAction::Change => (Tone::Changed, "~ change"),
+    };
+    let title = visible(&format!("{words} {}", row.key));
+    let mut lines = vec![line(Tone::Plain, ""), line(tone, clipped(&title, width))];
+    for mut column in columns(&row.columns, width.saturating_sub(4)) {
+        column.text.insert_str(0, "    ");
+        lines.push(column);
+    }
+    lines
+}

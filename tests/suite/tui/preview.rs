@@ -1,0 +1,146 @@
+//! Facts about the pages of a rollback that is larger than the screen.
+
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::tui::keymap::Key;
+use ebbtide::tui::layout::Size;
+use ebbtide::tui::message::Message;
+use ebbtide::tui::model::{Asked, Model, Rollback, Screen, Stage};
+use ebbtide::tui::pages;
+use ebbtide::tui::update::update;
+
+use crate::support::{Database, run};
+
+/// A preview of taking everything back, on a screen of this size.
+async fn previewing(lab: &Database, size: Size) -> Model {
+    let request = RollbackRequest {
+        target: RollbackTarget::BeforeEvent(1),
+        strategy: Strategy::Minimal,
+        reason: None,
+    };
+    let plan = rollback::plan(&*lab.store, request).await.unwrap();
+    let mut model = Model::new(lab.store.info().clone(), size);
+    model.screen = Screen::Rollback;
+    model.rollback = Some(Rollback {
+        asked: Asked::To {
+            event: 1,
+            keep: false,
+        },
+        strategy: Strategy::Minimal,
+        stage: Stage::Preview,
+        plan: Some(plan),
+        wanted: None,
+        top: 0,
+    });
+    model
+}
+
+fn in_sight(model: &Model) -> Vec<String> {
+    let lines = pages::rollback(model, model.size.page_width(), model.size.content());
+    lines.into_iter().map(|line| line.text).collect()
+}
+
+fn press(model: &mut Model, key: Key) {
+    update(model, Message::Key(key));
+}
+
+#[test]
+fn scrolling_shows_every_line_of_a_preview_once() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let size = Size {
+            columns: 80,
+            rows: 24,
+        };
+        let mut model = previewing(&lab, size).await;
+        let length = pages::rollback_length(&model, size.page_width());
+        let whole = pages::rollback(&model, size.page_width(), length);
+        let whole: Vec<String> = whole.into_iter().map(|line| line.text).collect();
+        assert_eq!(whole.len(), length);
+        assert!(whole.last().unwrap().contains("short_name"));
+        let height = size.content();
+        for top in 0..=length - height {
+            assert_eq!(in_sight(&model), whole[top..top + height], "from {top}");
+            press(&mut model, Key::Char('j'));
+        }
+        press(&mut model, Key::Char('j'));
+        assert_eq!(in_sight(&model), whole[length - height..], "no further");
+    });
+}
+
+#[test]
+fn the_question_is_in_sight_however_far_the_preview_was_scrolled() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let size = Size {
+            columns: 80,
+            rows: 24,
+        };
+        let mut model = previewing(&lab, size).await;
+        press(&mut model, Key::Char('G'));
+        let scrolled = in_sight(&model);
+        press(&mut model, Key::Enter);
+        let question = in_sight(&model).join("\n");
+        for wanted in ["lab.db (sqlite", "just before #1", "type 1 and", "#_"] {
+            assert!(question.contains(wanted), "{wanted} in\n{question}");
+        }
+        press(&mut model, Key::Esc);
+        assert_eq!(in_sight(&model), scrolled, "the preview is where it was");
+    });
+}
+
+#[test]
+fn the_question_fits_the_smallest_screen_with_the_longest_words() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let size = Size {
+            columns: 60,
+            rows: 16,
+        };
+        let mut model = previewing(&lab, size).await;
+        model.info.name = "a-rather-long-name-of-a-laboratory-database.db".to_owned();
+        model.info.location = "/somewhere/deep".repeat(20);
+        model
+            .rollback
+            .as_mut()
+            .unwrap()
+            .plan
+            .as_mut()
+            .unwrap()
+            .later_events = 7;
+        press(&mut model, Key::Enter);
+        let question = in_sight(&model);
+        assert!(question.len() <= size.content(), "{question:#?}");
+        for wanted in [
+            "a-rather-long-name",
+            "7 events",
+            "type 1 and",
+            "#_",
+            "[ Cancel ]",
+        ] {
+            assert!(
+                question.iter().any(|line| line.contains(wanted)),
+                "{wanted} in {question:#?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn a_screen_that_grows_shows_the_end_of_the_preview_and_not_what_is_beyond() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let small = Size {
+            columns: 60,
+            rows: 16,
+        };
+        let mut model = previewing(&lab, small).await;
+        press(&mut model, Key::Char('G'));
+        let (columns, rows) = (120, 60);
+        update(&mut model, Message::Resized(Size { columns, rows }));
+        assert_eq!(in_sight(&model).len(), model.size.content());
+        let before = in_sight(&model);
+        press(&mut model, Key::Char('k'));
+        assert_eq!(in_sight(&model)[1..], before[..before.len() - 1]);
+    });
+}
