@@ -20,6 +20,7 @@ mod input;
 pub mod runtime;
 pub mod terminal;
 
+use std::io::Write;
 use std::sync::Arc;
 
 use crate::eventsourcing::{EventStore, Result};
@@ -27,7 +28,7 @@ use crate::eventsourcing::{EventStore, Result};
 /// Opens the screens on a store, until the user leaves or the terminal goes away.
 ///
 /// # Errors
-/// `Io` when the terminal cannot be used.
+/// `Io` when the terminal cannot be used; what a rollback failed with that was at work when the user left.
 pub async fn run(store: Arc<dyn EventStore>) -> Result<()> {
     let mut terminal = terminal::enter()?;
     let result = runtime::run(
@@ -39,5 +40,13 @@ pub async fn run(store: Arc<dyn EventStore>) -> Result<()> {
     .await;
     // Whatever happened: the terminal first, and then what there is to say.
     terminal::leave();
-    result
+    if let Some(outcome) = result? {
+        // Where the terminal is gone there is nobody to tell, and the log has it.
+        drop(writeln!(
+            std::io::stdout(),
+            "{}",
+            pages::last_word(&outcome)
+        ));
+    }
+    Ok(())
 }

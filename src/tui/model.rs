@@ -13,7 +13,7 @@ use crate::eventsourcing::rollback::{
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{RowCursor, StoreInfo};
 use crate::eventsourcing::timeline::{Direction, Entry};
-use crate::eventsourcing::{Error, EventId, Row};
+use crate::eventsourcing::{Error, EventId, Result, Row};
 
 /// Which screen is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +63,8 @@ pub struct Model {
     pub interrupted: bool,
     /// Whether to end.
     pub leaving: Leaving,
+    /// What became of the rollback that was waited for before ending: told when the screens are closed.
+    pub last_word: Option<Result<RollbackOutcome>>,
     /// The log's head, once it is known.
     pub head: Option<EventId>,
     /// The log's rollbacks.
@@ -90,6 +92,7 @@ impl Model {
             notice: None,
             interrupted: false,
             leaving: Leaving::No,
+            last_word: None,
             head: None,
             history: History::default(),
             overview_wanted: None,
@@ -141,6 +144,25 @@ impl Model {
             Some(head) => self.history.standing(head.max(id), id),
             None => Standing::Effective,
         }
+    }
+
+    /// Whether what is on this screen is being read anew, and stays until that has arrived.
+    #[must_use]
+    pub fn is_read_anew(&self) -> bool {
+        let replaces = |place| !matches!(place, Place::Beside(_));
+        let is_list_stale = match self.screen {
+            Screen::Timeline => {
+                let wanted = self.timeline.wanted;
+                wanted.is_some_and(|(_, place)| replaces(place))
+                    && !self.timeline.entries.is_empty()
+            }
+            Screen::Tables => match &self.tables.grid {
+                Some(grid) => grid.renewing,
+                None => self.tables.wanted.is_some() && self.tables.list.is_some(),
+            },
+            Screen::Rollback => false,
+        };
+        is_list_stale || (self.overview_wanted.is_some() && self.head.is_some())
     }
 
     /// Whether a rollback is at work.
@@ -244,6 +266,8 @@ pub struct Grid {
     pub rows: Option<usize>,
     /// The page that is being read.
     pub wanted: Option<(RequestId, usize)>,
+    /// Whether the pages that are held are to be replaced by the next one that arrives.
+    pub renewing: bool,
     /// The row under the cursor.
     pub cursor: usize,
     /// The row in the first line.
@@ -262,6 +286,7 @@ impl Grid {
             starts: vec![None],
             rows: None,
             wanted: None,
+            renewing: false,
             cursor: 0,
             top: 0,
             left: 0,

@@ -13,18 +13,21 @@ use super::message::Message;
 use super::model::{Leaving, Model};
 use super::update::{start, update};
 use super::view::{self, Look};
+use crate::eventsourcing::rollback::RollbackOutcome;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
 
-/// Runs the screens on any terminal and any input, until the user leaves.
+/// Runs the screens on any terminal and any input, until the user leaves. Answers with the outcome of a rollback that
+/// was waited for before leaving: no screen has told it.
 ///
 /// # Errors
-/// `Io` when the terminal cannot be drawn on, or when a task failed in a way that it should not.
+/// `Io` when the terminal cannot be drawn on, or when a task failed in a way that it should not; what such a rollback
+/// failed with.
 pub async fn run<B: Backend>(
     terminal: &mut Terminal<B>,
     input: impl Stream<Item = Message>,
     store: Arc<dyn EventStore>,
     look: Look,
-) -> Result<()> {
+) -> Result<Option<RollbackOutcome>> {
     tokio::pin!(input);
     let (answers, mut answered) = mpsc::unbounded_channel();
     let size = terminal.size().map_err(|error| broken(&error))?;
@@ -70,7 +73,7 @@ pub async fn run<B: Backend>(
             }
         }
         if model.leaving == Leaving::Now {
-            return Ok(());
+            return model.last_word.transpose();
         }
     }
 }

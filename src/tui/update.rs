@@ -23,7 +23,9 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Key(key) => press(model, key),
         Message::Resized(size) => {
             model.size = size;
-            timeline::settle(model)
+            let mut effects = timeline::settle(model);
+            effects.extend(tables::settle(model));
+            effects
         }
         Message::Terminate => leave(model),
         Message::Overview(request, result) => {
@@ -75,7 +77,10 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
             Vec::new()
         }
         (Some(Action::Back), _) => back(model),
-        (Some(Action::Reload), _) => reload(model),
+        (Some(Action::Reload), _) => {
+            let events = timeline::read_around(model);
+            reload_with(model, events)
+        }
         (Some(Action::ShowTimeline), _) => {
             model.screen = Screen::Timeline;
             Vec::new()
@@ -91,12 +96,17 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     }
 }
 
-/// Reads everything anew; what is there stays until the new arrives.
+/// Reads everything anew, the events from the newest on.
 fn reload(model: &mut Model) -> Vec<Effect> {
+    let events = timeline::read_newest(model);
+    reload_with(model, events)
+}
+
+/// Reads everything anew with this page of events; what is there stays until the new arrives.
+fn reload_with(model: &mut Model, events: Effect) -> Vec<Effect> {
     let request = model.next_request();
     model.overview_wanted = Some(request);
-    let mut effects = vec![Effect::Overview(request)];
-    effects.extend(timeline::reload(model));
+    let mut effects = vec![Effect::Overview(request), events];
     effects.extend(tables::reload(model));
     effects
 }
@@ -149,10 +159,35 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
             rollback::cancel(model)
         }
         _ => {
-            model.notice = told("Nothing is being done. Ctrl-C again leaves, and so does q.");
-            Vec::new()
+            let cancelled = cancel_reads(model);
+            model.notice = told(match cancelled.is_empty() {
+                true => "Nothing is being done. Ctrl-C again leaves, and so does q.",
+                false => "Reading was cancelled; r reads everything anew. Ctrl-C again leaves.",
+            });
+            cancelled
         }
     }
+}
+
+/// Cancels what is being read; what is there stays.
+fn cancel_reads(model: &mut Model) -> Vec<Effect> {
+    let is_counted = model.tables.rows().is_some();
+    let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
+    let rows = model.tables.grid.as_mut().and_then(|grid| {
+        grid.renewing = false;
+        grid.wanted.take()
+    });
+    [
+        (model.overview_wanted.take().is_some(), Slot::Overview),
+        (model.timeline.wanted.take().is_some(), Slot::Page),
+        (model.timeline.detail_wanted.take().is_some(), Slot::Detail),
+        (model.tables.wanted.take().is_some(), Slot::Tables),
+        (counts.is_some(), Slot::Counts),
+        (rows.is_some(), Slot::Rows),
+    ]
+    .into_iter()
+    .filter_map(|(is_read, slot)| is_read.then_some(Effect::Cancel(slot)))
+    .collect()
 }
 
 fn scroll_help(model: &mut Model, action: Action) -> Vec<Effect> {

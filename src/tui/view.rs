@@ -18,6 +18,12 @@ use crate::text::{clipped, count, fitted, visible, width};
 
 pub use look::Look;
 
+/// What stands where a read has failed or was cancelled.
+const NOT_READ: &str = " Not read: r tries again.";
+
+/// Cells of the database's name that the header shows before it leaves out counts.
+const NAME: usize = 20;
+
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
     let area = frame.area();
@@ -79,25 +85,29 @@ fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     } else {
         ""
     };
-    let left = format!(
-        " ebb  {}  {}  LIVE {head}{read_only}",
-        clipped(&visible(&info.name), 30),
-        info.backend.as_str()
-    );
     let events = model
         .head
         .map(|head| count(head.unsigned_abs(), "event", "events"));
     let rows = model.tables.rows().map(|rows| count(rows, "row", "rows"));
     let unknown = || "…".to_owned();
-    let right = format!(
-        "{} · {} ",
-        events.unwrap_or_else(unknown),
-        rows.unwrap_or_else(unknown)
-    );
+    let rows = rows.unwrap_or_else(unknown);
+    let counts = [
+        format!("{} · {rows} ", events.unwrap_or_else(unknown)),
+        format!("{rows} "),
+        String::new(),
+    ];
+    let name = visible(&info.name);
+    let state = format!("  {}  LIVE {head}{read_only}", info.backend.as_str());
+    // Which database it is and whether it can be written matter more than the counts, and stay where there is no room.
     let columns = usize::from(area.width);
-    let room = columns.saturating_sub(width(&right) + 1);
-    let text = format!("{} {right}", fitted(&left, room));
-    put(buffer, area, 0, &text, look.bar());
+    let room =
+        |right: &str| columns.saturating_sub(width(" ebb  ") + width(&state) + width(right) + 1);
+    let enough = width(&name).min(NAME);
+    let right = counts.iter().find(|right| room(right) >= enough);
+    let right = right.map_or("", String::as_str);
+    let left = format!(" ebb  {}{state}", clipped(&name, room(right).min(30)));
+    let left = fitted(&left, columns.saturating_sub(width(right) + 1));
+    put(buffer, area, 0, &format!("{left} {right}"), look.bar());
 }
 
 fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
@@ -120,7 +130,13 @@ fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         };
         text.push_str(&format!("[Rollback: {stage}]"));
     }
-    put(buffer, area, 1, &text, look.style(Tone::Strong));
+    let note = if model.is_read_anew() {
+        "reading… "
+    } else {
+        ""
+    };
+    let text = fitted(&text, usize::from(area.width).saturating_sub(width(note)));
+    put(buffer, area, 1, &(text + note), look.style(Tone::Strong));
 }
 
 fn draw_content(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {

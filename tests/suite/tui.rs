@@ -1,5 +1,6 @@
 //! The screens: their transitions, what they look like, a story played on them, and a real terminal.
 
+mod grid;
 mod player;
 mod preview;
 mod pty;

@@ -40,7 +40,11 @@ pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
         return Vec::new();
     };
     let Some(detail) = &model.timeline.detail else {
-        return vec![line(Tone::Faint, "reading…")];
+        let text = match model.timeline.detail_wanted {
+            Some(_) => "reading…",
+            None => "not read: r tries again",
+        };
+        return vec![line(Tone::Faint, text)];
     };
     if detail.event.id != entry.event.id {
         // The one before stays on the screen, marked, so that nothing jumps while the cursor runs.

@@ -1,6 +1,7 @@
 //! A rollback, from its preview to its result.
 
 use super::{Line, Tone, line, paragraph, preview};
+use crate::eventsourcing::EventId;
 use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
 use crate::text::{clipped, count, visible};
 use crate::tui::model::{Model, Rollback, Stage};
@@ -183,11 +184,7 @@ fn result(
             lines.push(line(Tone::Plain, ""));
             lines.extend(paragraph(
                 Tone::Plain,
-                &format!(
-                    "{} appended, #{first} to #{last}, by {}.",
-                    count(outcome.events_appended, "event", "events"),
-                    outcome.strategy
-                ),
+                &appended(outcome, first, last),
                 width,
             ));
             let verified = match outcome.keeps_through {
@@ -198,7 +195,7 @@ fn result(
             lines.extend(paragraph(
                 Tone::Plain,
                 &format!(
-                    "{} changed.",
+                    "{} taken back.",
                     count(plan.changes.len() as u64, "row", "rows")
                 ),
                 width,
@@ -217,4 +214,24 @@ fn result(
         )),
     }
     lines
+}
+
+/// What a rollback did, in one sentence, for a reader who has left the screens.
+#[must_use]
+pub fn last_word(outcome: &RollbackOutcome) -> String {
+    match (outcome.rollback, outcome.rollback_end) {
+        (Some(first), Some(last)) => format!(
+            "The rollback was done: {} `ebb undo` undoes it.",
+            appended(outcome, first, last)
+        ),
+        _ => "There was nothing to undo: nothing was appended.".to_owned(),
+    }
+}
+
+fn appended(outcome: &RollbackOutcome, first: EventId, last: EventId) -> String {
+    format!(
+        "{} appended, #{first} to #{last}, by {}.",
+        count(outcome.events_appended, "event", "events"),
+        outcome.strategy
+    )
 }

@@ -216,6 +216,8 @@ pub(super) fn executed(
     rollback.top = 0;
     if model.leaving == Leaving::WhenDone {
         model.leaving = Leaving::Now;
+        model.last_word = Some(result);
+        return Vec::new();
     }
     match result {
         Ok(outcome) => {

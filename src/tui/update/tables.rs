@@ -11,19 +11,33 @@ use crate::eventsourcing::store::RowPage;
 /// Pages of a grid that are held at most.
 const HELD_PAGES: usize = 6;
 
-/// Reads the tables and counts their rows; an open table is read from its first row.
+/// Reads the tables and counts their rows, and an open table from its first row: where its pages begin may have
+/// changed. What is shown stays until the new has arrived.
 pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
     model.tables.wanted = Some(request);
     let mut effects = vec![Effect::Tables(request)];
-    if let Some(grid) = model.tables.grid.take() {
-        model.tables.grid = Some(Grid {
-            left: grid.left,
-            ..Grid::new(grid.table)
-        });
+    if let Some(grid) = &mut model.tables.grid {
+        grid.renewing = true;
         effects.extend(read_page(model, 0));
     }
     effects
+}
+
+/// After the size has changed: keeps the cursors in sight, and reads on where more has come into sight.
+pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
+    let (list, rows) = (list_height(model), model.size.grid());
+    let tables = &mut model.tables;
+    tables.top = in_sight(tables.top, tables.cursor, list);
+    if let Some(grid) = &mut tables.grid {
+        grid.top = in_sight(grid.top, grid.cursor, rows);
+    }
+    read_on(model)
+}
+
+/// Lines of the list of tables, under their headings.
+fn list_height(model: &Model) -> usize {
+    model.size.content().saturating_sub(1)
 }
 
 pub(super) fn listed(
@@ -74,7 +88,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         model.tables.grid = Some(Grid::new(table));
         return read_page(model, 0).into_iter().collect();
     }
-    let height = model.size.content().saturating_sub(1);
+    let height = list_height(model);
     model.tables.cursor = moved(action, model.tables.cursor, list.len(), height);
     model.tables.top = in_sight(model.tables.top, model.tables.cursor, height);
     Vec::new()
@@ -123,6 +137,17 @@ fn read_page(model: &mut Model, page: usize) -> Option<Effect> {
     Some(Effect::Rows(request, grid.table.clone(), start, GRID_PAGE))
 }
 
+/// Lets go of everything before the first page arrives anew. A cursor beyond it goes to the top.
+fn renew(grid: &mut Grid, rows: usize) {
+    let cursor = if grid.cursor < rows { grid.cursor } else { 0 };
+    *grid = Grid {
+        cursor,
+        top: grid.top.min(cursor),
+        left: grid.left,
+        ..Grid::new(grid.table.clone())
+    };
+}
+
 pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<RowPage>) -> Vec<Effect> {
     let wanted = model.tables.grid.as_ref().and_then(|grid| grid.wanted);
     let Some((_, page)) = wanted.filter(|(wanted, _)| *wanted == request) else {
@@ -133,9 +158,13 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<RowPage
         return Vec::new();
     };
     grid.wanted = None;
+    let is_renewing = std::mem::take(&mut grid.renewing);
     let Some(found) = found else {
         return Vec::new();
     };
+    if is_renewing {
+        renew(grid, found.rows.len());
+    }
     match found.next {
         Some(next) if page + 1 == grid.starts.len() => grid.starts.push(Some(next)),
         Some(_) => {}

@@ -16,8 +16,25 @@ const PAGE: usize = 200;
 const HELD: usize = 5 * PAGE;
 
 /// Reads the newest events.
-pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
-    vec![ask(model, None, Place::Instead(Direction::Older))]
+pub(super) fn read_newest(model: &mut Model) -> Effect {
+    ask(model, None, Place::Instead(Direction::Older))
+}
+
+/// Reads the events around the one under the cursor, where it stays; at the newest event, those that came since.
+pub(super) fn read_around(model: &mut Model) -> Effect {
+    let timeline = &model.timeline;
+    let is_at_newest = timeline.cursor == 0 && timeline.has_newest;
+    let selected = timeline.selected().map(|entry| entry.event.id);
+    match selected.filter(|_| !is_at_newest) {
+        Some(id) => around(model, id),
+        None => read_newest(model),
+    }
+}
+
+/// Reads this event with what came before it and after it, so that the cursor can go on both ways.
+fn around(model: &mut Model, id: EventId) -> Effect {
+    let from = id - i64::try_from(PAGE / 2).unwrap_or_default();
+    ask(model, Some(from), Place::Around(id))
 }
 
 fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
@@ -61,7 +78,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             scroll_event(model, action);
             Vec::new()
         }
-        Action::First if !model.timeline.has_newest => reload(model),
+        Action::First if !model.timeline.has_newest => vec![read_newest(model)],
         Action::Last if !model.timeline.has_oldest => {
             vec![ask(model, None, Place::Instead(Direction::Newer))]
         }
@@ -105,11 +122,7 @@ fn go_to_origin(model: &mut Model) -> Vec<Effect> {
             model.timeline.cursor = at;
             settle(model)
         }
-        // With what came before it and after it, so that the cursor can go on both ways.
-        None => {
-            let from = origin - i64::try_from(PAGE / 2).unwrap_or_default();
-            vec![ask(model, Some(from), Place::Around(origin))]
-        }
+        None => vec![around(model, origin)],
     }
 }
 
@@ -179,6 +192,8 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
         return Vec::new();
     };
     let height = model.size.timeline();
+    let above = model.timeline.cursor.saturating_sub(model.timeline.top);
+    let selected = model.timeline.selected().map(|entry| entry.event.id);
     match place {
         Place::Beside(direction) => put_beside(model, direction, page),
         Place::Instead(direction) => put_instead(model, direction, page),
@@ -189,7 +204,13 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
             let at = entries.iter().position(|entry| entry.event.id == id);
             timeline.cursor = at.unwrap_or_default();
             timeline.has_oldest = entries.back().is_none_or(|entry| entry.event.id == 1);
-            timeline.top = timeline.cursor.saturating_sub(height / 2);
+            // The event under the cursor stays in its line; another comes to the middle.
+            let above = if selected == Some(id) {
+                above
+            } else {
+                height / 2
+            };
+            timeline.top = timeline.cursor.saturating_sub(above);
         }
     }
     settle(model)

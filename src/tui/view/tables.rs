@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{Look, put};
+use super::{Look, NOT_READ, put};
 use crate::eventsourcing::Row;
 use crate::eventsourcing::schema::Tracking;
 use crate::text::{count, fitted, value, visible, width};
@@ -23,7 +23,11 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let tables = &model.tables;
     let Some(list) = &tables.list else {
-        put(buffer, area, 0, " reading…", look.style(Tone::Faint));
+        let text = match tables.wanted {
+            Some(_) => " reading…",
+            None => NOT_READ,
+        };
+        put(buffer, area, 0, text, look.style(Tone::Faint));
         return;
     };
     if list.is_empty() {
@@ -99,10 +103,10 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: 
         look.style(Tone::Strong),
     );
     if shown.is_empty() {
-        let text = if grid.wanted.is_some() {
-            "  reading…"
-        } else {
-            "  no rows"
+        let text = match (grid.wanted, grid.rows) {
+            (Some(_), _) => " reading…",
+            (None, Some(_)) => " no rows",
+            (None, None) => NOT_READ,
         };
         put(buffer, area, 2, text, look.style(Tone::Faint));
     }

@@ -3,7 +3,7 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{Look, put, put_page};
+use super::{Look, NOT_READ, put, put_page};
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::timeline::Entry;
 use crate::eventsourcing::{EventKind, timestamp};
@@ -92,9 +92,10 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let timeline = &model.timeline;
     if timeline.entries.is_empty() {
-        let text = match (&timeline.wanted, model.head) {
-            (Some(_), _) | (None, None) => " reading…",
-            _ => " No events yet: `ebb create` and other clients write them.",
+        let text = match (&timeline.wanted, timeline.has_oldest) {
+            (Some(_), _) => " reading…",
+            (None, true) => " No events yet: `ebb create` and other clients write them.",
+            (None, false) => NOT_READ,
         };
         put(buffer, area, 0, text, look.style(Tone::Faint));
         return;

@@ -203,8 +203,13 @@ fn leaving_waits_for_the_outcome_of_a_rollback() {
     assert_eq!(effects, [Effect::Stop]);
     assert_eq!(model.leaving, Leaving::WhenDone);
     let stopped = Error::new(ErrorCode::Stopped, "stopped");
-    update(&mut model, Message::Executed(request, Err(stopped)));
+    update(&mut model, Message::Executed(request, Err(stopped.clone())));
     assert_eq!(model.leaving, Leaving::Now);
+    assert_eq!(
+        model.last_word,
+        Some(Err(stopped)),
+        "it is told on the way out"
+    );
 }
 
 #[test]
@@ -235,4 +240,53 @@ fn a_resize_keeps_the_cursor_in_sight() {
     let top = model.timeline.top;
     assert!((top..top + height).contains(&model.timeline.cursor));
     assert_eq!(model.timeline.cursor, 10);
+}
+
+#[test]
+fn reading_anew_keeps_the_cursor_in_its_line() {
+    let mut model = showing(1, 200);
+    (0..30).for_each(|_| drop(press(&mut model, Key::Down)));
+    let line = model.timeline.cursor - model.timeline.top;
+    let selected = model.timeline.selected().unwrap().event.id;
+    let effects = press(&mut model, Key::Char('r'));
+    assert!(model.is_read_anew());
+    assert_eq!(model.timeline.entries.len(), 200, "what is shown stays");
+    let page = Page {
+        entries: (selected - 99..=203).map(entry).collect(),
+        more: false,
+    };
+    update(&mut model, Message::Page(page_request(&effects), Ok(page)));
+    assert_eq!(model.timeline.selected().unwrap().event.id, selected);
+    assert_eq!(model.timeline.cursor - model.timeline.top, line);
+    assert!(model.timeline.has_newest);
+}
+
+#[test]
+fn at_the_newest_event_reading_anew_goes_to_those_that_came_since() {
+    let mut model = showing(1, 20);
+    let effects = press(&mut model, Key::Char('r'));
+    let page = Page {
+        entries: (1..=22).rev().map(entry).collect(),
+        more: false,
+    };
+    update(&mut model, Message::Page(page_request(&effects), Ok(page)));
+    assert_eq!(model.timeline.selected().unwrap().event.id, 22);
+}
+
+#[test]
+fn ctrl_c_cancels_what_is_being_read() {
+    let (mut model, effects) = model();
+    let cancelled = press(&mut model, Key::Ctrl('c'));
+    assert!(cancelled.contains(&Effect::Cancel(Slot::Page)));
+    assert!(cancelled.contains(&Effect::Cancel(Slot::Overview)));
+    assert_eq!(model.leaving, Leaving::No);
+    let late = Page {
+        entries: vec![entry(1)],
+        more: false,
+    };
+    update(&mut model, Message::Page(page_request(&effects), Ok(late)));
+    assert!(
+        model.timeline.entries.is_empty(),
+        "a late answer is dropped"
+    );
 }

@@ -1,0 +1,154 @@
+//! Facts about the rows of a table, and about what is shown while they are read.
+
+use ebbtide::eventsourcing::schema::Table;
+use ebbtide::eventsourcing::store::{Backend, RowPage};
+use ebbtide::eventsourcing::{Error, ErrorCode};
+use ebbtide::tui::effect::{Effect, RequestId};
+use ebbtide::tui::keymap::Key;
+use ebbtide::tui::layout::Size;
+use ebbtide::tui::message::Message;
+use ebbtide::tui::model::{Model, Screen};
+use ebbtide::tui::update::{start, update};
+use ebbtide::tui::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::player::{LOOK, text};
+use crate::support::{Database, run};
+
+const SIZE: Size = Size {
+    columns: 80,
+    rows: 24,
+};
+
+/// The tables of the Mad Lab on the screen, none of them read yet.
+async fn listing(lab: &Database) -> Model {
+    let tables: Vec<Table> = lab.store.tables().await.unwrap();
+    let mut model = Model::new(lab.store.info().clone(), SIZE);
+    let effects = start(&mut model);
+    let request = effects.iter().find_map(|effect| match effect {
+        Effect::Tables(request) => Some(*request),
+        _ => None,
+    });
+    update(&mut model, Message::Tables(request.unwrap(), Ok(tables)));
+    model.screen = Screen::Tables;
+    model
+}
+
+fn press(model: &mut Model, key: Key) -> Vec<Effect> {
+    update(model, Message::Key(key))
+}
+
+fn rows_request(effects: &[Effect]) -> RequestId {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::Rows(request, ..) => Some(*request),
+        _ => None,
+    });
+    found.expect("rows were asked for")
+}
+
+fn some_rows(count: usize) -> RowPage {
+    let row = |n: usize| {
+        let row = serde_json::json!({"data_unit_id": format!("row {n}")});
+        row.as_object().unwrap().clone()
+    };
+    RowPage {
+        rows: (0..count).map(row).collect(),
+        next: None,
+    }
+}
+
+fn drawn(model: &Model) -> String {
+    let mut terminal =
+        Terminal::new(TestBackend::new(model.size.columns, model.size.rows)).unwrap();
+    terminal
+        .draw(|frame| view::draw(frame, model, LOOK))
+        .unwrap();
+    text(terminal.backend())
+}
+
+#[test]
+fn a_smaller_screen_keeps_the_row_under_the_cursor_in_sight() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        let effects = press(&mut model, Key::Enter);
+        let page = Message::Rows(rows_request(&effects), Ok(some_rows(60)));
+        update(&mut model, page);
+        (0..18).for_each(|_| drop(press(&mut model, Key::Down)));
+        let (columns, rows) = (80, 16);
+        update(&mut model, Message::Resized(Size { columns, rows }));
+        assert!(drawn(&model).contains("▌ row 18"), "{}", drawn(&model));
+    });
+}
+
+#[test]
+fn a_table_read_anew_stays_until_the_new_rows_are_there() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        let effects = press(&mut model, Key::Enter);
+        let page = Message::Rows(rows_request(&effects), Ok(some_rows(60)));
+        update(&mut model, page);
+        (0..5).for_each(|_| drop(press(&mut model, Key::Down)));
+        let effects = press(&mut model, Key::Char('r'));
+        let screen = drawn(&model);
+        assert!(screen.contains("▌ row 5") && screen.contains("reading…"));
+        let page = Message::Rows(rows_request(&effects), Ok(some_rows(40)));
+        update(&mut model, page);
+        let grid = model.tables.grid.as_ref().unwrap();
+        assert_eq!((grid.cursor, grid.rows), (5, Some(40)));
+    });
+}
+
+#[test]
+fn rows_that_could_not_be_read_are_not_said_to_be_none() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        let effects = press(&mut model, Key::Enter);
+        let lost = Error::new(ErrorCode::Unreachable, "the connection is lost");
+        update(&mut model, Message::Rows(rows_request(&effects), Err(lost)));
+        press(&mut model, Key::Left);
+        let screen = drawn(&model);
+        assert!(!screen.contains("no rows"), "{screen}");
+    });
+}
+
+#[test]
+fn events_that_could_not_be_read_are_not_said_to_be_none() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = Model::new(lab.store.info().clone(), SIZE);
+        let effects = start(&mut model);
+        let page = effects.iter().find_map(|effect| match effect {
+            Effect::Page(request, _) => Some(*request),
+            _ => None,
+        });
+        let lost = Error::new(ErrorCode::Unreachable, "the connection is lost");
+        model.head = Some(18);
+        update(&mut model, Message::Page(page.unwrap(), Err(lost)));
+        let screen = drawn(&model);
+        assert!(screen.contains("Not read: r tries again"), "{screen}");
+        assert!(screen.contains("the connection is lost"), "{screen}");
+    });
+}
+
+#[test]
+fn the_header_says_read_only_however_long_the_name_and_the_counts() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        model.info.name = "a-rather-long-name-of-a-laboratory-database.db".to_owned();
+        model.info.read_only = Some("it was opened for reading only".to_owned());
+        model.head = Some(1_998_820);
+        for (columns, rows) in [(60, 16), (80, 24), (120, 40)] {
+            model.size = Size { columns, rows };
+            let screen = drawn(&model);
+            let header = screen.lines().next().unwrap();
+            for wanted in ["a-rather", "LIVE #1998820", "READ-ONLY"] {
+                assert!(header.contains(wanted), "{wanted} in {header}");
+            }
+        }
+    });
+}
