@@ -152,11 +152,11 @@ pub struct TableCounts {
 /// Something that makes the rollback impossible as things stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
-    /// Which kind: `table-gone`, `column-gone`, `missing-value`, `outside-reference`.
+    /// Which kind: `missing-right`, `table-gone`, `column-gone`, `missing-value`, `outside-reference`.
     pub kind: &'static str,
     /// What stands in the way, and what would remove it.
     pub message: String,
-    /// The row concerned.
+    /// The row concerned; of a missing right, the first that would change.
     pub row: RowKey,
 }
 

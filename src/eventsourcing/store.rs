@@ -161,6 +161,9 @@ pub trait EventStore: Send + Sync {
     /// The rows of tables that take no part and that point at one of these rows.
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>>;
 
+    /// The right that a rollback would need and that is lacking, in words; `None` when nothing is.
+    async fn missing_right(&self) -> Result<Option<String>>;
+
     /// A page of rows with their events, ascending by key after `after`, from the table and the log together,
     /// read at one moment: for a table that is gone, from the log alone.
     async fn audit_page(

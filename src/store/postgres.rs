@@ -124,6 +124,10 @@ impl EventStore for PostgresStore {
         rows::outside_references(&self.pool, rows).await
     }
 
+    async fn missing_right(&self) -> Result<Option<String>> {
+        rollback::missing_right(&self.pool).await
+    }
+
     async fn audit_page(
         &self,
         table: &Table,

@@ -137,6 +137,11 @@ impl EventStore for SqliteStore {
         rows::outside_references(&mut connection, rows).await
     }
 
+    async fn missing_right(&self) -> Result<Option<String>> {
+        // Whoever may write the file may roll it back; a file that may only be read is in the store's info.
+        Ok(None)
+    }
+
     async fn audit_page(
         &self,
         table: &Table,

@@ -291,6 +291,15 @@ async fn blockers(
     changes: &[RowChange],
 ) -> Result<Vec<Blocker>> {
     let mut blockers = Vec::new();
+    if let Some(first) = changes.first()
+        && let Some(message) = store.missing_right().await?
+    {
+        blockers.push(Blocker {
+            kind: "missing-right",
+            message,
+            row: first.key.clone(),
+        });
+    }
     for change in changes {
         let Some(table) = tables
             .get(&change.key.table)

@@ -17,6 +17,45 @@ const STOP_INTERVAL: Duration = Duration::from_millis(50);
 /// Rows that are read at once to compare them with the plan.
 const ROWS_AT_ONCE: usize = 500;
 
+/// The first version that can grant the right to set a parameter.
+const GRANTS_PARAMETERS: i32 = 150_000;
+
+/// The right that a rollback needs and that is lacking, in words.
+pub(super) async fn missing_right(pool: &PgPool) -> Result<Option<String>> {
+    let (version, role, may_roll_back, owner, is_superuser): (i32, String, bool, String, bool) =
+        sqlx::query_as(
+            "SELECT current_setting('server_version_num')::int, session_user::text,
+                    pg_has_role(session_user, c.relowner, 'MEMBER'), r.rolname::text, r.rolsuper
+               FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
+              WHERE c.oid = 'sourcing.eventstore'::regclass",
+        )
+        .fetch_one(pool)
+        .await
+        .map_err(failed)?;
+    if !may_roll_back {
+        return Ok(Some(format!(
+            "the role {role} may not roll back: only {owner}, who owns the event store, may"
+        )));
+    }
+    let can_switch_off = match version >= GRANTS_PARAMETERS {
+        _ if is_superuser => true,
+        true => sqlx::query_scalar(
+            "SELECT has_parameter_privilege($1, 'session_replication_role', 'SET')",
+        )
+        .bind(&owner)
+        .fetch_one(pool)
+        .await
+        .map_err(failed)?,
+        false => false,
+    };
+    Ok((!can_switch_off).then(|| {
+        format!(
+            "{owner}, who owns the event store, may not set session_replication_role, by which a rollback \
+             switches the tables' triggers off while it writes (from PostgreSQL 15 on it can be granted)"
+        )
+    }))
+}
+
 pub(super) async fn execute(
     pool: &PgPool,
     rollback: &ConfirmedRollback,

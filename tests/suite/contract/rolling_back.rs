@@ -317,3 +317,74 @@ on_both! {
         assert_eq!(log[18].data["before"], "2020-02-17T03:09:59.145749");
     }
 }
+
+#[test]
+fn a_right_that_is_lacking_blocks_and_is_named() {
+    use ebbtide::eventsourcing::store::Backend;
+    use ebbtide::store::{self, Address};
+    crate::support::run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let Address::Postgres(url) = &lab.address else {
+            panic!("a PostgreSQL database");
+        };
+        let database = url.rsplit_once('/').unwrap().1;
+        let writer = format!("writer_{database}");
+        lab.sql(&format!(
+            "CREATE ROLE {writer} LOGIN PASSWORD 'ebb-test';
+             GRANT USAGE ON SCHEMA sourcing TO {writer};
+             GRANT SELECT ON ALL TABLES IN SCHEMA sourcing, public TO {writer};
+             GRANT INSERT ON sourcing.eventstore TO {writer};
+             GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA sourcing TO {writer}"
+        ))
+        .await
+        .unwrap();
+        let address =
+            Address::Postgres(url.replace("postgres:ebb-test", &format!("{writer}:ebb-test")));
+        let store = store::open(&address, &crate::support::options())
+            .await
+            .unwrap();
+        let plan = rollback::plan(&*store, request(RollbackTarget::BeforeEvent(15)))
+            .await
+            .unwrap();
+        assert_eq!(plan.blockers[0].kind, "missing-right");
+        assert!(
+            plan.blockers[0].message.contains(&writer),
+            "{}",
+            plan.blockers[0].message
+        );
+        store.close().await;
+
+        // An owner that is no superuser: blocked until the right is granted.
+        let owner = format!("owner_{database}");
+        lab.sql(&format!(
+            "CREATE ROLE {owner} LOGIN; ALTER TABLE sourcing.eventstore OWNER TO {owner}"
+        ))
+        .await
+        .unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(15)))
+            .await
+            .unwrap();
+        assert_eq!(plan.blockers[0].kind, "missing-right");
+        assert!(
+            plan.blockers[0]
+                .message
+                .contains("session_replication_role"),
+            "{}",
+            plan.blockers[0].message
+        );
+        assert_eq!(
+            plan.confirm(false).expect_err("blocked").code,
+            ErrorCode::Blocked
+        );
+        let superuser = "ALTER TABLE sourcing.eventstore OWNER TO postgres";
+        lab.sql(&format!(
+            "{superuser}; DROP ROLE {owner}; DROP OWNED BY {writer}; DROP ROLE {writer}"
+        ))
+        .await
+        .unwrap();
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(15)))
+            .await
+            .unwrap();
+        assert_eq!(plan.blockers, []);
+    });
+}
