@@ -117,7 +117,11 @@ BEGIN
           LEFT JOIN sourcing.tables t ON t.relation = con.conrelid
          WHERE con.confrelid = shape.relation AND con.contype = 'f' AND con.conparentid = 0
            AND con.confdeltype IN ('c', 'n', 'd')
-         ORDER BY t.name, con.conname
+         -- Rows that go come first, so that a row which goes is not changed before. Then by names, as on every store.
+         ORDER BY con.confdeltype <> 'c', t.name COLLATE "C",
+                  (SELECT string_agg(a.attname::text, ',' ORDER BY pair.at)
+                     FROM unnest(con.conkey) WITH ORDINALITY AS pair(num, at)
+                     JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = pair.num) COLLATE "C"
     LOOP
         IF reference.key IS NULL THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN %s t ON %s WHERE t.%I = $1)',

@@ -19,12 +19,17 @@ pub(super) async fn append_cascades(
     uuid: Uuid,
     timestamp: Option<Timestamp>,
 ) -> Result<()> {
-    let acting: Vec<ForeignKey> = appending
+    let mut acting: Vec<ForeignKey> = appending
         .foreign_keys
         .iter()
         .filter(|key| key.to_table == table.name && key.on_delete != OnDelete::Refuse)
         .cloned()
         .collect();
+    // Rows that go come first, so that a row which goes is not changed before. Then by names, as on every store.
+    acting.sort_by_key(|key| {
+        let stays = key.on_delete != OnDelete::Cascade;
+        (stays, key.table.clone(), key.columns.join(","))
+    });
     let row = RowKey {
         table: table.name.clone(),
         uuid,

@@ -156,6 +156,18 @@ on_both! {
         lab.assert_no_drift().await;
     }
 
+    async fn a_row_that_goes_along_is_not_changed_before(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![
+            create("sample", id(1), json!({"name": "a"})),
+            create("spectrum", id(11), json!({"sample_id": id(1), "reference_id": id(1)})),
+        ]).await;
+        let events = lab.append(vec![delete("sample", id(1))]).await;
+        let kinds: Vec<EventKind> = events.iter().map(|event| event.kind).collect();
+        assert_eq!(kinds, [EventKind::Delete, EventKind::Delete]);
+        lab.assert_no_drift().await;
+    }
+
     async fn rows_that_point_at_each_other_can_be_deleted_along(backend) {
         let schema = format!("{}; {}", schema(backend), match backend {
             ebbtide::eventsourcing::store::Backend::Sqlite =>
