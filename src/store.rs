@@ -33,18 +33,25 @@ pub async fn open(address: &Address, options: &OpenOptions) -> Result<Arc<dyn Ev
     }
 }
 
+/// What [`init`] has made.
+pub struct Made {
+    /// The event store, open.
+    pub store: Arc<dyn EventStore>,
+    /// What became of the roles, in words, where the database has roles.
+    pub roles: Option<String>,
+}
+
 /// Makes an event store in a database, or brings an older one up to date, and then runs `schema`
 /// (SQL that makes tables), all or nothing. A SQLite file that is not there is created. A log that is there stays.
 ///
 /// # Errors
 /// Those of [`open`], and the database's about the schema.
-pub async fn init(
-    address: &Address,
-    options: &OpenOptions,
-    schema: Option<&str>,
-) -> Result<Arc<dyn EventStore>> {
+pub async fn init(address: &Address, options: &OpenOptions, schema: Option<&str>) -> Result<Made> {
     match address {
-        Address::Sqlite(path) => sqlite::init(path, options, schema).await,
+        Address::Sqlite(path) => Ok(Made {
+            store: sqlite::init(path, options, schema).await?,
+            roles: None,
+        }),
         Address::Postgres(url) => postgres::init(url, options, schema).await,
     }
 }

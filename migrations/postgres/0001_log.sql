@@ -58,7 +58,7 @@ INSERT INTO sourcing.writer DEFAULT VALUES;
 
 -- Waits for the lock, unless this transaction holds it already. Returns the last event's id, 0 for none.
 CREATE FUNCTION sourcing.take_writer() RETURNS bigint
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     last_id bigint;
     last_stamp timestamptz;
@@ -74,14 +74,44 @@ BEGIN
         UPDATE sourcing.writer
            SET transaction = pg_current_xact_id(),
                stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond');
+        DELETE FROM sourcing.explained;
     END IF;
     RETURN coalesce(last_id, 0);
 END
 $$;
 
--- Whether the role that is logged in owns the log: it may import, and roll back.
-CREATE FUNCTION sourcing.is_owner() RETURNS boolean
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT pg_has_role(session_user, relowner, 'MEMBER')
-      FROM pg_class WHERE oid = 'sourcing.eventstore'::regclass
+-- Row writes of this transaction that nested events, those that a trigger or a cascade has inserted, explain.
+-- Emptied by whoever takes the lock next.
+CREATE UNLOGGED TABLE sourcing.explained (
+    transaction xid8 NOT NULL,
+    relation oid NOT NULL,
+    kind text NOT NULL,
+    rows bigint NOT NULL
+);
+
+-- Who writes: the role that is logged in, which a client cannot choose, and the person's name if the client gave one.
+CREATE FUNCTION sourcing.actor() RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN session_user || coalesce('/' || nullif(current_setting('ebb.person', true), ''), '');
+END
+$$;
+
+-- The two rights that an INSERT on the event store does not give. They are privileges like any other: whoever may execute
+-- the function has the right, and what asks is always the role that is logged in, which a client cannot choose.
+
+-- Importing: giving events timestamps of one's own.
+CREATE FUNCTION sourcing.may_import() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN has_function_privilege(session_user, 'sourcing.may_import()'::regprocedure, 'EXECUTE');
+END
+$$;
+
+-- Rolling back.
+CREATE FUNCTION sourcing.may_roll_back() RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN has_function_privilege(session_user, 'sourcing.may_roll_back()'::regprocedure, 'EXECUTE');
+END
 $$;

@@ -127,7 +127,9 @@ async fn make(address: &Address, options: &OpenOptions) -> Result<Arc<dyn EventS
         Address::Sqlite(_) => Backend::Sqlite,
         Address::Postgres(_) => Backend::Postgres,
     };
-    let store = store::init(address, options, Some(demo::schema(backend))).await?;
+    let store = store::init(address, options, Some(demo::schema(backend)))
+        .await?
+        .store;
     demo::tell(&*store).await?;
     Ok(store)
 }

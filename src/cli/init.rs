@@ -6,6 +6,7 @@ use super::End;
 use super::args::{Global, Init};
 use super::output::Output;
 use crate::eventsourcing::{Error, ErrorCode, Result};
+use crate::store::Made;
 use crate::{config, store};
 
 pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<End> {
@@ -27,7 +28,8 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
             })
         })
         .transpose()?;
-    let store = store::init(&address, &config::open_options(false)?, schema.as_deref()).await?;
+    let Made { store, roles } =
+        store::init(&address, &config::open_options(false)?, schema.as_deref()).await?;
     let tables = store.tables().await?;
     let tracked = tables.iter().filter(|table| table.key().is_some()).count();
     let events = store.head().await?;
@@ -39,12 +41,16 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
             "events": events,
             "tables": tables.len(),
             "tracked": tracked,
+            "roles": roles,
         }))?;
     } else {
         output.note(&format!(
             "{location} has an event store: {events} events, {tracked} of {} tables take part",
             tables.len()
         ))?;
+        if let Some(roles) = roles {
+            output.note(&roles)?;
+        }
     }
     Ok(End::Done)
 }

@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use sqlx::PgPool;
 use uuid::Uuid;
 
-use super::OpenOptions;
+use super::{Made, OpenOptions};
 use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
@@ -38,13 +38,12 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Eve
     Ok(Arc::new(PostgresStore { pool, info }))
 }
 
-pub(super) async fn init(
-    url: &str,
-    options: &OpenOptions,
-    schema: Option<&str>,
-) -> Result<Arc<dyn EventStore>> {
-    connect::init(url, options, schema).await?;
-    open(url, options).await
+pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<Made> {
+    let roles = connect::init(url, options, schema).await?;
+    Ok(Made {
+        store: open(url, options).await?,
+        roles: Some(roles),
+    })
 }
 
 #[async_trait]

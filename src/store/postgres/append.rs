@@ -2,48 +2,81 @@
 
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::error::failed;
 use super::{log, schema};
 use crate::eventsourcing::schema::nearest;
-use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, inspect};
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, Row, inspect};
+
+/// How many events are sent to the database at once: enough to make long runs of one kind, few enough for its memory.
+const EVENTS_AT_ONCE: usize = 1000;
 
 pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<Event>> {
     let count = events.len();
     let mut all = pool.begin().await.map_err(failed)?;
-    // Taken here already, so that the events of this transaction are those after it, cascades included.
-    let head: EventId = sqlx::query_scalar("SELECT sourcing.take_writer()")
-        .fetch_one(&mut *all)
-        .await
-        .map_err(failed)?;
-    for (at, event) in events.iter().enumerate() {
-        if let Err(error) = insert(&mut all, event).await {
-            all.rollback().await.map_err(failed)?;
-            let error = suggest(pool, event, failed(error)).await?;
-            return Err(name_event(event, at, count, error));
+    let mut head = None;
+    for (at, events) in events.chunks(EVENTS_AT_ONCE).enumerate() {
+        match insert(&mut all, events).await {
+            Ok(before) => head = head.or(Some(before)),
+            Err(error) => {
+                all.rollback().await.map_err(failed)?;
+                let (within, error) = which(failed(error));
+                let Some(event) = events.get(within) else {
+                    return Err(error);
+                };
+                let error = suggest(pool, event, error).await?;
+                return Err(name_event(
+                    event,
+                    at * EVENTS_AT_ONCE + within,
+                    count,
+                    error,
+                ));
+            }
         }
     }
-    let stored = log::events_after(&mut *all, head).await?;
+    let stored = match head {
+        // Cascades included: whoever appends holds the writer's lock.
+        Some(head) => log::events_after(&mut *all, head).await?,
+        None => Vec::new(),
+    };
     // Deferred constraints are checked here.
     all.commit().await.map_err(failed)?;
     Ok(stored)
 }
 
+/// Returns the id of the last event before these.
 async fn insert(
     connection: &mut PgConnection,
-    event: &NewEvent,
-) -> std::result::Result<(), sqlx::Error> {
-    sqlx::query(
-        r#"INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp") VALUES ($1, $2, $3, $4, $5)"#,
-    )
-    .bind(event.kind.as_str())
-    .bind(&event.table)
-    .bind(event.uuid)
-    .bind(Json(&event.data))
-    .bind(event.timestamp)
-    .execute(connection)
-    .await
-    .map(drop)
+    events: &[NewEvent],
+) -> std::result::Result<EventId, sqlx::Error> {
+    let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
+    let types: Vec<&str> = events.iter().map(|event| event.table.as_str()).collect();
+    let uuids: Vec<Option<Uuid>> = events.iter().map(|event| event.uuid).collect();
+    let datas: Vec<Json<&Row>> = events.iter().map(|event| Json(&event.data)).collect();
+    let moments: Vec<Option<Timestamp>> = events.iter().map(|event| event.timestamp).collect();
+    sqlx::query_scalar("SELECT sourcing.append($1, $2, $3, $4, $5)")
+        .bind(kinds)
+        .bind(types)
+        .bind(uuids)
+        .bind(datas)
+        .bind(moments)
+        .fetch_one(connection)
+        .await
+}
+
+/// Which of the events that were sent it was, from 0, and the error without that.
+fn which(error: Error) -> (usize, Error) {
+    let named = error.message.strip_prefix("event ").and_then(|rest| {
+        let (number, said) = rest.split_once(": ")?;
+        Some((number.parse::<usize>().ok()?, said.to_owned()))
+    });
+    match named {
+        Some((number, message)) => (number.saturating_sub(1), Error { message, ..error }),
+        // Not any of them: the connection, the lock, the right to append at all.
+        None => (usize::MAX, error),
+    }
 }
 
 /// Which event it was: the database names it in its own refusals, and not in those of constraints.

@@ -36,8 +36,18 @@ struct Server {
     database: String,
 }
 
+/// Which search path a connection has.
+enum Path {
+    /// That of the role or the database: what people expect for tables that they define.
+    Theirs,
+    /// The catalogue's alone.
+    Pinned,
+}
+
+const PINNED_PATH: &str = "pg_catalog, pg_temp";
+
 impl Server {
-    fn new(url: &str, options: &OpenOptions) -> Result<Self> {
+    fn new(url: &str, options: &OpenOptions, path: Path) -> Result<Self> {
         // The parser's own message may repeat the URL, and with it the password.
         let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
             Error::new(
@@ -53,11 +63,18 @@ impl Server {
             ("IntervalStyle", "postgres"),
             ("bytea_output", "hex"),
             ("extra_float_digits", "1"),
+            ("lc_monetary", "C"),
+            ("xmloption", "content"),
+            ("standard_conforming_strings", "on"),
             (
                 "default_transaction_read_only",
                 if options.read_only { "on" } else { "off" },
             ),
         ]);
+        if let Path::Pinned = path {
+            // The role's or the database's own may lead to other tables and functions of the same names.
+            connect = connect.options([("search_path", PINNED_PATH)]);
+        }
         let host = match connect.get_socket() {
             Some(socket) => socket.display().to_string(),
             None => format!("{}:{}", connect.get_host(), connect.get_port()),
@@ -126,6 +143,25 @@ impl Server {
         }
     }
 
+    /// What a role without any right on the event store is told.
+    fn not_readable(&self, error: Error) -> Error {
+        if error.code != ErrorCode::NotAllowed {
+            return error;
+        }
+        let role = self.options.get_username();
+        Error {
+            message: format!(
+                "the role {role} may not read the event store of {}",
+                self.place
+            ),
+            hint: Some(format!(
+                "let its owner give the right, as by GRANT \"{}_reader\" TO \"{role}\"",
+                self.database
+            )),
+            ..error
+        }
+    }
+
     fn pool(&self, options: &OpenOptions) -> PgPool {
         let person = options.person.clone().unwrap_or_default();
         PgPoolOptions::new()
@@ -144,9 +180,11 @@ impl Server {
 }
 
 pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, StoreInfo)> {
-    let server = Server::new(url, options)?;
+    let server = Server::new(url, options, Path::Pinned)?;
     let mut connection = server.connect().await?;
-    let found = find(&mut connection).await?;
+    let found = find(&mut connection)
+        .await
+        .map_err(|error| server.not_readable(error))?;
     version::check_can_open(found, &migrator(), &server.place)?;
     let info = StoreInfo {
         backend: Backend::Postgres,
@@ -158,13 +196,22 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, St
     Ok((server.pool(options), info))
 }
 
-pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<()> {
-    let server = Server::new(url, options)?;
+/// Returns what became of the roles, in words.
+pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
+    let server = Server::new(url, options, Path::Theirs)?;
     let mut connection = server.connect().await?;
-    let found = find(&mut connection).await?;
+    let found = find(&mut connection)
+        .await
+        .map_err(|error| server.not_readable(error))?;
     version::check_can_init(found, &migrator(), &server.place)?;
     // One transaction: the migrations and the schema, or nothing.
     let mut all = connection.begin().await.map_err(failed)?;
+    // What the search path of the role or the database may find first must not get into the event store.
+    let path: String = sqlx::query_scalar("SELECT current_setting('search_path')")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
+    set_search_path(&mut all, PINNED_PATH).await?;
     migrator()
         .run_direct(None, &mut *all, false)
         .await
@@ -180,6 +227,7 @@ pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>)
             ),
         })?;
     if let Some(schema) = schema {
+        set_search_path(&mut all, &path).await?;
         all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
             .await
             .map_err(|error| {
@@ -193,8 +241,22 @@ pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>)
                 }
             })?;
     }
+    let roles = sqlx::query_scalar("SELECT sourcing.make_roles()")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
     all.commit().await.map_err(failed)?;
-    connection.close().await.map_err(failed)
+    connection.close().await.map_err(failed)?;
+    Ok(roles)
+}
+
+async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()> {
+    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)")
+        .bind(path)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed)
 }
 
 async fn find(connection: &mut PgConnection) -> Result<Found> {

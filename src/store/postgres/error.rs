@@ -30,12 +30,12 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
 /// A refusal of the server, with its own words.
 fn refused(said: &PgDatabaseError) -> Error {
     let code = code_of(said.code());
-    let message = match (code, said.detail()) {
+    let message = match (code, given(said.detail())) {
         // Which value it was, stands in the detail only.
         (ErrorCode::ConstraintViolated, Some(detail)) => format!("{}: {detail}", said.message()),
         _ => said.message().to_owned(),
     };
-    let hint = match (said.hint(), code) {
+    let hint = match (given(said.hint()), code) {
         (Some(hint), _) => Some(hint.to_owned()),
         (None, ErrorCode::NotAllowed) if said.message().contains("session_replication_role") => {
             Some(
@@ -54,11 +54,16 @@ fn refused(said: &PgDatabaseError) -> Error {
     }
 }
 
+/// A field that a refusal passed on may be there and empty.
+fn given(field: Option<&str>) -> Option<&str> {
+    field.filter(|text| !text.is_empty())
+}
+
 /// Everything the server said, for those who want to know.
 fn details(said: &PgDatabaseError) -> String {
     let mut lines = vec![format!("SQLSTATE {}: {}", said.code(), said.message())];
-    lines.extend(said.detail().map(str::to_owned));
-    lines.extend(said.constraint().map(|name| format!("constraint {name}")));
+    lines.extend(given(said.detail()).map(str::to_owned));
+    lines.extend(given(said.constraint()).map(|name| format!("constraint {name}")));
     lines.extend(said.r#where().map(str::to_owned));
     lines.join("\n")
 }

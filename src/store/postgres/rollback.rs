@@ -25,7 +25,7 @@ pub(super) async fn missing_right(pool: &PgPool) -> Result<Option<String>> {
     let (version, role, may_roll_back, owner, is_superuser): (i32, String, bool, String, bool) =
         sqlx::query_as(
             "SELECT current_setting('server_version_num')::int, session_user::text,
-                    pg_has_role(session_user, c.relowner, 'MEMBER'), r.rolname::text, r.rolsuper
+                    has_function_privilege(session_user, 'sourcing.may_roll_back()', 'EXECUTE'), r.rolname::text, r.rolsuper
                FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
               WHERE c.oid = 'sourcing.eventstore'::regclass",
         )
@@ -34,7 +34,7 @@ pub(super) async fn missing_right(pool: &PgPool) -> Result<Option<String>> {
         .map_err(failed)?;
     if !may_roll_back {
         return Ok(Some(format!(
-            "the role {role} may not roll back: only {owner}, who owns the event store, may"
+            "the role {role} may not roll back: that takes an operator of the database, or {owner}, who owns the event store"
         )));
     }
     let can_switch_off = match version >= GRANTS_PARAMETERS {

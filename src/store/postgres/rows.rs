@@ -13,16 +13,17 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey, row};
 
-/// A table's quoted name, and the columns with their types that put its rows in an order: the primary key, or
+/// A table's quoted name, the expression that gives a row of it, and the columns with their types that put its rows in an order: the primary key, or
 /// the physical place for a table without one.
 struct Place {
     quoted: String,
+    state: String,
     order: Vec<(String, String)>,
 }
 
 async fn place(executor: impl PgExecutor<'_>, table: &Table) -> Result<Place> {
-    let found: Option<(String, Vec<String>, Vec<String>)> = sqlx::query_as(
-        "SELECT t.quoted,
+    let found: Option<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
+        "SELECT t.quoted, sourcing.state(t.relation),
                 coalesce(array_agg(quote_ident(a.attname) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{}'),
                 coalesce(array_agg(format_type(a.atttypid, NULL) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{}')
            FROM sourcing.tables t
@@ -30,13 +31,13 @@ async fn place(executor: impl PgExecutor<'_>, table: &Table) -> Result<Place> {
            LEFT JOIN LATERAL unnest(p.conkey) WITH ORDINALITY AS pair(num, at) ON true
            LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = pair.num
           WHERE t.relation = sourcing.find($1)
-          GROUP BY t.quoted",
+          GROUP BY t.quoted, t.relation",
     )
     .bind(&table.name)
     .fetch_optional(executor)
     .await
     .map_err(failed)?;
-    let Some((quoted, names, types)) = found else {
+    let Some((quoted, state, names, types)) = found else {
         return Err(Error::new(
             ErrorCode::UnknownTable,
             format!("the table {} is gone", table.name),
@@ -50,7 +51,11 @@ async fn place(executor: impl PgExecutor<'_>, table: &Table) -> Result<Place> {
             ("ctid".to_owned(), "tid".to_owned()),
         ];
     }
-    Ok(Place { quoted, order })
+    Ok(Place {
+        quoted,
+        state,
+        order,
+    })
 }
 
 pub(super) async fn count(pool: &PgPool, table: &Table) -> Result<u64> {
@@ -82,7 +87,8 @@ pub(super) async fn page(
         .map(|column| format!("{column}::text"))
         .collect();
     let mut query = QueryBuilder::<Postgres>::new(format!(
-        "SELECT to_jsonb(t.*), ARRAY[{}] FROM {} t",
+        "SELECT {}, ARRAY[{}] FROM {} t",
+        place.state,
         texts.join(", "),
         place.quoted
     ));
@@ -141,8 +147,8 @@ pub(super) async fn stored(
         return Ok(HashMap::new());
     };
     let found: Vec<(Uuid, Json<Row>)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT t.{key}, to_jsonb(t.*) FROM {} t WHERE t.{key} = ANY ($1)",
-        place.quoted
+        "SELECT t.{key}, {} FROM {} t WHERE t.{key} = ANY ($1)",
+        place.state, place.quoted
     )))
     .bind(uuids)
     .fetch_all(connection)

@@ -6,6 +6,7 @@ use chrono::{TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
+use super::cascade::Carried;
 use super::codec::{self, Stored};
 use super::deferred::{self, Dangling};
 use super::refusal::{check_columns, check_fixed, given_key};
@@ -161,14 +162,28 @@ impl<'a> Appending<'a> {
             }
         };
         let filled = self.apply(&table, event, uuid, timestamp).await?;
+        let row = RowKey {
+            table: table.name,
+            uuid,
+        };
+        self.log(event.kind, row, event.data.clone(), filled, timestamp)
+            .await
+    }
+
+    /// Logs an event that has been applied.
+    async fn log(
+        &mut self,
+        kind: EventKind,
+        row: RowKey,
+        data: Row,
+        filled: Option<Row>,
+        timestamp: Timestamp,
+    ) -> Result<()> {
         let stored = Event {
             id: self.head + 1,
-            kind: event.kind,
-            row: Some(RowKey {
-                table: table.name,
-                uuid,
-            }),
-            data: event.data.clone(),
+            kind,
+            row: Some(row),
+            data,
             timestamp,
             stamp: timestamp,
             filled,
@@ -231,10 +246,12 @@ impl<'a> Appending<'a> {
             return Ok(None);
         }
         check_fixed(table, event, uuid, before.as_ref())?;
-        if let (EventKind::Update, Some(before)) = (event.kind, &before) {
-            self.refuse_update_cascades(table, before, &event.data)
-                .await?;
-        }
+        let carried = match (event.kind, &before) {
+            (EventKind::Update, Some(before)) => {
+                cascade::carried_by_update(self, table, uuid, before, &event.data).await?
+            }
+            _ => Vec::new(),
+        };
         let Some(expected) = row::expected(table, before, event.kind, uuid, &event.data, timestamp)
         else {
             return Ok(None);
@@ -254,6 +271,9 @@ impl<'a> Appending<'a> {
         if let Err(error) = done {
             return Err(self.explain(error, table, &expected).await?);
         }
+        for carried in carried {
+            self.log_carried(carried, timestamp).await?;
+        }
         match codec::stored(self.connection, table, uuid).await? {
             Some(stored) => Ok(row::filled(&expected, &stored)),
             None => Err(Error::new(
@@ -261,6 +281,35 @@ impl<'a> Appending<'a> {
                 format!("a trigger of {table} did not let the row be written"),
             )),
         }
+    }
+
+    /// Logs what SQLite has carried on to another row, with what it made of it.
+    async fn log_carried(&mut self, carried: Carried, timestamp: Timestamp) -> Result<()> {
+        let Carried { row, before, data } = carried;
+        let table = self.tracked(&row.table)?;
+        let before = Some(before);
+        let Some(expected) = row::expected(
+            &table,
+            before,
+            EventKind::Update,
+            row.uuid,
+            &data,
+            timestamp,
+        ) else {
+            return Ok(());
+        };
+        // The foreign key has set the columns already. That leaves the time.
+        if let Some(time) = expected.get(UPDATED_ON) {
+            let written = vec![(UPDATED_ON, encoded(&table, UPDATED_ON, time)?)];
+            if let Err(error) = update_row(self.connection, &table, row.uuid, written).await {
+                return Err(self.explain(error, &table, &expected).await?);
+            }
+        }
+        let filled = codec::stored(self.connection, &table, row.uuid)
+            .await?
+            .and_then(|stored| row::filled(&expected, &stored));
+        self.log(EventKind::Update, row, data, filled, timestamp)
+            .await
     }
 
     async fn delete(&mut self, table: &Table, uuid: Uuid, before: &Row) -> Result<()> {

@@ -1,15 +1,18 @@
-//! The rows that SQLite would remove, null or set to a default along with a deleted row: they get events of
-//! their own, before it, so that the log stays complete.
+//! The rows that SQLite removes or changes along with another by foreign keys: they get events of their own, logged before
+//! it, so that the log stays complete. What a delete carries on is done before the delete; what an update carries on is
+//! done by SQLite itself, for the pointing rows cannot take a value that is not there yet, and logged then.
 
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
 
 use super::append::Appending;
+use super::codec;
 use super::error::failed;
-use super::schema::{ForeignKey, OnDelete, quoted};
+use super::schema::{Action, ForeignKey, quoted};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::value;
 use crate::eventsourcing::{Error, ErrorCode, EventKind, NewEvent, Result, Row, RowKey};
 
 /// Appends what deleting this row brings with it.
@@ -22,12 +25,12 @@ pub(super) async fn append_cascades(
     let mut acting: Vec<ForeignKey> = appending
         .foreign_keys
         .iter()
-        .filter(|key| key.to_table == table.name && key.on_delete != OnDelete::Refuse)
+        .filter(|key| key.to_table == table.name && key.on_delete != Action::Refuse)
         .cloned()
         .collect();
     // Rows that go come first, so that a row which goes is not changed before. Then by names, as on every store.
     acting.sort_by_key(|key| {
-        let stays = key.on_delete != OnDelete::Cascade;
+        let stays = key.on_delete != Action::Cascade;
         (stays, key.table.clone(), key.columns.join(","))
     });
     let row = RowKey {
@@ -43,7 +46,14 @@ pub(super) async fn append_cascades(
                 uuid: event.uuid.unwrap_or_default(),
             };
             // Not what is being deleted already, further out, nor what this cascade has deleted meanwhile.
-            if appending.deleting.contains(&reached) || !is_there(appending, &event).await? {
+            if appending.deleting.contains(&reached) {
+                continue;
+            }
+            let pointing = appending.tracked(&event.table)?;
+            if codec::stored(appending.connection, &pointing, reached.uuid)
+                .await?
+                .is_none()
+            {
                 continue;
             }
             appending.accept(&NewEvent { timestamp, ..event }).await?;
@@ -53,13 +63,6 @@ pub(super) async fn append_cascades(
     Ok(())
 }
 
-async fn is_there(appending: &mut Appending<'_>, event: &NewEvent) -> Result<bool> {
-    let table = appending.tracked(&event.table)?;
-    let uuid = event.uuid.unwrap_or_default();
-    let stored = super::codec::stored(appending.connection, &table, uuid).await?;
-    Ok(stored.is_some())
-}
-
 /// The event for each row that points at this one by this foreign key.
 async fn events_for(
     appending: &mut Appending<'_>,
@@ -67,14 +70,36 @@ async fn events_for(
     uuid: Uuid,
     foreign: &ForeignKey,
 ) -> Result<Vec<NewEvent>> {
-    let pointing = appending.tracked(&foreign.table);
-    let key = match &pointing {
-        Ok(table) => quoted(table.key().unwrap_or_default()),
-        Err(_) => "''".to_owned(),
+    let found = pointing_rows(appending, table, uuid, foreign).await?;
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (kind, data) = match foreign.on_delete {
+        Action::Cascade | Action::Refuse => (EventKind::Delete, Row::new()),
+        Action::SetNull => (EventKind::Update, nulls(foreign)),
+        Action::SetDefault => (EventKind::Update, defaults(appending, foreign).await?),
     };
+    let events = found.into_iter().map(|uuid| NewEvent {
+        kind,
+        table: foreign.table.clone(),
+        uuid: Some(uuid),
+        data: data.clone(),
+        timestamp: None,
+    });
+    Ok(events.collect())
+}
+
+/// The rows that point at this one by this foreign key, which must be of a table that takes part.
+async fn pointing_rows(
+    appending: &mut Appending<'_>,
+    table: &Table,
+    uuid: Uuid,
+    foreign: &ForeignKey,
+) -> Result<Vec<Uuid>> {
+    let pointing = appending.tracked(&foreign.table);
     let column = match &pointing {
-        Ok(_) => format!("f.{key}"),
-        Err(_) => key,
+        Ok(table) => format!("f.{}", quoted(table.key().unwrap_or_default())),
+        Err(_) => "''".to_owned(),
     };
     let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT {column} FROM {} f JOIN {} p ON {} WHERE p.{} = ? ORDER BY 1",
@@ -102,40 +127,126 @@ async fn events_for(
         )
         .hint("take those rows away first, or change the foreign key")
     })?;
-    let data = match foreign.on_delete {
-        OnDelete::SetNull => foreign
-            .columns
-            .iter()
-            .map(|column| (column.clone(), Value::Null))
-            .collect(),
-        OnDelete::SetDefault => defaults(appending, foreign).await?,
-        OnDelete::Cascade | OnDelete::Refuse => Row::new(),
-    };
-    let kind = match foreign.on_delete {
-        OnDelete::Cascade | OnDelete::Refuse => EventKind::Delete,
-        OnDelete::SetNull | OnDelete::SetDefault => EventKind::Update,
-    };
     found
         .iter()
         .map(|text| {
-            let uuid = Uuid::parse_str(text).map_err(|_| {
+            Uuid::parse_str(text).map_err(|_| {
                 Error::new(
                     ErrorCode::BadUuid,
                     format!("{pointing} has a row whose key, \"{text}\", is no uuid"),
                 )
-            })?;
-            Ok(NewEvent {
-                kind,
-                table: foreign.table.clone(),
-                uuid: Some(uuid),
-                data: data.clone(),
-                timestamp: None,
             })
         })
         .collect()
 }
 
-/// What ON DELETE SET DEFAULT makes of the foreign key's columns.
+/// What SET NULL makes of the foreign key's columns.
+fn nulls(foreign: &ForeignKey) -> Row {
+    let columns = foreign.columns.iter();
+    columns
+        .map(|column| (column.clone(), Value::Null))
+        .collect()
+}
+
+/// A row that an update is carried on to.
+pub(super) struct Carried {
+    pub(super) row: RowKey,
+    /// The row before.
+    pub(super) before: Row,
+    /// What the foreign keys change of it.
+    pub(super) data: Row,
+}
+
+/// The rows that an update is carried on to, in the order in which they are logged. The row has not changed yet.
+pub(super) async fn carried_by_update(
+    appending: &mut Appending<'_>,
+    table: &Table,
+    uuid: Uuid,
+    before: &Row,
+    data: &Row,
+) -> Result<Vec<Carried>> {
+    let root = RowKey {
+        table: table.name.clone(),
+        uuid,
+    };
+    let mut carried = Vec::new();
+    find_carried(appending, &root, &root, before, data, &mut carried).await?;
+    Ok(carried)
+}
+
+async fn find_carried(
+    appending: &mut Appending<'_>,
+    root: &RowKey,
+    row: &RowKey,
+    before: &Row,
+    data: &Row,
+    carried: &mut Vec<Carried>,
+) -> Result<()> {
+    let table = appending.tracked(&row.table)?;
+    let held = |column: &str| before.get(column).unwrap_or(&Value::Null);
+    let changes = |column: &String| {
+        let given = data.get(column);
+        given.is_some_and(|given| !value::same(given, held(column)))
+    };
+    let mut acting: Vec<ForeignKey> = appending
+        .foreign_keys
+        .iter()
+        .filter(|key| key.to_table == row.table && key.on_update != Action::Refuse)
+        .filter(|key| key.to_columns.iter().any(changes))
+        .cloned()
+        .collect();
+    acting.sort_by_key(|key| (key.table.clone(), key.columns.join(",")));
+    for foreign in acting {
+        for uuid in pointing_rows(appending, &table, row.uuid, &foreign).await? {
+            let reached = RowKey {
+                table: foreign.table.clone(),
+                uuid,
+            };
+            // What happens to the row itself is its own event's.
+            if reached == *root {
+                continue;
+            }
+            let changed = match foreign.on_update {
+                Action::SetNull => nulls(&foreign),
+                Action::SetDefault => defaults(appending, &foreign).await?,
+                Action::Cascade | Action::Refuse => {
+                    let pairs = foreign.columns.iter().zip(&foreign.to_columns);
+                    let taken = pairs.map(|(mine, theirs)| {
+                        (
+                            mine.clone(),
+                            data.get(theirs).unwrap_or(held(theirs)).clone(),
+                        )
+                    });
+                    taken.collect()
+                }
+            };
+            let pointing = appending.tracked(&foreign.table)?;
+            let Some(before) = codec::stored(appending.connection, &pointing, uuid).await? else {
+                continue;
+            };
+            match carried.iter_mut().find(|known| known.row == reached) {
+                Some(known) => known.data.extend(changed.clone()),
+                None => carried.push(Carried {
+                    row: reached.clone(),
+                    before: before.clone(),
+                    data: changed.clone(),
+                }),
+            }
+            Box::pin(find_carried(
+                appending, root, &reached, &before, &changed, carried,
+            ))
+            .await?;
+            // After those that it carries on to, for a cause comes last.
+            if let Some(at) = carried.iter().position(|known| known.row == reached) {
+                let known = carried.remove(at);
+                carried.push(known);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// What SET DEFAULT makes of the foreign key's columns.
 async fn defaults(appending: &mut Appending<'_>, foreign: &ForeignKey) -> Result<Row> {
     let mut row = Row::new();
     for column in &foreign.columns {

@@ -107,44 +107,6 @@ pub(super) fn check_fixed(
 }
 
 impl Appending<'_> {
-    /// An update that SQLite would carry on to other rows (ON UPDATE CASCADE, SET NULL, SET DEFAULT) is refused: those rows
-    /// would change without an event of their own, and the tables would no longer be what the log says.
-    pub(super) async fn refuse_update_cascades(
-        &mut self,
-        table: &Table,
-        before: &Row,
-        data: &Row,
-    ) -> Result<()> {
-        let changes = |column: &String| {
-            let held = before.get(column).unwrap_or(&Value::Null);
-            data.get(column)
-                .is_some_and(|given| !value::same(given, held))
-        };
-        for key in self.foreign_keys.clone() {
-            let acts = key.acts_on_update && key.to_table == table.name;
-            if !acts || !key.to_columns.iter().any(changes) {
-                continue;
-            }
-            let pointing = (key.table.as_str(), key.columns.as_slice());
-            if self
-                .has_row(table, before, &key.to_columns, pointing)
-                .await?
-                == Some(true)
-            {
-                return Err(Error::new(
-                    ErrorCode::ConstraintViolated,
-                    format!(
-                        "the foreign key {} would change rows of {} along with it, without events of their own",
-                        key.name(),
-                        key.table
-                    ),
-                )
-                .hint("point those rows elsewhere first, or create a row with the new value and delete this one"));
-            }
-        }
-        Ok(())
-    }
-
     /// SQLite's refusal of a row, with what it leaves out: the values, and which foreign key it was.
     pub(super) async fn explain(
         &mut self,

@@ -108,12 +108,12 @@ fn kind(declared: &str) -> ColumnKind {
     }
 }
 
-/// What a foreign key does when the row that it points at is deleted.
+/// What a foreign key does to the pointing row when the row that it points at is deleted, or changes there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum OnDelete {
-    /// The delete is refused.
+pub(super) enum Action {
+    /// The delete or the change is refused.
     Refuse,
-    /// The pointing row goes too.
+    /// The pointing row goes too, or takes the new values.
     Cascade,
     /// Its columns become NULL.
     SetNull,
@@ -128,9 +128,8 @@ pub(super) struct ForeignKey {
     pub(super) columns: Vec<String>,
     pub(super) to_table: String,
     pub(super) to_columns: Vec<String>,
-    pub(super) on_delete: OnDelete,
-    /// Whether it changes the pointing row when the columns that it points at change.
-    pub(super) acts_on_update: bool,
+    pub(super) on_delete: Action,
+    pub(super) on_update: Action,
 }
 
 impl ForeignKey {
@@ -195,21 +194,22 @@ pub(super) async fn foreign_keys(executor: impl SqliteExecutor<'_>) -> Result<Ve
                     columns: vec![from],
                     to_table,
                     to_columns: vec![to],
-                    on_delete: match on_delete.as_str() {
-                        "CASCADE" => OnDelete::Cascade,
-                        "SET NULL" => OnDelete::SetNull,
-                        "SET DEFAULT" => OnDelete::SetDefault,
-                        _ => OnDelete::Refuse,
-                    },
-                    acts_on_update: matches!(
-                        on_update.as_str(),
-                        "CASCADE" | "SET NULL" | "SET DEFAULT"
-                    ),
+                    on_delete: action(&on_delete),
+                    on_update: action(&on_update),
                 },
             )),
         }
     }
     Ok(keys.into_iter().map(|(_, key)| key).collect())
+}
+
+fn action(declared: &str) -> Action {
+    match declared {
+        "CASCADE" => Action::Cascade,
+        "SET NULL" => Action::SetNull,
+        "SET DEFAULT" => Action::SetDefault,
+        _ => Action::Refuse,
+    }
 }
 
 #[cfg(test)]

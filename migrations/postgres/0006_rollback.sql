@@ -74,7 +74,7 @@ DECLARE
     moment timestamptz;
     form constant text := 'YYYY-MM-DD"T"HH24:MI:SS.US';
 BEGIN
-    IF NOT sourcing.is_owner() THEN
+    IF NOT sourcing.may_roll_back() THEN
         RAISE EXCEPTION USING ERRCODE = '42501',
             MESSAGE = format('the role %s may write events and may not roll back', session_user),
             HINT = 'ask the owner of the event store to';
@@ -263,11 +263,11 @@ BEGIN
     FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
                CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
     LOOP
-        EXECUTE format('SELECT w.uuid, w.target, to_jsonb(t.*) AS found
-                          FROM sourcing.touched w LEFT JOIN %s t ON t.%I = w.uuid
+        EXECUTE format('SELECT w.uuid, w.target, %3$s AS found
+                          FROM sourcing.touched w LEFT JOIN %1$s t ON t.%2$I = w.uuid
                          WHERE w.type = $1
-                           AND sourcing.without_nulls(w.target - $2) IS DISTINCT FROM sourcing.without_nulls(to_jsonb(t.*) - $2)
-                         LIMIT 1', one.quoted, one.key)
+                           AND sourcing.without_nulls(w.target - $2) IS DISTINCT FROM sourcing.without_nulls(%3$s - $2)
+                         LIMIT 1', one.quoted, one.key, one.state)
            INTO wrong
           USING one.name, ARRAY(SELECT name FROM (
                     -- Generated columns are the database's, and columns that are gone cannot be compared.
@@ -328,7 +328,8 @@ BEGIN
         IF one.pointed_touched AND NOT violated THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM %s f WHERE %s AND %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
                 one.pointing, one.given,
-                coalesce(format('f.%I IN (SELECT uuid FROM sourcing.touched WHERE type = $1 AND target IS NULL)', one.column), 'true'),
+                CASE WHEN one.column IS NULL THEN 'true'
+                     ELSE format('f.%I IN (SELECT uuid FROM sourcing.touched WHERE type = $1 AND target IS NULL)', one.column) END,
                 one.pointed, one.matching)
                INTO violated USING one.pointed_name;
         END IF;
@@ -372,6 +373,10 @@ SET "DateStyle" = 'ISO, YMD'
 SET "IntervalStyle" = 'postgres'
 SET bytea_output = 'hex'
 SET extra_float_digits = 1
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET array_nulls = on
+SET quote_all_identifiers = off
 AS $$
 DECLARE
     now sourcing.span[] := sourcing.effective(NEW.id - 1);
@@ -404,5 +409,3 @@ $$;
 CREATE TRIGGER expand AFTER INSERT ON sourcing.eventstore
     FOR EACH ROW WHEN (NEW.event = 'rollback') EXECUTE FUNCTION sourcing.expand();
 ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER expand;
-
-REVOKE ALL ON ALL FUNCTIONS IN SCHEMA sourcing FROM PUBLIC;
