@@ -67,7 +67,8 @@ impl Database {
         let (address, directory) = fresh_address(backend).await;
         let store = store::init(&address, &options(), Some(schema))
             .await
-            .unwrap();
+            .unwrap()
+            .store;
         Self {
             store,
             address,

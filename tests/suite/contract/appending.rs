@@ -1,7 +1,10 @@
 //! Appending: order, timestamps, and what an event does to its row (§2 to §4).
 
-use ebbtide::eventsourcing::{Event, EventKind, timestamp};
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::{ErrorCode, Event, EventKind, timestamp};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::schema;
 use crate::support::{Database, create, delete, event, id, moment, on_both, row, update};
@@ -38,8 +41,8 @@ on_both! {
         let named = ebbtide::store::open(&lab.address, &options).await.unwrap();
         let events = named.append(vec![create("sample", id(1), json!({"name": "a"}))]).await.unwrap();
         let role = match backend {
-            ebbtide::eventsourcing::store::Backend::Sqlite => "tester",
-            ebbtide::eventsourcing::store::Backend::Postgres => "postgres",
+            Backend::Sqlite => "tester",
+            Backend::Postgres => "postgres",
         };
         assert_eq!(events[0].actor, format!("{role}/tga the 2nd"));
         let plain = lab.append(vec![create("sample", id(2), json!({"name": "b"}))]).await;
@@ -170,9 +173,9 @@ on_both! {
 
     async fn rows_that_point_at_each_other_can_be_deleted_along(backend) {
         let schema = format!("{}; {}", schema(backend), match backend {
-            ebbtide::eventsourcing::store::Backend::Sqlite =>
+            Backend::Sqlite =>
                 "CREATE TABLE pair (pair_id UUID PRIMARY KEY NOT NULL, other_id UUID REFERENCES pair ON DELETE CASCADE)",
-            ebbtide::eventsourcing::store::Backend::Postgres =>
+            Backend::Postgres =>
                 "CREATE TABLE pair (pair_id uuid PRIMARY KEY, other_id uuid REFERENCES pair ON DELETE CASCADE)",
         });
         let lab = Database::with(backend, &schema).await;
@@ -204,5 +207,73 @@ on_both! {
         assert!(hids[0].starts_with("MAD_") && hids[0].ends_with("_0"), "{hids:?} on {day}");
         assert_ne!(hids[0], hids[1]);
         lab.assert_no_drift().await;
+    }
+
+    async fn an_update_that_foreign_keys_carry_on_is_logged_before_its_cause(backend) {
+        let (uuid, key, timestamp) = match backend {
+            Backend::Sqlite => ("UUID", "PRIMARY KEY NOT NULL", "TIMESTAMP"),
+            Backend::Postgres => ("uuid", "PRIMARY KEY", "timestamp"),
+        };
+        let lab = Database::with(backend, &format!(
+            "CREATE TABLE unit (unit_id {uuid} {key}, name TEXT UNIQUE, note TEXT, base TEXT REFERENCES unit (name) ON UPDATE CASCADE);
+             CREATE TABLE axis (axis_id {uuid} {key}, updated_on {timestamp}, unit TEXT UNIQUE REFERENCES unit (name) ON UPDATE CASCADE,
+                                other TEXT REFERENCES unit (name) ON UPDATE SET NULL);
+             CREATE TABLE label (label_id {uuid} {key}, axis TEXT REFERENCES axis (unit) ON UPDATE CASCADE)"
+        )).await;
+        lab.append(vec![
+            create("unit", id(1), json!({"name": "ppm", "base": "ppm"})),
+            create("unit", id(2), json!({"name": "mol"})),
+            create("unit", id(3), json!({"name": "ppb", "base": "ppm"})),
+            create("axis", id(11), json!({"unit": "ppm", "other": "ppm"})),
+            create("axis", id(12), json!({"unit": "mol", "other": "ppm"})),
+            create("label", id(21), json!({"axis": "ppm"})),
+            create("label", id(22), json!({"axis": "mol"})),
+        ]).await;
+        let before = lab.rows().await;
+        let events = lab.append(vec![update("unit", id(1), json!({"name": "PPM"}))]).await;
+        let logged: Vec<(String, Uuid, Value)> = events.iter().map(|event| {
+            let key = event.row.clone().unwrap();
+            (key.table, key.uuid, Value::Object(event.data.clone()))
+        }).collect();
+        assert_eq!(logged, [
+            ("axis".to_owned(), id(12), json!({"other": null})),
+            ("label".to_owned(), id(21), json!({"axis": "PPM"})),
+            ("axis".to_owned(), id(11), json!({"other": null, "unit": "PPM"})),
+            ("unit".to_owned(), id(3), json!({"base": "PPM"})),
+            ("unit".to_owned(), id(1), json!({"name": "PPM"})),
+        ]);
+        let axis = lab.row("axis", id(11)).await.unwrap();
+        assert_eq!((&axis["unit"], &axis["other"]), (&json!("PPM"), &json!(null)));
+        assert_eq!(axis["updated_on"], json!(timestamp::column_text(events[0].timestamp)));
+        assert_eq!(lab.row("unit", id(1)).await.unwrap()["base"], "PPM", "a row that points at itself");
+        lab.assert_no_drift().await;
+        lab.append(vec![
+            update("unit", id(1), json!({"name": "PPM", "note": "the same name"})),
+            update("unit", id(2), json!({"note": "no name"})),
+        ]).await;
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            lab.roll_back(RollbackTarget::BeforeEvent(8), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn an_update_is_not_carried_on_to_a_table_that_takes_no_part(backend) {
+        let (uuid, key) = match backend {
+            Backend::Sqlite => ("UUID", "PRIMARY KEY NOT NULL"),
+            Backend::Postgres => ("uuid", "PRIMARY KEY"),
+        };
+        let lab = Database::with(backend, &format!(
+            "CREATE TABLE unit (unit_id {uuid} {key}, name TEXT UNIQUE);
+             CREATE TABLE shelf (number INTEGER PRIMARY KEY, unit TEXT REFERENCES unit (name) ON UPDATE CASCADE)"
+        )).await;
+        lab.append(vec![create("unit", id(1), json!({"name": "ppm"})), create("unit", id(2), json!({"name": "mol"}))]).await;
+        lab.sql("INSERT INTO shelf VALUES (1, 'ppm')").await.unwrap();
+        let error = lab.refused(vec![update("unit", id(1), json!({"name": "PPM"}))]).await;
+        assert_eq!(error.code, ErrorCode::UntrackedTable);
+        assert!(error.message.contains("shelf"), "{}", error.message);
+        lab.append(vec![update("unit", id(2), json!({"name": "nobody points here"}))]).await;
     }
 }

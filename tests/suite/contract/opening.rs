@@ -145,7 +145,7 @@ on_both! {
 
     async fn init_again_keeps_the_log(backend) {
         let lab = Database::mad_lab(backend).await;
-        let again = store::init(&lab.address, &options(), None).await.unwrap();
+        let again = store::init(&lab.address, &options(), None).await.unwrap().store;
         assert_eq!(again.head().await.unwrap(), 18);
         lab.assert_no_drift().await;
     }

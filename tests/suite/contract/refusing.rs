@@ -114,30 +114,6 @@ on_both! {
         }
     }
 
-    async fn an_update_that_would_go_on_to_other_rows_is_refused(backend) {
-        let (uuid, key) = match backend {
-            Backend::Sqlite => ("UUID", "PRIMARY KEY NOT NULL"),
-            Backend::Postgres => ("uuid", "PRIMARY KEY"),
-        };
-        let lab = Database::with(backend, &format!(
-            "CREATE TABLE unit (unit_id {uuid} {key}, name TEXT UNIQUE, note TEXT);
-             CREATE TABLE axis (axis_id {uuid} {key}, unit TEXT REFERENCES unit (name) ON UPDATE CASCADE)"
-        )).await;
-        lab.append(vec![
-            create("unit", id(1), json!({"name": "ppm"})),
-            create("unit", id(2), json!({"name": "mol"})),
-            create("axis", id(11), json!({"unit": "ppm"})),
-        ]).await;
-        let error = lab.refused(vec![update("unit", id(1), json!({"name": "PPM"}))]).await;
-        assert_eq!(error.code, ErrorCode::ConstraintViolated);
-        assert!(error.message.contains("axis"), "{}", error.message);
-        lab.append(vec![
-            update("unit", id(1), json!({"name": "ppm", "note": "the same name"})),
-            update("unit", id(2), json!({"name": "nobody points here"})),
-        ]).await;
-        lab.assert_no_drift().await;
-    }
-
     async fn giving_the_key_that_is_held_is_no_change(backend) {
         let lab = lab(backend).await;
         let created = lab.row("sample", id(1)).await.unwrap()["created_on"].clone();

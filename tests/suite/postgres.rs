@@ -1,0 +1,63 @@
+//! What only PostgreSQL has: other clients, roles, triggers, every type, many writers at once.
+
+mod clients;
+mod concurrency;
+mod interruptions;
+mod rights;
+mod side_effects;
+mod types;
+
+use ebbtide::store::Address;
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::Database;
+
+/// The database's name.
+fn name(lab: &Database) -> String {
+    let Address::Postgres(url) = &lab.address else {
+        panic!("a PostgreSQL database");
+    };
+    url.rsplit_once('/').unwrap().1.to_owned()
+}
+
+/// The address for a new login, of this name, that has been granted the database's `right` (`writer`, `reader` …).
+async fn login_url(lab: &Database, login: &str, right: &str) -> String {
+    let database = name(lab);
+    let login = format!("{login}_{database}");
+    lab.sql(&format!(
+        "CREATE ROLE {login} LOGIN PASSWORD 'ebb-test'; GRANT {database}_{right} TO {login}"
+    ))
+    .await
+    .unwrap();
+    lab.argument()
+        .replace("postgres:ebb-test", &format!("{login}:ebb-test"))
+}
+
+/// A connection of such a login.
+async fn login(lab: &Database, login: &str, right: &str) -> PgConnection {
+    let url = login_url(lab, login, right).await;
+    PgConnection::connect(&url).await.unwrap()
+}
+
+/// A connection of the superuser's.
+async fn superuser(lab: &Database) -> PgConnection {
+    PgConnection::connect(&lab.argument()).await.unwrap()
+}
+
+/// Runs SQL; several statements are one transaction.
+async fn run_sql(client: &mut PgConnection, sql: &str) -> sqlx::Result<()> {
+    client
+        .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))
+        .await
+        .map(drop)
+}
+
+/// The SQLSTATE and the message of a refusal.
+async fn refusal(client: &mut PgConnection, sql: &str) -> (String, String) {
+    let error = run_sql(client, sql).await.expect_err(sql);
+    let said = error.as_database_error().expect("a refusal of the server");
+    (
+        said.code().unwrap_or_default().into_owned(),
+        said.message().to_owned(),
+    )
+}
