@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::timestamp::{self, Timestamp};
 
-/// A position in the log: 1, 2, 3 … without gaps. 0 stands for "before the first event".
+/// A position in the log: 1, 2, 3 … without gaps, but for logs that another program wrote. 0 stands for "before the first event".
 pub type EventId = i64;
 
 /// One state of a row: its columns by name. An absent column is NULL.

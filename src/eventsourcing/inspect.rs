@@ -37,10 +37,7 @@ pub async fn event(store: &dyn EventStore, id: EventId) -> Result<Option<Inspect
     };
     let head = store.head().await?;
     let standing = store.history(head).await?.standing(head, id);
-    let transaction = (
-        store.position_before(event.timestamp).await? + 1,
-        store.position_through(event.timestamp).await?,
-    );
+    let transaction = store.transaction(&event).await?;
     let (mut before, mut after, mut columns) = (None, None, Vec::new());
     if let Some(key) = &event.row {
         let table = table_or_gone(store, &key.table).await?;

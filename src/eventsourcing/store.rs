@@ -111,6 +111,12 @@ pub trait EventStore: Send + Sync {
     /// The latest event's id; 0 for an empty log.
     async fn head(&self) -> Result<EventId>;
 
+    /// How many events the log has up to this position. Ids count them, but for a log that another program wrote,
+    /// whose ids may have gaps.
+    async fn event_count(&self, through: EventId) -> Result<u64> {
+        Ok(through.unsigned_abs())
+    }
+
     /// One event, whole.
     async fn event(&self, id: EventId) -> Result<Option<Event>>;
 
@@ -120,11 +126,21 @@ pub trait EventStore: Send + Sync {
     /// Every rollback that has ended at or before this position.
     async fn history(&self, through: EventId) -> Result<History>;
 
-    /// The last event that is earlier than this moment; 0 when none is.
+    /// The last event of the longest run of events, from the first one on, that are all earlier than this moment; 0
+    /// when the first is not.
     async fn position_before(&self, moment: Timestamp) -> Result<EventId>;
 
-    /// The last event that is at this moment or earlier; 0 when none is.
+    /// The last event of the longest run of events, from the first one on, that are all at this moment or earlier; 0
+    /// when the first is not.
     async fn position_through(&self, moment: Timestamp) -> Result<EventId>;
+
+    /// The first and the last event of this one's transaction: the run of events around it that share its timestamp.
+    async fn transaction(&self, event: &Event) -> Result<(EventId, EventId)> {
+        Ok((
+            self.position_before(event.timestamp).await? + 1,
+            self.position_through(event.timestamp).await?,
+        ))
+    }
 
     /// The tables' names that the log speaks of, sorted; some may be gone.
     async fn types(&self) -> Result<Vec<String>>;

@@ -98,7 +98,7 @@ impl Report {
 /// The store's.
 pub async fn drift(store: &dyn EventStore) -> Result<Report> {
     let mut report = Report {
-        events: store.head().await?.unsigned_abs(),
+        events: store.event_count(store.head().await?).await?,
         ..Report::default()
     };
     let mut tables = store.tables().await?;

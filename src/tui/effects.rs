@@ -8,7 +8,7 @@ use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use super::effect::{Effect, PlanRequest, RequestId, Slot};
-use super::message::Message;
+use super::message::{Message, Overview};
 use crate::eventsourcing::rollback::{self, ConfirmedRollback, Control};
 use crate::eventsourcing::{EventStore, inspect};
 
@@ -55,7 +55,11 @@ impl Effects {
             Effect::Overview(request) => self.read(Slot::Overview, async move {
                 let read = async {
                     let head = store.head().await?;
-                    Ok((head, store.history(head).await?))
+                    Ok(Overview {
+                        head,
+                        events: store.event_count(head).await?,
+                        history: store.history(head).await?,
+                    })
                 };
                 answer(Message::Overview(request, read.await));
             }),

@@ -11,6 +11,17 @@ use crate::eventsourcing::store::RowPage;
 use crate::eventsourcing::timeline::Page;
 use crate::eventsourcing::{EventId, Result};
 
+/// What the log is as a whole.
+#[derive(Clone, Debug)]
+pub struct Overview {
+    /// Its last event.
+    pub head: EventId,
+    /// How many events it has.
+    pub events: u64,
+    /// Its rollbacks.
+    pub history: History,
+}
+
 /// Something that happened.
 #[derive(Clone, Debug)]
 pub enum Message {
@@ -20,8 +31,8 @@ pub enum Message {
     Resized(Size),
     /// The process was asked to end, or the terminal is gone.
     Terminate,
-    /// The log's head and its rollbacks.
-    Overview(RequestId, Result<(EventId, History)>),
+    /// What the log is as a whole.
+    Overview(RequestId, Result<Overview>),
     /// A page of the log.
     Page(RequestId, Result<Page>),
     /// An event and what it did; `None` when there is no such event.

@@ -67,9 +67,11 @@ pub struct Model {
     pub last_word: Option<Result<RollbackOutcome>>,
     /// The log's head, once it is known.
     pub head: Option<EventId>,
+    /// How many events the log has.
+    pub events: Option<u64>,
     /// The log's rollbacks.
     pub history: History,
-    /// The request for those two.
+    /// The request for those three.
     pub overview_wanted: Option<RequestId>,
     /// The events.
     pub timeline: Timeline,
@@ -94,6 +96,7 @@ impl Model {
             leaving: Leaving::No,
             last_word: None,
             head: None,
+            events: None,
             history: History::default(),
             overview_wanted: None,
             timeline: Timeline::default(),

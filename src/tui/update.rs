@@ -31,9 +31,10 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Overview(request, result) => {
             if model.overview_wanted == Some(request) {
                 model.overview_wanted = None;
-                if let Some((head, history)) = told(model, result) {
-                    model.head = Some(head);
-                    model.history = history;
+                if let Some(overview) = told(model, result) {
+                    model.head = Some(overview.head);
+                    model.events = Some(overview.events);
+                    model.history = overview.history;
                 }
             }
             Vec::new()

@@ -85,9 +85,7 @@ fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     } else {
         ""
     };
-    let events = model
-        .head
-        .map(|head| count(head.unsigned_abs(), "event", "events"));
+    let events = model.events.map(|events| count(events, "event", "events"));
     let rows = model.tables.rows().map(|rows| count(rows, "row", "rows"));
     let unknown = || "…".to_owned();
     let rows = rows.unwrap_or_else(unknown);

@@ -13,6 +13,7 @@ use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::row;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::EventStore;
+use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 
 /// Rows whose events are fetched at once: enough to make the round trip cheap, few enough to keep the
@@ -165,10 +166,29 @@ async fn resolve(
     let before = match target {
         RollbackTarget::Before(moment) => moment,
         RollbackTarget::BeforeEvent(_) | RollbackTarget::AfterEvent(_) => {
-            event(store, head, keeps_through + 1).await?.timestamp
+            next(store, keeps_through).await?.timestamp
         }
     };
     Ok((keeps_through, Some(before)))
+}
+
+/// The event after this position, which is not the last one. Not always the next id: those of a log that another
+/// program wrote may have gaps.
+async fn next(store: &dyn EventStore, position: EventId) -> Result<Event> {
+    let request = PageRequest {
+        filter: Filter::default(),
+        from: Some(position),
+        direction: Direction::Newer,
+        limit: 1,
+        detail: Detail::Summary,
+    };
+    let found = store.page(&request).await?.entries.pop();
+    found.map(|entry| entry.event).ok_or_else(|| {
+        Error::new(
+            ErrorCode::Database,
+            format!("the log ends at #{position}, where it went on a moment ago"),
+        )
+    })
 }
 
 async fn event(store: &dyn EventStore, head: EventId, id: EventId) -> Result<Event> {

@@ -127,6 +127,7 @@ fn events_that_could_not_be_read_are_not_said_to_be_none() {
         });
         let lost = Error::new(ErrorCode::Unreachable, "the connection is lost");
         model.head = Some(18);
+        model.events = Some(18);
         update(&mut model, Message::Page(page.unwrap(), Err(lost)));
         let screen = drawn(&model);
         assert!(screen.contains("Not read: r tries again"), "{screen}");
@@ -142,6 +143,7 @@ fn the_header_says_read_only_however_long_the_name_and_the_counts() {
         model.info.name = "a-rather-long-name-of-a-laboratory-database.db".to_owned();
         model.info.read_only = Some("it was opened for reading only".to_owned());
         model.head = Some(1_998_820);
+        model.events = Some(1_998_820);
         for (columns, rows) in [(60, 16), (80, 24), (120, 40)] {
             model.size = Size { columns, rows };
             let screen = drawn(&model);

@@ -138,6 +138,7 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                 let mut model = Model::new(lab.store.info().clone(), Size { columns, rows });
                 model.screen = Screen::Rollback;
                 model.head = Some(18);
+                model.events = Some(18);
                 model.rollback = Some(Rollback {
                     asked: Asked::To {
                         event: 15,
