@@ -8,6 +8,7 @@ mod log;
 mod rollback;
 mod rows;
 mod schema;
+mod source;
 
 use std::sync::Arc;
 
@@ -26,6 +27,7 @@ use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
 use error::failed;
+use source::OWN;
 
 /// An open event store.
 struct PostgresStore {
@@ -57,11 +59,11 @@ impl EventStore for PostgresStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        log::event(&self.pool, id).await
+        log::event(&self.pool, &OWN, id).await
     }
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
-        log::page(&self.pool, request).await
+        log::page(&self.pool, &OWN, request).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
@@ -77,7 +79,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn types(&self) -> Result<Vec<String>> {
-        log::types(&self.pool).await
+        log::types(&self.pool, &OWN).await
     }
 
     async fn tables(&self) -> Result<Vec<Table>> {
@@ -85,7 +87,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
-        rows::count(&self.pool, table).await
+        rows::count(&self.pool, &OWN, table).await
     }
 
     async fn rows(
@@ -94,7 +96,7 @@ impl EventStore for PostgresStore {
         after: Option<&RowCursor>,
         limit: usize,
     ) -> Result<RowPage> {
-        rows::page(&self.pool, table, after, limit).await
+        rows::page(&self.pool, &OWN, table, after, limit).await
     }
 
     async fn row_keys(
@@ -104,23 +106,23 @@ impl EventStore for PostgresStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<Uuid>> {
-        log::row_keys(&self.pool, table, through, after, limit).await
+        log::row_keys(&self.pool, &OWN, table, through, after, limit).await
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        log::events_of(&self.pool, rows, through).await
+        log::events_of(&self.pool, &OWN, rows, through).await
     }
 
     async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts> {
-        log::count_changes(&self.pool, ids).await
+        log::count_changes(&self.pool, &OWN, ids).await
     }
 
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
-        log::rows_touched(&self.pool, ids).await
+        log::rows_touched(&self.pool, &OWN, ids).await
     }
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, rows).await
+        rows::outside_references(&self.pool, &OWN, rows).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {
@@ -139,7 +141,7 @@ impl EventStore for PostgresStore {
             .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .await
             .map_err(failed)?;
-        let page = rows::audit_page(&mut snapshot, table, after, limit).await?;
+        let page = rows::audit_page(&mut snapshot, &OWN, table, after, limit).await?;
         snapshot.commit().await.map_err(failed)?;
         Ok(page)
     }

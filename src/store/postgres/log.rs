@@ -1,10 +1,12 @@
 //! Reading the event store.
 
+use serde_json::Value;
 use sqlx::postgres::{PgExecutor, PgRow};
-use sqlx::{FromRow, PgPool, Postgres, QueryBuilder, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::source::{OWN, Source};
 use crate::eventsourcing::history::{History, Ranges, Rollback};
 use crate::eventsourcing::store::ChangeCounts;
 use crate::eventsourcing::timeline::{
@@ -17,8 +19,13 @@ use crate::eventsourcing::{Event, EventId, Result, Row, RowKey};
 /// time columns from the original.
 const EVENT: &str = r#"e.id, e.event, e.type, e.uuid, e.data, e."timestamp", e.filled, e.actor, e.origin,
     coalesce(o."timestamp", e."timestamp") AS stamp"#;
-const FROM: &str = " FROM sourcing.eventstore e LEFT JOIN sourcing.eventstore o
-    ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')";
+
+fn from(source: &Source) -> String {
+    let log = &source.log;
+    format!(
+        " FROM {log} e LEFT JOIN {log} o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')"
+    )
+}
 
 /// A row of the event store, decoded.
 struct Decoded(Event);
@@ -28,7 +35,7 @@ impl FromRow<'_, PgRow> for Decoded {
         let kind: String = row.try_get("event")?;
         let table: Option<String> = row.try_get("type")?;
         let uuid: Option<Uuid> = row.try_get("uuid")?;
-        let data: Option<sqlx::types::Json<Row>> = row.try_get("data")?;
+        let data: Option<sqlx::types::Json<Value>> = row.try_get("data")?;
         let filled: Option<sqlx::types::Json<Row>> = row.try_get("filled")?;
         Ok(Self(Event {
             id: row.try_get("id")?,
@@ -37,7 +44,11 @@ impl FromRow<'_, PgRow> for Decoded {
                 source: Box::new(error),
             })?,
             row: table.zip(uuid).map(|(table, uuid)| RowKey { table, uuid }),
-            data: data.map(|data| data.0).unwrap_or_default(),
+            // ebb's own are always objects; an earlier program's delete can have a JSON null, or anything else.
+            data: match data {
+                Some(sqlx::types::Json(Value::Object(data))) => data,
+                _ => Row::new(),
+            },
             timestamp: row.try_get("timestamp")?,
             stamp: row.try_get("stamp")?,
             filled: filled.map(|filled| filled.0),
@@ -47,30 +58,42 @@ impl FromRow<'_, PgRow> for Decoded {
     }
 }
 
+/// The head of ebb's own log.
 pub(super) async fn head(executor: impl PgExecutor<'_>) -> Result<EventId> {
-    sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM sourcing.eventstore")
-        .fetch_one(executor)
-        .await
-        .map_err(failed)
+    head_in(executor, &OWN).await
 }
 
-pub(super) async fn event(executor: impl PgExecutor<'_>, id: EventId) -> Result<Option<Event>> {
+pub(super) async fn head_in(executor: impl PgExecutor<'_>, source: &Source) -> Result<EventId> {
+    sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT coalesce(max(id), 0) FROM {}",
+        source.log
+    )))
+    .fetch_one(executor)
+    .await
+    .map_err(failed)
+}
+
+pub(super) async fn event(
+    executor: impl PgExecutor<'_>,
+    source: &Source,
+    id: EventId,
+) -> Result<Option<Event>> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
     query
         .push(EVENT)
-        .push(FROM)
+        .push(from(source))
         .push(" WHERE e.id = ")
         .push_bind(id);
     let found = query.build_query_as().fetch_optional(executor).await;
     Ok(found.map_err(failed)?.map(|Decoded(event)| event))
 }
 
-/// The events after this one, oldest first.
+/// The events of ebb's own log after this one, oldest first.
 pub(super) async fn events_after(executor: impl PgExecutor<'_>, id: EventId) -> Result<Vec<Event>> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
     query
         .push(EVENT)
-        .push(FROM)
+        .push(from(&OWN))
         .push(" WHERE e.id > ")
         .push_bind(id);
     query.push(" ORDER BY e.id");
@@ -82,7 +105,7 @@ pub(super) async fn events_after(executor: impl PgExecutor<'_>, id: EventId) -> 
     Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
-pub(super) async fn page(pool: &PgPool, request: &PageRequest) -> Result<Page> {
+pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) -> Result<Page> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
     match request.detail {
         Detail::Whole => query.push(EVENT).push(", NULL::bigint AS left_out"),
@@ -94,7 +117,7 @@ pub(super) async fn page(pool: &PgPool, request: &PageRequest) -> Result<Page> {
             CASE WHEN s.size > {SUMMARY_LIMIT} THEN s.size END AS left_out"#
         )),
     };
-    query.push(FROM);
+    query.push(from(source));
     if request.detail == Detail::Summary {
         query.push(" CROSS JOIN LATERAL (SELECT pg_column_size(e.data)::bigint + coalesce(pg_column_size(e.filled), 0) AS size) s");
     }
@@ -217,16 +240,17 @@ async fn position(pool: &PgPool, earlier: &'static str, moment: Timestamp) -> Re
         .map_err(failed)
 }
 
-pub(super) async fn types(pool: &PgPool) -> Result<Vec<String>> {
+pub(super) async fn types(pool: &PgPool, source: &Source) -> Result<Vec<String>> {
     // From one name to the next in the index, instead of through every event.
-    sqlx::query_scalar(
+    sqlx::query_scalar(AssertSqlSafe(format!(
         r#"WITH RECURSIVE name AS (
-               SELECT min(type) AS type FROM sourcing.eventstore
+               SELECT min(type) AS type FROM {log} e
                UNION ALL
-               SELECT (SELECT min(e.type) FROM sourcing.eventstore e WHERE e.type > name.type) FROM name WHERE name.type IS NOT NULL
+               SELECT (SELECT min(e.type) FROM {log} e WHERE e.type > name.type) FROM name WHERE name.type IS NOT NULL
            )
            SELECT type FROM name WHERE type IS NOT NULL ORDER BY type COLLATE "C""#,
-    )
+        log = source.log
+    )))
     .fetch_all(pool)
     .await
     .map_err(failed)
@@ -234,14 +258,16 @@ pub(super) async fn types(pool: &PgPool) -> Result<Vec<String>> {
 
 pub(super) async fn row_keys(
     pool: &PgPool,
+    source: &Source,
     table: &str,
     through: EventId,
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<Uuid>> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        "SELECT DISTINCT uuid FROM sourcing.eventstore WHERE type = ",
-    );
+    let mut query = QueryBuilder::<Postgres>::new(format!(
+        "SELECT DISTINCT uuid FROM {} e WHERE type = ",
+        source.log
+    ));
     query
         .push_bind(table.to_owned())
         .push(" AND id <= ")
@@ -261,6 +287,7 @@ pub(super) async fn row_keys(
 
 pub(super) async fn events_of(
     executor: impl PgExecutor<'_>,
+    source: &Source,
     rows: &[RowKey],
     through: EventId,
 ) -> Result<Vec<Event>> {
@@ -271,7 +298,7 @@ pub(super) async fn events_of(
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
     query
         .push(EVENT)
-        .push(FROM)
+        .push(from(source))
         .push(" JOIN (SELECT DISTINCT * FROM unnest(");
     query.push_bind(types).push("::text[], ").push_bind(uuids);
     query.push("::uuid[])) AS wanted(type, uuid) ON e.type = wanted.type AND e.uuid = wanted.uuid WHERE e.id <= ");
@@ -289,14 +316,19 @@ fn bounds(ids: &Ranges) -> (Vec<i64>, Vec<i64>) {
     ids.iter().unzip()
 }
 
-pub(super) async fn count_changes(pool: &PgPool, ids: &Ranges) -> Result<ChangeCounts> {
+pub(super) async fn count_changes(
+    pool: &PgPool,
+    source: &Source,
+    ids: &Ranges,
+) -> Result<ChangeCounts> {
     let (first, last) = bounds(ids);
-    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(
+    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT count(*) FILTER (WHERE event = 'create'), count(*) FILTER (WHERE event = 'update'),
                 count(*) FILTER (WHERE event = 'delete')
            FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
-           JOIN sourcing.eventstore e ON e.id BETWEEN range.first AND range.last",
-    )
+           JOIN {} e ON e.id BETWEEN range.first AND range.last",
+        source.log
+    )))
     .bind(first)
     .bind(last)
     .fetch_one(pool)
@@ -309,14 +341,19 @@ pub(super) async fn count_changes(pool: &PgPool, ids: &Ranges) -> Result<ChangeC
     })
 }
 
-pub(super) async fn rows_touched(pool: &PgPool, ids: &Ranges) -> Result<Vec<RowKey>> {
+pub(super) async fn rows_touched(
+    pool: &PgPool,
+    source: &Source,
+    ids: &Ranges,
+) -> Result<Vec<RowKey>> {
     let (first, last) = bounds(ids);
-    let keys: Vec<(String, Uuid)> = sqlx::query_as(
+    let keys: Vec<(String, Uuid)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT DISTINCT e.type, e.uuid
            FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
-           JOIN sourcing.eventstore e ON e.id BETWEEN range.first AND range.last
+           JOIN {} e ON e.id BETWEEN range.first AND range.last
           WHERE e.event IN ('create', 'update', 'delete')",
-    )
+        source.log
+    )))
     .bind(first)
     .bind(last)
     .fetch_all(pool)

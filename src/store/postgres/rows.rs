@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::log;
+use super::source::{OWN, Source};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey, row};
@@ -21,18 +22,21 @@ struct Place {
     order: Vec<(String, String)>,
 }
 
-async fn place(executor: impl PgExecutor<'_>, table: &Table) -> Result<Place> {
-    let found: Option<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(
-        "SELECT t.quoted, sourcing.state(t.relation),
-                coalesce(array_agg(quote_ident(a.attname) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{}'),
-                coalesce(array_agg(format_type(a.atttypid, NULL) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{}')
-           FROM sourcing.tables t
+async fn place(executor: impl PgExecutor<'_>, source: &Source, table: &Table) -> Result<Place> {
+    let found: Option<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT t.quoted, {state},
+                coalesce(array_agg(quote_ident(a.attname) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{{}}'),
+                coalesce(array_agg(format_type(a.atttypid, NULL) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{{}}')
+           FROM {tables} t
            LEFT JOIN pg_constraint p ON p.conrelid = t.relation AND p.contype = 'p'
            LEFT JOIN LATERAL unnest(p.conkey) WITH ORDINALITY AS pair(num, at) ON true
            LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = pair.num
-          WHERE t.relation = sourcing.find($1)
+          WHERE {named}
           GROUP BY t.quoted, t.relation",
-    )
+        state = source.state,
+        tables = source.tables,
+        named = source.named
+    )))
     .bind(&table.name)
     .fetch_optional(executor)
     .await
@@ -58,8 +62,8 @@ async fn place(executor: impl PgExecutor<'_>, table: &Table) -> Result<Place> {
     })
 }
 
-pub(super) async fn count(pool: &PgPool, table: &Table) -> Result<u64> {
-    let place = place(pool, table).await?;
+pub(super) async fn count(pool: &PgPool, source: &Source, table: &Table) -> Result<u64> {
+    let place = place(pool, source, table).await?;
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT count(*) FROM {}",
         place.quoted
@@ -72,11 +76,12 @@ pub(super) async fn count(pool: &PgPool, table: &Table) -> Result<u64> {
 
 pub(super) async fn page(
     pool: &PgPool,
+    source: &Source,
     table: &Table,
     after: Option<&RowCursor>,
     limit: usize,
 ) -> Result<RowPage> {
-    let place = place(pool, table).await?;
+    let place = place(pool, source, table).await?;
     let columns: Vec<String> = place
         .order
         .iter()
@@ -136,13 +141,22 @@ fn stale_cursor(table: &Table) -> Error {
     .hint("read the table anew")
 }
 
-/// These rows of a table that takes part, as they are now.
+/// These rows of a table that takes part in an event store of ebb's own, as they are now.
 pub(super) async fn stored(
     connection: &mut PgConnection,
     table: &Table,
     uuids: &[Uuid],
 ) -> Result<HashMap<Uuid, Row>> {
-    let place = place(&mut *connection, table).await?;
+    stored_in(connection, &OWN, table, uuids).await
+}
+
+async fn stored_in(
+    connection: &mut PgConnection,
+    source: &Source,
+    table: &Table,
+    uuids: &[Uuid],
+) -> Result<HashMap<Uuid, Row>> {
+    let place = place(&mut *connection, source, table).await?;
     let Some((key, _)) = place.order.first() else {
         return Ok(HashMap::new());
     };
@@ -162,6 +176,7 @@ pub(super) async fn stored(
 
 pub(super) async fn outside_references(
     pool: &PgPool,
+    source: &Source,
     rows: &[RowKey],
 ) -> Result<Vec<OutsideReference>> {
     let mut by_table: HashMap<&str, Vec<Uuid>> = HashMap::new();
@@ -170,23 +185,25 @@ pub(super) async fn outside_references(
     }
     let names: Vec<&str> = by_table.keys().copied().collect();
     // Each foreign key from a table that takes no part, with the condition that joins its two sides.
-    let keys: Vec<(String, String, String, String, String, String, String)> = sqlx::query_as(
-        "SELECT f.name, f.quoted, p.name, p.quoted, quote_ident(p.key), min(fa.attname::text),
+    let keys: Vec<(String, String, String, String, String, String, String)> =
+        sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT f.name, f.quoted, p.name, p.quoted, quote_ident(p.key), min(fa.attname::text),
                 string_agg(format('f.%I = p.%I', fa.attname, pa.attname), ' AND ')
            FROM pg_constraint con
-           JOIN sourcing.tables f ON f.relation = con.conrelid AND f.key IS NULL
-           JOIN sourcing.tables p ON p.relation = con.confrelid AND p.key IS NOT NULL
+           JOIN {tables} f ON f.relation = con.conrelid AND f.key IS NULL
+           JOIN {tables} p ON p.relation = con.confrelid AND p.key IS NOT NULL
           CROSS JOIN LATERAL unnest(con.conkey, con.confkey) AS pair(mine, theirs)
            JOIN pg_attribute fa ON fa.attrelid = con.conrelid AND fa.attnum = pair.mine
            JOIN pg_attribute pa ON pa.attrelid = con.confrelid AND pa.attnum = pair.theirs
           WHERE con.contype = 'f' AND con.conparentid = 0 AND p.name = ANY ($1)
           GROUP BY con.oid, con.conname, f.name, f.quoted, p.name, p.quoted, p.key
           ORDER BY f.name, con.conname",
-    )
-    .bind(&names)
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
+            tables = source.tables
+        )))
+        .bind(&names)
+        .fetch_all(pool)
+        .await
+        .map_err(failed)?;
     let mut references = Vec::new();
     for (table, from, pointed, to, key, column, matching) in keys {
         let uuids = by_table
@@ -214,13 +231,14 @@ pub(super) async fn outside_references(
 
 pub(super) async fn audit_page(
     snapshot: &mut PgConnection,
+    source: &Source,
     table: &Table,
     after: Option<Uuid>,
     limit: usize,
 ) -> Result<Vec<RowAudit>> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT uuid FROM (");
     if let Some(key) = table.key() {
-        let place = place(&mut *snapshot, table).await?;
+        let place = place(&mut *snapshot, source, table).await?;
         let quoted = place.order.first().map_or(key, |(name, _)| name);
         query.push(format_args!(
             "(SELECT t.{quoted} AS uuid FROM {} t",
@@ -236,7 +254,10 @@ pub(super) async fn audit_page(
             .push_bind(sql_limit(limit))
             .push(") UNION ");
     }
-    query.push("(SELECT DISTINCT e.uuid FROM sourcing.eventstore e WHERE e.type = ");
+    query.push(format_args!(
+        "(SELECT DISTINCT e.uuid FROM {} e WHERE e.type = ",
+        source.log
+    ));
     query.push_bind(table.name.clone());
     if let Some(after) = after {
         query.push(" AND e.uuid > ").push_bind(after);
@@ -259,13 +280,13 @@ pub(super) async fn audit_page(
         })
         .collect();
     let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
-    for event in log::events_of(&mut *snapshot, &keys, EventId::MAX).await? {
+    for event in log::events_of(&mut *snapshot, source, &keys, EventId::MAX).await? {
         if let Some(key) = &event.row {
             events.entry(key.uuid).or_default().push(event);
         }
     }
     let mut rows = match table.key() {
-        Some(_) => stored(snapshot, table, &uuids).await?,
+        Some(_) => stored_in(snapshot, source, table, &uuids).await?,
         None => HashMap::new(),
     };
     Ok(uuids

@@ -1,9 +1,10 @@
 //! The tables as PostgreSQL's catalogue defines them.
 
-use sqlx::FromRow;
 use sqlx::postgres::PgExecutor;
+use sqlx::{AssertSqlSafe, FromRow};
 
 use super::error::failed;
+use super::source::{OWN, Source};
 use crate::eventsourcing::Result;
 use crate::eventsourcing::schema::{Column, ColumnKind, Reference, Table, Tracking};
 
@@ -23,8 +24,16 @@ struct Found {
     to_column: Option<String>,
 }
 
+/// The tables beside an event store of ebb's own.
 pub(super) async fn tables(executor: impl PgExecutor<'_>) -> Result<Vec<Table>> {
-    let found: Vec<Found> = sqlx::query_as(
+    tables_in(executor, &OWN).await
+}
+
+pub(super) async fn tables_in(
+    executor: impl PgExecutor<'_>,
+    source: &Source,
+) -> Result<Vec<Table>> {
+    let found: Vec<Found> = sqlx::query_as(AssertSqlSafe(format!(
         r#"SELECT t.name AS "table", t.key, t.reason, a.attname AS "column",
                   format_type(a.atttypid, a.atttypmod) AS type_name,
                   format_type(coalesce(nullif(ty.typbasetype, 0), ty.oid), NULL) AS base_type,
@@ -32,18 +41,19 @@ pub(super) async fn tables(executor: impl PgExecutor<'_>) -> Result<Vec<Table>> 
                   NOT (a.attnotnull OR ty.typnotnull) AS nullable,
                   a.attgenerated <> '' AS generated,
                   reference.name AS to_table, reference.attname AS to_column
-             FROM sourcing.tables t
+             FROM {tables} t
              LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
              LEFT JOIN pg_type ty ON ty.oid = a.atttypid
              LEFT JOIN LATERAL (
                   SELECT r.name, ra.attname
                     FROM pg_constraint con
-                    JOIN sourcing.tables r ON r.relation = con.confrelid
+                    JOIN {tables} r ON r.relation = con.confrelid
                     JOIN pg_attribute ra ON ra.attrelid = con.confrelid AND ra.attnum = con.confkey[1]
                    WHERE con.conrelid = t.relation AND con.contype = 'f' AND con.conkey = ARRAY[a.attnum]
                    ORDER BY con.conname LIMIT 1) AS reference ON true
             ORDER BY t.name COLLATE "C", a.attnum"#,
-    )
+        tables = source.tables
+    )))
     .fetch_all(executor)
     .await
     .map_err(failed)?;
