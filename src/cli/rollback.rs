@@ -25,18 +25,29 @@ pub(super) async fn rollback(
         strategy: args.strategy,
         reason: args.reason,
     };
+    check_may_write(store, &args.confirm)?;
     let plan = rollback::plan(store, request).await?;
     decide(store, plan, &args.confirm, false, output).await
 }
 
 pub(super) async fn undo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
+    check_may_write(store, &args.confirm)?;
     let plan = rollback::plan_undo(store, None).await?;
     decide(store, plan, &args.confirm, args.with_later, output).await
 }
 
 pub(super) async fn redo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
+    check_may_write(store, &args.confirm)?;
     let plan = rollback::plan_redo(store, None).await?;
     decide(store, plan, &args.confirm, args.with_later, output).await
+}
+
+/// Refuses to write where nothing can be written, before there is a plan: one that is only to be shown always can be.
+fn check_may_write(store: &dyn EventStore, confirm: &Confirm) -> Result<()> {
+    match confirm.dry_run {
+        true => Ok(()),
+        false => check_writable(store),
+    }
 }
 
 fn target(target: &Target) -> Result<RollbackTarget> {
@@ -68,7 +79,6 @@ async fn decide(
             false => End::Blocked,
         });
     }
-    check_writable(store)?;
     match output.is_json() {
         // Standard output is for the outcome alone.
         true => print(&plan, store, &|line| output.note(line), output)?,
