@@ -42,7 +42,9 @@ fn print(found: &Inspection, output: &Output) -> Result<()> {
     )))?;
     let field = |name: &str, value: &str| output.line(&format!("  {name:<12} {value}"));
     field("time", &timestamp::format(event.timestamp))?;
-    field("actor", &text::visible(&event.actor))?;
+    if !event.actor.is_empty() {
+        field("actor", &text::visible(&event.actor))?;
+    }
     let (first, last) = found.transaction;
     if first < last {
         field("transaction", &format!("#{first} to #{last}"))?;

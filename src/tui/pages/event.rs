@@ -61,7 +61,10 @@ pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
 fn inspection(detail: &Inspection, width: usize, whole: bool) -> Vec<Line> {
     let event = &detail.event;
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
-    let mut about = format!("{moment} UTC · by {}", event.actor);
+    let mut about = format!("{moment} UTC");
+    if !event.actor.is_empty() {
+        about.push_str(&format!(" · by {}", event.actor));
+    }
     let (first, last) = detail.transaction;
     if first < last {
         about.push_str(&format!(" · transaction #{first} to #{last}"));
