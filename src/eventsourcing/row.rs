@@ -99,7 +99,11 @@ pub fn apply(table: &Table, before: Option<Row>, event: &Event) -> Option<Row> {
         event.stamp,
     )?;
     for (column, stored) in event.filled.iter().flatten() {
-        row.insert(column.clone(), stored.clone());
+        match table.column(column) {
+            // Data for a column that the table does not have, of which nothing was stored.
+            None if stored.is_null() => drop(row.shift_remove(column)),
+            _ => drop(row.insert(column.clone(), stored.clone())),
+        }
     }
     Some(row)
 }

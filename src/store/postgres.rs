@@ -4,6 +4,7 @@
 mod append;
 mod connect;
 mod error;
+mod legacy;
 mod log;
 mod rollback;
 mod rows;
@@ -13,9 +14,10 @@ mod source;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use sqlx::PgPool;
+use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
+use super::version::Found;
 use super::{Made, OpenOptions};
 use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
@@ -27,6 +29,7 @@ use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
 use error::failed;
+use legacy::LegacyStore;
 use source::OWN;
 
 /// An open event store.
@@ -36,8 +39,11 @@ struct PostgresStore {
 }
 
 pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn EventStore>> {
-    let (pool, info) = connect::open(url, options).await?;
-    Ok(Arc::new(PostgresStore { pool, info }))
+    let (found, pool, info) = connect::open(url, options).await?;
+    Ok(match found {
+        Found::Legacy => Arc::new(LegacyStore::open(pool, info).await?),
+        _ => Arc::new(PostgresStore { pool, info }),
+    })
 }
 
 pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<Made> {
@@ -46,6 +52,12 @@ pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>)
         store: open(url, options).await?,
         roles: Some(roles),
     })
+}
+
+/// One snapshot for the tables and the log: a writer at work must be no finding.
+async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
+    let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+    begin.await.map_err(failed)
 }
 
 #[async_trait]
@@ -135,12 +147,7 @@ impl EventStore for PostgresStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<RowAudit>> {
-        // One snapshot for the table and the log: a writer at work must be no finding.
-        let mut snapshot = self
-            .pool
-            .begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            .await
-            .map_err(failed)?;
+        let mut snapshot = snapshot(&self.pool).await?;
         let page = rows::audit_page(&mut snapshot, &OWN, table, after, limit).await?;
         snapshot.commit().await.map_err(failed)?;
         Ok(page)

@@ -11,6 +11,8 @@ pub(super) enum Found {
     Nothing,
     /// A table of that name which another program made.
     Foreign,
+    /// An event store that mdb or Molar made.
+    Legacy,
     /// An event store of ebb's, of this version.
     Version(i64),
 }
@@ -33,6 +35,11 @@ pub(super) fn check_can_init(found: Found, migrator: &Migrator, place: &str) -> 
             format!("{place} has a table eventstore that ebb did not make"),
         )
         .hint("nothing was changed; ebb keeps its own event store under that name")),
+        Found::Legacy => Err(Error::new(
+            ErrorCode::NoEventStore,
+            format!("{place} has an event store that mdb or Molar made"),
+        )
+        .hint("nothing was changed; ebb opens it as it is, for reading only")),
         Found::Version(version) if version > newest => Err(Error::new(
             ErrorCode::StoreTooNew,
             format!(
@@ -46,6 +53,9 @@ pub(super) fn check_can_init(found: Found, migrator: &Migrator, place: &str) -> 
 
 /// Whether it can be opened.
 pub(super) fn check_can_open(found: Found, migrator: &Migrator, place: &str) -> Result<()> {
+    if found == Found::Legacy {
+        return Ok(());
+    }
     check_can_init(found, migrator, place)?;
     match found {
         Found::Nothing => Err(Error::new(
@@ -58,6 +68,6 @@ pub(super) fn check_can_open(found: Found, migrator: &Migrator, place: &str) -> 
             format!("the event store of {place} was made by an older ebb"),
         )
         .hint("`ebb init` brings it up to date; its log stays")),
-        Found::Foreign | Found::Version(_) => Ok(()),
+        Found::Foreign | Found::Legacy | Found::Version(_) => Ok(()),
     }
 }

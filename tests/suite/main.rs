@@ -10,6 +10,7 @@ mod contract;
 mod faults;
 mod histories;
 mod layers;
+mod legacy;
 mod postgres;
 mod sqlite;
 mod story;

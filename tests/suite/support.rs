@@ -76,6 +76,15 @@ impl Database {
         }
     }
 
+    /// What is there already, opened.
+    pub(crate) async fn there(address: Address, directory: tempfile::TempDir) -> Self {
+        Self {
+            store: store::open(&address, &options()).await.unwrap(),
+            address,
+            _directory: directory,
+        }
+    }
+
     /// The Mad Lab's tables, without its story.
     pub(crate) async fn lab(backend: Backend) -> Self {
         Self::with(backend, ebbtide::demo::schema(backend)).await

@@ -1,7 +1,7 @@
 //! The screens: their transitions, what they look like, a story played on them, and a real terminal.
 
 mod grid;
-mod player;
+pub(crate) mod player;
 mod preview;
 mod pty;
 mod screens;

@@ -8,6 +8,7 @@ use sqlx::postgres::{PgConnectOptions, PgConnection, PgPool, PgPoolOptions};
 use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::error::failed;
+use super::legacy;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
@@ -21,6 +22,9 @@ const CONNECTIONS: u32 = 4;
 
 /// Where the migrations are recorded: away from the `_sqlx_migrations` of other programs.
 const MIGRATIONS_TABLE: &str = "sourcing.ebb_migrations";
+
+/// The setting by which the server itself refuses to write.
+const READ_ONLY: &str = "default_transaction_read_only";
 
 fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("migrations/postgres");
@@ -66,10 +70,7 @@ impl Server {
             ("lc_monetary", "C"),
             ("xmloption", "content"),
             ("standard_conforming_strings", "on"),
-            (
-                "default_transaction_read_only",
-                if options.read_only { "on" } else { "off" },
-            ),
+            (READ_ONLY, if options.read_only { "on" } else { "off" }),
         ]);
         if let Path::Pinned = path {
             // The role's or the database's own may lead to other tables and functions of the same names.
@@ -179,8 +180,8 @@ impl Server {
     }
 }
 
-pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, StoreInfo)> {
-    let server = Server::new(url, options, Path::Pinned)?;
+pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(Found, PgPool, StoreInfo)> {
+    let mut server = Server::new(url, options, Path::Pinned)?;
     let mut connection = server.connect().await?;
     let found = find(&mut connection)
         .await
@@ -190,10 +191,17 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(PgPool, St
         backend: Backend::Postgres,
         name: server.database.clone(),
         location: server.place.clone(),
-        read_only: read_only(&mut connection, options).await?,
+        read_only: match found {
+            Found::Legacy => Some(legacy::READ_ONLY.to_owned()),
+            _ => read_only(&mut connection, options).await?,
+        },
     };
     connection.close().await.map_err(failed)?;
-    Ok((server.pool(options), info))
+    if found == Found::Legacy {
+        // The last one given is the one that counts.
+        server.options = server.options.options([(READ_ONLY, "on")]);
+    }
+    Ok((found, server.pool(options), info))
 }
 
 /// Returns what became of the roles, in words.
@@ -260,9 +268,10 @@ async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()
 }
 
 async fn find(connection: &mut PgConnection) -> Result<Found> {
-    let (store, ours): (bool, bool) = sqlx::query_as(
-        "SELECT to_regclass('sourcing.eventstore') IS NOT NULL, to_regclass('sourcing.ebb_migrations') IS NOT NULL",
-    )
+    let (store, ours, legacy): (bool, bool, bool) = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT to_regclass('sourcing.eventstore') IS NOT NULL, to_regclass('sourcing.ebb_migrations') IS NOT NULL, ({})",
+        legacy::RECOGNISED
+    )))
     .fetch_one(&mut *connection)
     .await
     .map_err(failed)?;
@@ -275,6 +284,7 @@ async fn find(connection: &mut PgConnection) -> Result<Found> {
     };
     Ok(match version {
         Some(version) => Found::Version(version),
+        None if legacy => Found::Legacy,
         None if store => Found::Foreign,
         None => Found::Nothing,
     })

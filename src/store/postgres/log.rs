@@ -65,7 +65,7 @@ pub(super) async fn head(executor: impl PgExecutor<'_>) -> Result<EventId> {
 
 pub(super) async fn head_in(executor: impl PgExecutor<'_>, source: &Source) -> Result<EventId> {
     sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT coalesce(max(id), 0) FROM {}",
+        "SELECT coalesce(max(e.id), 0) FROM {} e",
         source.log
     )))
     .fetch_one(executor)
