@@ -13,7 +13,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use crate::support::Database;
 
 /// The database's name.
-fn name(lab: &Database) -> String {
+pub(crate) fn name(lab: &Database) -> String {
     let Address::Postgres(url) = &lab.address else {
         panic!("a PostgreSQL database");
     };

@@ -132,7 +132,7 @@ fn the_server_refuses_what_would_be_written_while_reading() {
         let old = Old::mad_lab(Maker::Mdb).await;
         let policed = "
             CREATE TABLE visits (at timestamptz);
-            CREATE FUNCTION count_visit() RETURNS bool LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO visits VALUES (now()) RETURNING true $$;
+            CREATE FUNCTION count_visit() RETURNS bool LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO public.visits VALUES (now()) RETURNING true $$;
             ALTER TABLE molecule ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
             CREATE POLICY counted ON molecule USING (count_visit());
         ";
