@@ -3,6 +3,7 @@
 mod append;
 mod args;
 mod change;
+mod confirm;
 mod demo;
 mod exit;
 mod history;

@@ -3,7 +3,8 @@
 -- Refusals of ebb's own have SQLSTATEs of the class EB; they are listed in ARCHITECTURE.md. Two are those
 -- that programs written for earlier event stores of this kind know: 22004 and P0002.
 
-CREATE TABLE sourcing.eventstore (
+-- It is there already in a database that was taken over from another program.
+CREATE TABLE IF NOT EXISTS sourcing.eventstore (
     -- The defaults of id, uuid and timestamp mean "not given": object mappers want columns that have one,
     -- and read the real values back from RETURNING.
     id bigint PRIMARY KEY DEFAULT 0,
@@ -15,10 +16,22 @@ CREATE TABLE sourcing.eventstore (
     filled jsonb,
     actor text NOT NULL DEFAULT '',
     origin bigint,
-    hash bytea,
-    CONSTRAINT eventstore_event CHECK (event IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore')),
-    CONSTRAINT eventstore_row CHECK ((event IN ('rollback', 'rollback-end')) = (type IS NULL) AND (type IS NULL) = (uuid IS NULL)),
-    CONSTRAINT eventstore_data CHECK (jsonb_typeof(data) = 'object')
+    hash bytea
+);
+
+-- Not valid: what another program wrote is not held against it.
+ALTER TABLE sourcing.eventstore
+    ADD CONSTRAINT eventstore_event CHECK (event IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore')) NOT VALID,
+    ADD CONSTRAINT eventstore_row CHECK ((event IN ('rollback', 'rollback-end')) = (type IS NULL) AND (type IS NULL) = (uuid IS NULL)) NOT VALID,
+    ADD CONSTRAINT eventstore_data CHECK (jsonb_typeof(data) = 'object') NOT VALID;
+
+-- What another program wrote, in a database that was taken over: the events up to an id, how many they are, and their latest
+-- timestamp. Among them ids may have gaps and timestamps run against the ids, and rollbacks are no more
+-- than the events that they wrote. No row in a database that ebb began.
+CREATE TABLE sourcing.taken_over (
+    through bigint NOT NULL,
+    events bigint NOT NULL,
+    latest timestamptz NOT NULL
 );
 
 CREATE INDEX eventstore_row_id ON sourcing.eventstore (type, uuid, id);
@@ -73,7 +86,8 @@ BEGIN
     IF NOT ours THEN
         UPDATE sourcing.writer
            SET transaction = pg_current_xact_id(),
-               stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond');
+               stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond',
+                                (SELECT latest FROM sourcing.taken_over) + interval '1 microsecond');
         DELETE FROM sourcing.explained;
     END IF;
     RETURN coalesce(last_id, 0);

@@ -69,7 +69,8 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '42501',
             MESSAGE = format('%s: the role %s may not give a timestamp', what, session_user),
             HINT = 'leave it out; only the event store''s owner imports';
-    ELSIF NOT isfinite(given_moment) OR given_moment < last."timestamp" THEN
+    ELSIF NOT isfinite(given_moment) OR given_moment < last."timestamp"
+          OR given_moment < (SELECT latest FROM sourcing.taken_over) THEN
         RAISE EXCEPTION USING ERRCODE = 'EB010',
             MESSAGE = format('%s: its timestamp %s is %s', what, given_moment,
                 CASE WHEN isfinite(given_moment) THEN 'earlier than the last event''s, ' || last."timestamp" ELSE 'no moment' END);
@@ -162,6 +163,7 @@ BEGIN
         moments := array_fill(greatest(writer.stamp, last."timestamp"), ARRAY[cardinality(uuids)]);
     ELSIF NOT sourcing.may_import() OR array_position(moments, NULL) IS NOT NULL OR NOT isfinite(moments[1])
           OR NOT isfinite(moments[cardinality(moments)]) OR moments[1] < last."timestamp"
+          OR moments[1] < (SELECT latest FROM sourcing.taken_over)
           OR moments <> ARRAY(SELECT m FROM unnest(moments) AS m ORDER BY m) THEN
         RETURN false;
     END IF;

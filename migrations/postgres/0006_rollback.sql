@@ -18,12 +18,25 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp SET "TimeZone" = 'UTC'
     SELECT (data ->> 'before')::timestamptz
 $$;
 
--- The last event before this one that is earlier than the moment; 0 when none is.
+-- The last event of the longest run of events, from the first one on and before this id, that are all earlier than the moment;
+-- 0 when the first is not.
 CREATE FUNCTION sourcing.position_before(moment timestamptz, before_id bigint) RETURNS bigint
-LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT coalesce((SELECT id FROM sourcing.eventstore
-                      WHERE "timestamp" < moment AND id < before_id
-                      ORDER BY "timestamp" DESC, id DESC LIMIT 1), 0)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    other sourcing.taken_over;
+    place bigint;
+BEGIN
+    SELECT * INTO other FROM sourcing.taken_over;
+    IF moment <= other.latest THEN
+        -- Among these the timestamps are in no order.
+        RETURN coalesce((SELECT max(e.id) FROM sourcing.eventstore e
+                          WHERE e.id < least(before_id, (SELECT min(p.id) FROM sourcing.eventstore p WHERE p."timestamp" >= moment))), 0);
+    END IF;
+    SELECT id INTO place FROM sourcing.eventstore
+     WHERE "timestamp" < moment AND id < before_id
+     ORDER BY "timestamp" DESC, id DESC LIMIT 1;
+    RETURN greatest(place, least(other.through, before_id - 1), 0);
+END
 $$;
 
 -- The events effective at a position, E(n): what came after the latest rollback that has ended there, its marker, and
@@ -36,7 +49,8 @@ DECLARE
     start sourcing.eventstore;
 BEGIN
     WHILE n > 0 LOOP
-        SELECT max(id) INTO finish FROM sourcing.eventstore WHERE event = 'rollback-end' AND id <= n;
+        SELECT max(id) INTO finish FROM sourcing.eventstore
+         WHERE event = 'rollback-end' AND id <= n AND id > coalesce((SELECT through FROM sourcing.taken_over), 0);
         IF finish IS NULL THEN
             RETURN spans || ROW(1, n)::sourcing.span;
         END IF;

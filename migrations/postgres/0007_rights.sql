@@ -62,7 +62,7 @@ BEGIN
     END IF;
 
     EXECUTE format('GRANT USAGE ON SCHEMA sourcing TO %I', reader);
-    EXECUTE format('GRANT SELECT ON sourcing.eventstore, sourcing.tables, sourcing.ebb_migrations TO %I', reader);
+    EXECUTE format('GRANT SELECT ON sourcing.eventstore, sourcing.tables, sourcing.taken_over, sourcing.ebb_migrations TO %I', reader);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.find(text), sourcing.state(oid), sourcing.beyond_json(oid),
         sourcing.position_before(timestamptz, bigint), sourcing.moment_before(jsonb) TO %I', reader);
     EXECUTE format('GRANT INSERT ON sourcing.eventstore TO %I', writer);

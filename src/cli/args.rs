@@ -128,6 +128,12 @@ pub(super) struct Init {
     /// SQL that makes the tables, run after the event store is there, all or nothing
     #[arg(long, value_name = "FILE.sql")]
     pub(super) schema: Option<PathBuf>,
+    /// Appends events for the rows that are not what the log of the older program says
+    #[arg(long, help_heading = "Taking over a database of mdb or Molar")]
+    pub(super) record_differences: bool,
+    /// Does not ask
+    #[arg(short, long, help_heading = "Taking over a database of mdb or Molar")]
+    pub(super) yes: bool,
 }
 
 #[derive(Debug, Default, ClapArgs)]

@@ -1,13 +1,15 @@
-//! `ebb init`: an event store in a database.
+//! `ebb init`: an event store in a database, made or taken over from an older program.
 
 use serde_json::json;
 
-use super::End;
 use super::args::{Global, Init};
 use super::output::Output;
-use crate::eventsourcing::{Error, ErrorCode, Result};
-use crate::store::Made;
-use crate::{config, store};
+use super::{End, confirm};
+use crate::eventsourcing::schema::Tracking;
+use crate::eventsourcing::verify::{self, FindingKind, Report};
+use crate::eventsourcing::{Error, ErrorCode, Result, RowKey};
+use crate::store::{Address, Made, OpenOptions, TakeOver};
+use crate::{config, store, text};
 
 pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<End> {
     if global.read_only {
@@ -19,8 +21,9 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
     let address = config::address(global.database.as_deref())?;
     let schema = init
         .schema
+        .as_ref()
         .map(|file| {
-            std::fs::read_to_string(&file).map_err(|error| {
+            std::fs::read_to_string(file).map_err(|error| {
                 Error::new(
                     ErrorCode::Io,
                     format!("{} could not be read: {error}", file.display()),
@@ -28,11 +31,22 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
             })
         })
         .transpose()?;
-    let Made { store, roles } =
-        store::init(&address, &config::open_options(false)?, schema.as_deref()).await?;
+    let options = config::open_options(false)?;
+    let made = match store::init(&address, &options, schema.as_deref()).await {
+        Err(error) if error.code == ErrorCode::OtherProgram => {
+            let consent = consent(&address, &options, &init, output).await?;
+            store::take_over(&address, &options, schema.as_deref(), &consent).await?
+        }
+        made => made?,
+    };
+    let Made {
+        store,
+        roles,
+        differences_recorded,
+    } = made;
     let tables = store.tables().await?;
     let tracked = tables.iter().filter(|table| table.key().is_some()).count();
-    let events = store.head().await?;
+    let events = store.event_count(store.head().await?).await?;
     let location = store.info().location.clone();
     store.close().await;
     if output.is_json() {
@@ -42,15 +56,112 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
             "tables": tables.len(),
             "tracked": tracked,
             "roles": roles,
+            "differences_recorded": differences_recorded,
         }))?;
     } else {
         output.note(&format!(
             "{location} has an event store: {events} events, {tracked} of {} tables take part",
             tables.len()
         ))?;
+        if differences_recorded > 0 {
+            output.note(&format!(
+                "{} record what was not what the log said",
+                text::count(differences_recorded, "event", "events")
+            ))?;
+        }
         if let Some(roles) = roles {
             output.note(&roles)?;
         }
     }
     Ok(End::Done)
+}
+
+/// How many differences are listed.
+const LISTED: usize = 10;
+
+/// Shows what taking over the event store of an older program would do, and asks.
+async fn consent(
+    address: &Address,
+    options: &OpenOptions,
+    init: &Init,
+    output: &Output,
+) -> Result<TakeOver> {
+    let store = store::open(address, options).await?;
+    let head = store.head().await?;
+    let events = store.event_count(head).await?;
+    let tables = store.tables().await?;
+    let report = verify::drift(&*store).await?;
+    let name = store.info().name.clone();
+    store.close().await;
+
+    output.note(&format!(
+        "{name} has an event store that mdb or Molar made, with {}. To take it over, in one transaction:",
+        text::count(events, "event", "events")
+    ))?;
+    output
+        .note("- the log stays row for row; its timestamps, which have no zone, are read as UTC")?;
+    output.note(
+        "- creates are completed by the constant defaults of the columns that they do not name",
+    )?;
+    output.note("- its triggers, and the functions in the schema sourcing, are dropped, and ebb's take their place")?;
+    for table in &tables {
+        if let Tracking::Untracked { reason } = &table.tracking {
+            output.note(&format!(
+                "- the table {} takes no part: {reason}",
+                table.name
+            ))?;
+        }
+    }
+    let differing = differing_rows(&report);
+    if differing.is_empty() {
+        output.note("The tables are what the log says.")?;
+    } else {
+        output.note(&format!(
+            "{} not what the log says, as the older program lost or did not record changes:",
+            text::count(differing.len() as u64, "row is", "rows are")
+        ))?;
+        for (row, columns) in differing.iter().take(LISTED) {
+            output.note(&format!("  {} {}: {columns}", row.table, row.uuid))?;
+        }
+        if differing.len() > LISTED {
+            output.note("  … `ebb verify` lists them all")?;
+        }
+    }
+    let mut record_differences = init.record_differences;
+    if !init.yes {
+        confirm::confirm(&format!("Take over {name}?"))?;
+        if !differing.is_empty() && !record_differences {
+            record_differences = confirm::ask(
+                "Record the differences as events, so that log and tables agree from there on?",
+            )?;
+        }
+    }
+    if !differing.is_empty() && !record_differences {
+        output.note("The differences stay as they are, and `ebb verify` goes on listing them.")?;
+    }
+    Ok(TakeOver {
+        head,
+        record_differences,
+    })
+}
+
+/// The rows of the findings, each once, with what is different of it.
+fn differing_rows(report: &Report) -> Vec<(&RowKey, String)> {
+    let mut rows: Vec<(&RowKey, String)> = Vec::new();
+    for finding in &report.findings {
+        let what = match (&finding.column, finding.kind) {
+            (Some(column), _) => column.clone(),
+            (None, FindingKind::ExtraRow) => "in the table, not in the log".to_owned(),
+            (None, FindingKind::MissingRow) => "in the log, not in the table".to_owned(),
+            (None, kind) => kind.as_str().to_owned(),
+        };
+        match rows.last_mut() {
+            Some((row, columns)) if **row == finding.row => {
+                columns.push_str(", ");
+                columns.push_str(&what);
+            }
+            _ => rows.push((&finding.row, what)),
+        }
+    }
+    rows
 }

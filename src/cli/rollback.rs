@@ -1,11 +1,11 @@
 //! `ebb rollback`, `undo`, `redo`: the plan, the question, the outcome.
 
-use std::io::{self, BufRead, IsTerminal, Write};
+use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use super::args::{Confirm, Rollback, TakeBack, Target};
 use super::output::Output;
-use super::{End, check_writable, parse, show};
+use super::{End, check_writable, confirm, parse, show};
 use crate::eventsourcing::rollback::{
     self, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
 };
@@ -65,11 +65,11 @@ fn target(target: &Target) -> Result<RollbackTarget> {
 async fn decide(
     store: &dyn EventStore,
     plan: RollbackPlan,
-    confirm: &Confirm,
+    confirmation: &Confirm,
     with_later: bool,
     output: &Output,
 ) -> Result<End> {
-    if confirm.dry_run {
+    if confirmation.dry_run {
         match output.is_json() {
             true => output.object(&plan.to_json())?,
             false => print(&plan, store, &|line| output.line(line), output)?,
@@ -85,8 +85,8 @@ async fn decide(
         false => print(&plan, store, &|line| output.line(line), output)?,
     }
     let (name, purpose) = (store.info().name.clone(), plan.purpose);
-    if !plan.is_empty() && plan.blockers.is_empty() && !confirm.yes {
-        ask(&name)?;
+    if !plan.is_empty() && plan.blockers.is_empty() && !confirmation.yes {
+        confirm::confirm(&format!("Write this to {name}?"))?;
     }
     let confirmed = plan.confirm(with_later)?;
     let outcome = carry_out(store, &confirmed).await?;
@@ -129,40 +129,6 @@ fn print(
         show::print_columns(&change.columns, "    ", output)?;
     }
     Ok(())
-}
-
-/// Asks on the terminal.
-fn ask(name: &str) -> Result<()> {
-    let not_confirmed =
-        |message: &str, hint: &str| Err(Error::new(ErrorCode::NotConfirmed, message).hint(hint));
-    if !io::stdin().is_terminal() {
-        return not_confirmed(
-            "nobody confirmed it, so nothing was written",
-            "add --yes when there is no terminal to ask on",
-        );
-    }
-    let asked = write!(
-        io::stderr(),
-        "Write this to {}? [y/N] ",
-        text::visible(name)
-    )
-    .and_then(|()| io::stderr().flush());
-    let mut answer = String::new();
-    asked
-        .and_then(|()| io::stdin().lock().read_line(&mut answer))
-        .map_err(|error| {
-            Error::new(
-                ErrorCode::Io,
-                format!("the question could not be asked: {error}"),
-            )
-        })?;
-    match answer.trim().to_lowercase().as_str() {
-        "y" | "yes" => Ok(()),
-        _ => not_confirmed(
-            "not confirmed, so nothing was written",
-            "answer y to write it",
-        ),
-    }
 }
 
 /// Executes it; Ctrl-C asks it to stop, and its outcome is still waited for.

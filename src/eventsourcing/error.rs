@@ -64,6 +64,8 @@ pub enum ErrorCode {
     NotADatabase,
     /// The database has no event store.
     NoEventStore,
+    /// The event store was made by another program, and has to be taken over first.
+    OtherProgram,
     /// The database already holds events.
     NotEmpty,
     /// The event store was made by a newer program.
@@ -118,6 +120,7 @@ impl ErrorCode {
             Self::FileNotFound => "file-not-found",
             Self::NotADatabase => "not-a-database",
             Self::NoEventStore => "no-event-store",
+            Self::OtherProgram => "other-program",
             Self::NotEmpty => "not-empty",
             Self::StoreTooNew => "store-too-new",
             Self::Locked => "locked",

@@ -4,6 +4,7 @@
 mod append;
 mod connect;
 mod error;
+mod install;
 mod legacy;
 mod log;
 mod rollback;
@@ -18,7 +19,7 @@ use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::version::Found;
-use super::{Made, OpenOptions};
+use super::{Made, OpenOptions, TakeOver};
 use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
@@ -47,10 +48,25 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Eve
 }
 
 pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<Made> {
-    let roles = connect::init(url, options, schema).await?;
+    let roles = install::init(url, options, schema).await?;
     Ok(Made {
         store: open(url, options).await?,
         roles: Some(roles),
+        differences_recorded: 0,
+    })
+}
+
+pub(super) async fn take_over(
+    url: &str,
+    options: &OpenOptions,
+    schema: Option<&str>,
+    consent: &TakeOver,
+) -> Result<Made> {
+    let (roles, differences_recorded) = install::take_over(url, options, schema, consent).await?;
+    Ok(Made {
+        store: open(url, options).await?,
+        roles: Some(roles),
+        differences_recorded,
     })
 }
 
@@ -68,6 +84,14 @@ impl EventStore for PostgresStore {
 
     async fn head(&self) -> Result<EventId> {
         log::head(&self.pool).await
+    }
+
+    async fn event_count(&self, through: EventId) -> Result<u64> {
+        log::event_count(&self.pool, through).await
+    }
+
+    async fn transaction(&self, event: &Event) -> Result<(EventId, EventId)> {
+        log::transaction(&self.pool, &OWN, event).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {

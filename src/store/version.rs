@@ -36,10 +36,10 @@ pub(super) fn check_can_init(found: Found, migrator: &Migrator, place: &str) -> 
         )
         .hint("nothing was changed; ebb keeps its own event store under that name")),
         Found::Legacy => Err(Error::new(
-            ErrorCode::NoEventStore,
+            ErrorCode::OtherProgram,
             format!("{place} has an event store that mdb or Molar made"),
         )
-        .hint("nothing was changed; ebb opens it as it is, for reading only")),
+        .hint("nothing was changed; ebb opens it as it is, for reading only, and `ebb init` takes it over")),
         Found::Version(version) if version > newest => Err(Error::new(
             ErrorCode::StoreTooNew,
             format!(

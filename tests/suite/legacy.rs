@@ -4,6 +4,7 @@
 
 mod reading;
 mod refusing;
+mod taking_over;
 mod timing;
 
 use std::collections::BTreeMap;

@@ -26,7 +26,7 @@ const MIGRATIONS_TABLE: &str = "sourcing.ebb_migrations";
 /// The setting by which the server itself refuses to write.
 const READ_ONLY: &str = "default_transaction_read_only";
 
-fn migrator() -> Migrator {
+pub(super) fn migrator() -> Migrator {
     let mut migrator = sqlx::migrate!("migrations/postgres");
     migrator.dangerous_set_table_name(MIGRATIONS_TABLE);
     migrator.create_schema("sourcing");
@@ -34,24 +34,24 @@ fn migrator() -> Migrator {
 }
 
 /// A server's address, and how to say it to people.
-struct Server {
+pub(super) struct Server {
     options: PgConnectOptions,
-    place: String,
+    pub(super) place: String,
     database: String,
 }
 
 /// Which search path a connection has.
-enum Path {
+pub(super) enum Path {
     /// That of the role or the database: what people expect for tables that they define.
     Theirs,
     /// The catalogue's alone.
     Pinned,
 }
 
-const PINNED_PATH: &str = "pg_catalog, pg_temp";
+pub(super) const PINNED_PATH: &str = "pg_catalog, pg_temp";
 
 impl Server {
-    fn new(url: &str, options: &OpenOptions, path: Path) -> Result<Self> {
+    pub(super) fn new(url: &str, options: &OpenOptions, path: Path) -> Result<Self> {
         // The parser's own message may repeat the URL, and with it the password.
         let mut connect = PgConnectOptions::from_str(url).map_err(|_| {
             Error::new(
@@ -92,7 +92,7 @@ impl Server {
     }
 
     /// One connection, at once or with a reason: a pool would go on trying a server that is away.
-    async fn connect(&self) -> Result<PgConnection> {
+    pub(super) async fn connect(&self) -> Result<PgConnection> {
         let connecting = PgConnection::connect_with(&self.options);
         match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
             Ok(connected) => connected.map_err(|error| self.not_connected(&error)),
@@ -145,7 +145,7 @@ impl Server {
     }
 
     /// What a role without any right on the event store is told.
-    fn not_readable(&self, error: Error) -> Error {
+    pub(super) fn not_readable(&self, error: Error) -> Error {
         if error.code != ErrorCode::NotAllowed {
             return error;
         }
@@ -204,70 +204,7 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(Found, PgP
     Ok((found, server.pool(options), info))
 }
 
-/// Returns what became of the roles, in words.
-pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
-    let server = Server::new(url, options, Path::Theirs)?;
-    let mut connection = server.connect().await?;
-    let found = find(&mut connection)
-        .await
-        .map_err(|error| server.not_readable(error))?;
-    version::check_can_init(found, &migrator(), &server.place)?;
-    // One transaction: the migrations and the schema, or nothing.
-    let mut all = connection.begin().await.map_err(failed)?;
-    // What the search path of the role or the database may find first must not get into the event store.
-    let path: String = sqlx::query_scalar("SELECT current_setting('search_path')")
-        .fetch_one(&mut *all)
-        .await
-        .map_err(failed)?;
-    set_search_path(&mut all, PINNED_PATH).await?;
-    migrator()
-        .run_direct(None, &mut *all, false)
-        .await
-        .map_err(|error| match error {
-            sqlx::migrate::MigrateError::Execute(error)
-            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(error),
-            other => Error::new(
-                ErrorCode::Database,
-                format!(
-                    "the event store of {} could not be brought up to date: {other}",
-                    server.place
-                ),
-            ),
-        })?;
-    if let Some(schema) = schema {
-        set_search_path(&mut all, &path).await?;
-        all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
-            .await
-            .map_err(|error| {
-                let error = failed(error);
-                Error {
-                    message: format!(
-                        "the schema was refused, and nothing was changed: {}",
-                        error.message
-                    ),
-                    ..error
-                }
-            })?;
-    }
-    let roles = sqlx::query_scalar("SELECT sourcing.make_roles()")
-        .fetch_one(&mut *all)
-        .await
-        .map_err(failed)?;
-    all.commit().await.map_err(failed)?;
-    connection.close().await.map_err(failed)?;
-    Ok(roles)
-}
-
-async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()> {
-    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)")
-        .bind(path)
-        .execute(connection)
-        .await
-        .map(drop)
-        .map_err(failed)
-}
-
-async fn find(connection: &mut PgConnection) -> Result<Found> {
+pub(super) async fn find(connection: &mut PgConnection) -> Result<Found> {
     let (store, ours, legacy): (bool, bool, bool) = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT to_regclass('sourcing.eventstore') IS NOT NULL, to_regclass('sourcing.ebb_migrations') IS NOT NULL, ({})",
         legacy::RECOGNISED

@@ -15,7 +15,8 @@ mod filled;
 use std::borrow::Cow;
 
 use async_trait::async_trait;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
+use serde_json::Value;
+use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
@@ -72,9 +73,7 @@ fn source(has_user: bool) -> Source {
     };
     Source {
         log: Cow::Owned(format!(
-            r#"(SELECT id,
-                       CASE WHEN event IN ('rollback-begin', 'rollback-start') THEN 'rollback' ELSE event::text END AS event,
-                       type::text AS type, uuid, data,
+            r#"(SELECT id, event::text AS event, type::text AS type, uuid, data,
                        "timestamp" AT TIME ZONE 'UTC' AS "timestamp",
                        NULL::jsonb AS filled, {actor} AS actor, NULL::bigint AS origin
                   FROM sourcing.eventstore)"#
@@ -85,6 +84,25 @@ fn source(has_user: bool) -> Source {
         state: "'to_jsonb(t.*)'::text",
     }
 }
+
+/// The tables that the log speaks of and that are there, each with its columns, and these with their defaults where
+/// those are constant: see [`filled`].
+pub(super) async fn stored_columns(connection: &mut PgConnection) -> Result<Vec<StoredColumns>> {
+    let source = source(false);
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT type::text FROM sourcing.eventstore WHERE type IS NOT NULL ORDER BY 1",
+    )
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let columns = Filler::default()
+        .columns(connection, &source, names)
+        .await?;
+    Ok(columns.into_iter().collect())
+}
+
+/// A table's name, and its columns with their defaults.
+pub(super) type StoredColumns = (String, Vec<(String, Option<Value>)>);
 
 /// Such an event store, open.
 pub(super) struct LegacyStore {
@@ -113,7 +131,10 @@ impl LegacyStore {
 
     /// Lays over these events what the database made of them, as far as it can be told.
     async fn fill(&self, events: Vec<&mut Event>) -> Result<()> {
-        self.filler.fill(&self.pool, &self.source, events).await
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        self.filler
+            .fill(&mut connection, &self.source, events)
+            .await
     }
 
     /// The last event of the longest run of events from the first one on, none of which is past the moment. A search
@@ -193,17 +214,7 @@ impl EventStore for LegacyStore {
     }
 
     async fn transaction(&self, event: &Event) -> Result<(EventId, EventId)> {
-        let log = &self.source.log;
-        sqlx::query_as(AssertSqlSafe(format!(
-            r#"SELECT min(e.id), max(e.id) FROM {log} e
-                WHERE e.id > coalesce((SELECT max(b.id) FROM {log} b WHERE b.id < $1 AND b."timestamp" <> $2), 0)
-                  AND e.id < coalesce((SELECT min(a.id) FROM {log} a WHERE a.id > $1 AND a."timestamp" <> $2), 9223372036854775807)"#
-        )))
-        .bind(event.id)
-        .bind(event.timestamp)
-        .fetch_one(&self.pool)
-        .await
-        .map_err(failed)
+        log::transaction(&self.pool, &self.source, event).await
     }
 
     async fn types(&self) -> Result<Vec<String>> {

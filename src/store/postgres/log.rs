@@ -13,7 +13,7 @@ use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
 };
 use crate::eventsourcing::timestamp::Timestamp;
-use crate::eventsourcing::{Event, EventId, Result, Row, RowKey};
+use crate::eventsourcing::{Event, EventId, EventKind, Result, Row, RowKey};
 
 /// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
 /// time columns from the original.
@@ -39,7 +39,12 @@ impl FromRow<'_, PgRow> for Decoded {
         let filled: Option<sqlx::types::Json<Row>> = row.try_get("filled")?;
         Ok(Self(Event {
             id: row.try_get("id")?,
-            kind: kind.parse().map_err(|error| sqlx::Error::ColumnDecode {
+            kind: match kind.as_str() {
+                // What earlier programs called the beginning of a rollback.
+                "rollback-begin" | "rollback-start" => Ok(EventKind::Rollback),
+                kind => kind.parse(),
+            }
+            .map_err(|error| sqlx::Error::ColumnDecode {
                 index: "event".to_owned(),
                 source: Box::new(error),
             })?,
@@ -157,12 +162,23 @@ pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) 
     Ok(Page { entries, more })
 }
 
+/// What this kind is called in the log.
+fn names(kind: EventKind) -> Vec<&'static str> {
+    match kind {
+        EventKind::Rollback => vec![kind.as_str(), "rollback-begin", "rollback-start"],
+        kind => vec![kind.as_str()],
+    }
+}
+
 fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(table) = &filter.table {
         query.push(" AND e.type = ").push_bind(table.clone());
     }
     if let Some(kind) = filter.kind {
-        query.push(" AND e.event = ").push_bind(kind.as_str());
+        query
+            .push(" AND e.event = ANY (")
+            .push_bind(names(kind))
+            .push(")");
     }
     if let Some(prefix) = &filter.uuid_prefix {
         query
@@ -198,6 +214,7 @@ pub(super) async fn history(pool: &PgPool, through: EventId) -> Result<History> 
             CROSS JOIN LATERAL (SELECT * FROM sourcing.eventstore m
                                  WHERE m.event = 'rollback' AND m.id < f.id ORDER BY m.id DESC LIMIT 1) s
             WHERE f.event = 'rollback-end' AND f.id <= $1
+              AND f.id > coalesce((SELECT through FROM sourcing.taken_over), 0)
             ORDER BY f.id"#,
     )
     .bind(through)
@@ -220,24 +237,49 @@ fn rollback(row: &PgRow) -> Result<Rollback> {
 }
 
 pub(super) async fn position_before(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
-    position(pool, "<", moment).await
-}
-
-pub(super) async fn position_through(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
-    position(pool, "<=", moment).await
-}
-
-async fn position(pool: &PgPool, earlier: &'static str, moment: Timestamp) -> Result<EventId> {
-    let mut query = QueryBuilder::<Postgres>::new(
-        r#"SELECT coalesce((SELECT id FROM sourcing.eventstore WHERE "timestamp" "#,
-    );
-    query.push(earlier).push_bind(moment);
-    query.push(r#" ORDER BY "timestamp" DESC, id DESC LIMIT 1), 0)"#);
-    query
-        .build_query_scalar()
+    sqlx::query_scalar("SELECT sourcing.position_before($1, 9223372036854775807)")
+        .bind(moment)
         .fetch_one(pool)
         .await
         .map_err(failed)
+}
+
+pub(super) async fn position_through(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
+    // No timestamp lies between.
+    position_before(pool, moment + chrono::TimeDelta::microseconds(1)).await
+}
+
+/// How many events there are up to this id: as many, unless some were taken over from a program whose ids have gaps.
+pub(super) async fn event_count(pool: &PgPool, through: EventId) -> Result<u64> {
+    let count: i64 = sqlx::query_scalar(
+        "SELECT coalesce((SELECT CASE WHEN $1 >= o.through THEN o.events + $1 - o.through
+                                      ELSE (SELECT count(*) FROM sourcing.eventstore e WHERE e.id <= $1) END
+                            FROM sourcing.taken_over o), $1)",
+    )
+    .bind(through)
+    .fetch_one(pool)
+    .await
+    .map_err(failed)?;
+    Ok(count.unsigned_abs())
+}
+
+/// The first and the last of the events around this one that share its timestamp.
+pub(super) async fn transaction(
+    pool: &PgPool,
+    source: &Source,
+    event: &Event,
+) -> Result<(EventId, EventId)> {
+    sqlx::query_as(AssertSqlSafe(format!(
+        r#"SELECT min(e.id), max(e.id) FROM {log} e
+            WHERE e.id > coalesce((SELECT max(b.id) FROM {log} b WHERE b.id < $1 AND b."timestamp" <> $2), 0)
+              AND e.id < coalesce((SELECT min(a.id) FROM {log} a WHERE a.id > $1 AND a."timestamp" <> $2), 9223372036854775807)"#,
+        log = source.log
+    )))
+    .bind(event.id)
+    .bind(event.timestamp)
+    .fetch_one(pool)
+    .await
+    .map_err(failed)
 }
 
 pub(super) async fn types(pool: &PgPool, source: &Source) -> Result<Vec<String>> {

@@ -10,7 +10,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, PoisonError};
 
 use serde_json::Value;
-use sqlx::{AssertSqlSafe, FromRow, PgPool};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 
 use super::super::error::failed;
 use super::super::source::Source;
@@ -57,37 +57,21 @@ impl Filler {
     /// Gives each of these events its `filled`. Events of tables that are gone stay as they are.
     pub(super) async fn fill(
         &self,
-        pool: &PgPool,
+        connection: &mut PgConnection,
         source: &Source,
         mut events: Vec<&mut Event>,
     ) -> Result<()> {
         events.retain(|event| matches!(event.kind, EventKind::Create | EventKind::Update));
-        let names: HashSet<&str> = events
+        let names: HashSet<String> = events
             .iter()
             .filter_map(|event| event.row.as_ref())
-            .map(|row| row.table.as_str())
+            .map(|row| row.table.clone())
             .collect();
         if names.is_empty() {
             return Ok(());
         }
-        let columns: Vec<Column> =
-            sqlx::query_as(AssertSqlSafe(COLUMNS.replace("{tables}", &source.tables)))
-                .bind(Vec::from_iter(names))
-                .bind([CREATED_ON, UPDATED_ON])
-                .fetch_all(pool)
-                .await
-                .map_err(failed)?;
-        let mut tables: HashMap<&str, Vec<(&str, Option<Value>)>> = HashMap::new();
-        for column in &columns {
-            let value = match &column.default {
-                Some(expression) => self.value(pool, expression).await?,
-                None => None,
-            };
-            tables
-                .entry(&column.table)
-                .or_default()
-                .push((&column.column, value));
-        }
+        let names = names.into_iter().collect();
+        let tables = self.columns(connection, source, names).await?;
         for event in events {
             let table = event.row.as_ref().map(|row| row.table.as_str());
             if let Some(columns) = table.and_then(|table| tables.get(table)) {
@@ -97,7 +81,39 @@ impl Filler {
         Ok(())
     }
 
-    async fn value(&self, pool: &PgPool, expression: &str) -> Result<Option<Value>> {
+    /// The columns of these tables, each with its default if that is known.
+    pub(super) async fn columns(
+        &self,
+        connection: &mut PgConnection,
+        source: &Source,
+        names: Vec<String>,
+    ) -> Result<HashMap<String, Vec<(String, Option<Value>)>>> {
+        let found: Vec<Column> =
+            sqlx::query_as(AssertSqlSafe(COLUMNS.replace("{tables}", &source.tables)))
+                .bind(names)
+                .bind([CREATED_ON, UPDATED_ON])
+                .fetch_all(&mut *connection)
+                .await
+                .map_err(failed)?;
+        let mut tables: HashMap<String, Vec<(String, Option<Value>)>> = HashMap::new();
+        for column in found {
+            let value = match &column.default {
+                Some(expression) => self.value(&mut *connection, expression).await?,
+                None => None,
+            };
+            tables
+                .entry(column.table)
+                .or_default()
+                .push((column.column, value));
+        }
+        Ok(tables)
+    }
+
+    async fn value(
+        &self,
+        connection: &mut PgConnection,
+        expression: &str,
+    ) -> Result<Option<Value>> {
         let lock = || self.values.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = lock().get(expression) {
             return Ok(known.clone());
@@ -105,7 +121,7 @@ impl Filler {
         // The expression is the database's own writing of what it has parsed before.
         let evaluated: std::result::Result<Option<Value>, sqlx::Error> =
             sqlx::query_scalar(AssertSqlSafe(format!("SELECT to_jsonb({expression})")))
-                .fetch_one(pool)
+                .fetch_one(connection)
                 .await;
         let value = match evaluated {
             Ok(value) => value,
@@ -119,7 +135,7 @@ impl Filler {
 }
 
 /// What differs from the data: `columns` are the table's, each with its default if that is known.
-fn filled(kind: EventKind, data: &Row, columns: &[(&str, Option<Value>)]) -> Option<Row> {
+fn filled(kind: EventKind, data: &Row, columns: &[(String, Option<Value>)]) -> Option<Row> {
     let mut filled = Row::new();
     for given in data.keys() {
         if !columns.iter().any(|(name, _)| name == given) {
@@ -129,9 +145,9 @@ fn filled(kind: EventKind, data: &Row, columns: &[(&str, Option<Value>)]) -> Opt
     for (name, default) in columns {
         if let Some(default) = default
             && kind == EventKind::Create
-            && !data.contains_key(*name)
+            && !data.contains_key(name)
         {
-            filled.insert((*name).to_owned(), default.clone());
+            filled.insert(name.clone(), default.clone());
         }
     }
     (!filled.is_empty()).then_some(filled)

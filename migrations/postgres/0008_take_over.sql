@@ -1,0 +1,90 @@
+-- A log that was taken over from another program may not fold to its tables: that program lost updates, did not record what
+-- the database made of an event, and some rows were changed without it.
+
+-- A state's values of these columns.
+CREATE FUNCTION sourcing.of_columns(state jsonb, columns text[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN state IS NOT NULL
+           THEN (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(state) AS s WHERE s.key = ANY (columns))
+           END
+$$;
+
+-- The rows of a table that are not what the log says: both states, of which one may be null.
+CREATE FUNCTION sourcing.differences(shape sourcing.shape) RETURNS TABLE (uuid uuid, told jsonb, there jsonb)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN QUERY EXECUTE format(
+        'WITH log AS (
+             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id) AS state
+               FROM sourcing.eventstore e
+              WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'')
+              GROUP BY e.uuid
+         )
+         SELECT coalesce(log.uuid, t.%1$I), log.state, CASE WHEN t.%1$I IS NOT NULL THEN %2$s END
+           FROM log FULL JOIN %3$s t ON t.%1$I = log.uuid
+          WHERE sourcing.without_nulls(sourcing.of_columns(log.state, ($1).columns))
+                IS DISTINCT FROM CASE WHEN t.%1$I IS NOT NULL THEN sourcing.without_nulls(%2$s) END',
+        shape.key, shape.state, shape.quoted) USING shape;
+END
+$$;
+
+-- Appends, for each row that is not what the log says, events after which it is, without touching the tables. Returns how
+-- many. Fails when they differ all the same.
+CREATE FUNCTION sourcing.record_differences() RETURNS bigint
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET jit = off
+AS $$
+DECLARE
+    before constant bigint := sourcing.take_writer();
+    head bigint := before;
+    one record;
+    sh sourcing.shape;
+    wrong record;
+BEGIN
+    UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+    FOR one IN SELECT name FROM sourcing.tables WHERE key IS NOT NULL ORDER BY name COLLATE "C" LOOP
+        sh := sourcing.shape(one.name);
+        INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
+        SELECT head + row_number() OVER (ORDER BY d.uuid, k.place), k.event, sh.name, d.uuid,
+               CASE k.event
+                   WHEN 'create' THEN sourcing.of_columns(d.there, sh.written)
+                   WHEN 'update' THEN (
+                       SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(d.there) AS s
+                        WHERE s.key = ANY (sh.written) AND (s.key = 'updated_on' OR s.value <> coalesce(d.told -> s.key, 'null')))
+                   ELSE '{}' END,
+               (SELECT stamp FROM sourcing.writer),
+               CASE WHEN k.event <> 'delete' THEN nullif(d.there - sh.written, '{}') END,
+               sourcing.actor()
+          FROM sourcing.differences(sh) AS d
+         CROSS JOIN LATERAL unnest(CASE
+               WHEN d.there IS NULL THEN ARRAY['delete']
+               WHEN d.told IS NULL THEN ARRAY['create']
+               -- What an update cannot do: change created_on, or take keys out of a JSON object.
+               WHEN d.told -> 'created_on' <> d.there -> 'created_on'
+                    OR EXISTS (SELECT FROM unnest(sh.json) AS name
+                                WHERE jsonb_typeof(d.told -> name) = 'object' AND jsonb_typeof(d.there -> name) = 'object'
+                                  AND (d.told -> name) || (d.there -> name) <> d.there -> name)
+                    THEN ARRAY['delete', 'create']
+               ELSE ARRAY['update'] END) WITH ORDINALITY AS k(event, place);
+        SELECT max(id) INTO head FROM sourcing.eventstore;
+        SELECT * INTO wrong FROM sourcing.differences(sh) LIMIT 1;
+        IF FOUND THEN
+            RAISE EXCEPTION USING ERRCODE = 'EB014',
+                MESSAGE = format('%s %s is not what the log says, although the difference was recorded', sh.name, wrong.uuid),
+                DETAIL = format('the log says %s, the table has %s', wrong.told, wrong.there);
+        END IF;
+    END LOOP;
+    UPDATE sourcing.writer SET expanding = NULL;
+    RETURN coalesce(head, before) - before;
+END
+$$;
+
+REVOKE ALL ON FUNCTION sourcing.of_columns(jsonb, text[]), sourcing.differences(sourcing.shape), sourcing.record_differences() FROM PUBLIC;

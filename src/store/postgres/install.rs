@@ -1,0 +1,193 @@
+//! Making the event store in a database, and taking over one that mdb or Molar made: each in one transaction.
+
+use serde_json::Value;
+use sqlx::postgres::PgConnection;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, Connection, Executor};
+
+use super::connect::{self, PINNED_PATH, Path, Server};
+use super::error::failed;
+use super::legacy;
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
+use crate::store::version::{self, Found};
+use crate::store::{OpenOptions, TakeOver};
+
+/// What of an older program's table is made ours before the migrations make the rest.
+const TAKE_OVER: &str = include_str!("../../../migrations/take_over_postgres.sql");
+
+/// Returns what became of the roles, in words.
+pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
+    let server = Server::new(url, options, Path::Theirs)?;
+    let mut connection = server.connect().await?;
+    let found = connect::find(&mut connection)
+        .await
+        .map_err(|error| server.not_readable(error))?;
+    version::check_can_init(found, &connect::migrator(), &server.place)?;
+    // The migrations and the schema, or nothing.
+    let mut all = connection.begin().await.map_err(failed)?;
+    let path = pin_search_path(&mut all).await?;
+    migrate(&mut all, &server).await?;
+    run_schema(&mut all, schema, &path).await?;
+    let roles = make_roles(&mut all).await?;
+    all.commit().await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok(roles)
+}
+
+/// Returns what became of the roles, in words, and how many events record differences.
+pub(super) async fn take_over(
+    url: &str,
+    options: &OpenOptions,
+    schema: Option<&str>,
+    consent: &TakeOver,
+) -> Result<(String, u64)> {
+    let server = Server::new(url, options, Path::Theirs)?;
+    let mut connection = server.connect().await?;
+    if connect::find(&mut connection).await? != Found::Legacy {
+        return Err(Error::new(
+            ErrorCode::Stale,
+            format!(
+                "{} has no event store of mdb's or Molar's any more",
+                server.place
+            ),
+        )
+        .hint("run `ebb init` again"));
+    }
+    // Evaluated before the transaction: one that fails would take it along.
+    let tables = legacy::stored_columns(&mut connection).await?;
+    let mut all = connection.begin().await.map_err(failed)?;
+    let path = pin_search_path(&mut all).await?;
+    all.execute(sqlx::raw_sql(TAKE_OVER))
+        .await
+        .map_err(failed)?;
+    let head: EventId = sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM sourcing.eventstore")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
+    if head != consent.head {
+        return Err(Error::new(
+            ErrorCode::Stale,
+            format!(
+                "the log has grown to #{head} since it was looked at, at #{}; nothing was changed",
+                consent.head
+            ),
+        )
+        .hint("run `ebb init` again, best while nobody writes"));
+    }
+    for (table, columns) in tables {
+        record_filled(&mut all, &table, &columns).await?;
+    }
+    migrate(&mut all, &server).await?;
+    sqlx::query(
+        r#"INSERT INTO sourcing.taken_over SELECT max(id), count(*), max("timestamp") FROM sourcing.eventstore HAVING count(*) > 0"#,
+    )
+    .execute(&mut *all)
+    .await
+    .map_err(failed)?;
+    run_schema(&mut all, schema, &path).await?;
+    let recorded: i64 = match consent.record_differences {
+        true => sqlx::query_scalar("SELECT sourcing.record_differences()")
+            .fetch_one(&mut *all)
+            .await
+            .map_err(failed)?,
+        false => 0,
+    };
+    let roles = make_roles(&mut all).await?;
+    all.commit().await.map_err(failed)?;
+    connection.close().await.map_err(failed)?;
+    Ok((roles, recorded.unsigned_abs()))
+}
+
+/// Writes into the events of a table what the database made of them, as far as it is known: `columns` are the table's, each
+/// with its default where that is constant. Keys of data that are no columns were dropped, that is NULL was stored.
+async fn record_filled(
+    all: &mut PgConnection,
+    table: &str,
+    columns: &[(String, Option<Value>)],
+) -> Result<()> {
+    let names: Vec<&str> = columns.iter().map(|(name, _)| name.as_str()).collect();
+    let defaults: serde_json::Map<String, Value> = columns
+        .iter()
+        .filter_map(|(name, default)| Some((name.clone(), default.clone()?)))
+        .collect();
+    sqlx::query(
+        "UPDATE sourcing.eventstore e
+            SET filled = nullif(
+                    CASE e.event WHEN 'create' THEN $2::jsonb - keys.given ELSE '{}' END
+                    || coalesce((SELECT jsonb_object_agg(name, NULL) FROM unnest(keys.given) AS name WHERE name <> ALL ($3::text[])), '{}'), '{}')
+           FROM sourcing.eventstore o
+          CROSS JOIN LATERAL (SELECT ARRAY(SELECT jsonb_object_keys(o.data)) AS given) AS keys
+          WHERE e.id = o.id AND o.type = $1 AND o.event IN ('create', 'update') AND jsonb_typeof(o.data) = 'object'",
+    )
+    .bind(table)
+    .bind(Json(defaults))
+    .bind(names)
+    .execute(all)
+    .await
+    .map(drop)
+    .map_err(failed)
+}
+
+async fn migrate(all: &mut PgConnection, server: &Server) -> Result<()> {
+    connect::migrator()
+        .run_direct(None, all, false)
+        .await
+        .map_err(|error| match error {
+            sqlx::migrate::MigrateError::Execute(error)
+            | sqlx::migrate::MigrateError::ExecuteMigration(error, _) => failed(error),
+            other => Error::new(
+                ErrorCode::Database,
+                format!(
+                    "the event store of {} could not be brought up to date: {other}",
+                    server.place
+                ),
+            ),
+        })
+}
+
+async fn run_schema(all: &mut PgConnection, schema: Option<&str>, path: &str) -> Result<()> {
+    let Some(schema) = schema else {
+        return Ok(());
+    };
+    set_search_path(all, path).await?;
+    all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
+        .await
+        .map(drop)
+        .map_err(|error| {
+            let error = failed(error);
+            Error {
+                message: format!(
+                    "the schema was refused, and nothing was changed: {}",
+                    error.message
+                ),
+                ..error
+            }
+        })
+}
+
+async fn make_roles(all: &mut PgConnection) -> Result<String> {
+    sqlx::query_scalar("SELECT sourcing.make_roles()")
+        .fetch_one(all)
+        .await
+        .map_err(failed)
+}
+
+/// What the search path of the role or the database may find first must not get into the event store.
+/// Returns the path as it was.
+async fn pin_search_path(all: &mut PgConnection) -> Result<String> {
+    let path = sqlx::query_scalar("SELECT pg_catalog.current_setting('search_path')")
+        .fetch_one(&mut *all)
+        .await
+        .map_err(failed)?;
+    set_search_path(all, PINNED_PATH).await?;
+    Ok(path)
+}
+
+async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()> {
+    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)")
+        .bind(path)
+        .execute(connection)
+        .await
+        .map(drop)
+        .map_err(failed)
+}
