@@ -35,7 +35,8 @@ BEGIN
     SELECT id INTO place FROM sourcing.eventstore
      WHERE "timestamp" < moment AND id < before_id
      ORDER BY "timestamp" DESC, id DESC LIMIT 1;
-    RETURN greatest(place, least(other.through, before_id - 1), 0);
+    -- Every event of theirs is earlier, whichever of them has the latest timestamp.
+    RETURN greatest(place, CASE WHEN other.through < before_id THEN other.through END, 0);
 END
 $$;
 

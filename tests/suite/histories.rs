@@ -137,7 +137,16 @@ struct World {
 
 impl World {
     async fn new(backend: Backend, other_way: bool) -> Self {
-        let lab = Database::with(backend, &schema(backend)).await;
+        Self::of(Database::with(backend, &schema(backend)).await, other_way)
+    }
+
+    /// On PostgreSQL, by plain INSERTs.
+    async fn by_insert() -> Self {
+        let lab = Database::with_inserts(&schema(Backend::Postgres)).await;
+        Self::of(lab, false)
+    }
+
+    fn of(lab: Database, other_way: bool) -> Self {
         Self {
             lab,
             oracle: Oracle::default(),
@@ -394,25 +403,30 @@ fn any_history_is_folded_taken_back_and_told_the_same_on_every_store() {
         run(async {
             let mut sqlite = World::new(Backend::Sqlite, false).await;
             let mut postgres = World::new(Backend::Postgres, false).await;
+            let mut inserting = World::by_insert().await;
             let mut other = World::new(Backend::Sqlite, true).await;
             for step in &steps {
                 let done = sqlite.take(step).await;
-                assert_eq!(
-                    postgres.take(step).await,
-                    done,
-                    "{step:?} on PostgreSQL and on SQLite"
-                );
-                assert_eq!(
-                    told(&postgres.lab.log().await),
-                    told(&sqlite.lab.log().await),
-                    "after {step:?}"
+                let told_there = told(&sqlite.lab.log().await);
+                for (world, how) in [
+                    (&mut postgres, "by the library"),
+                    (&mut inserting, "by INSERT"),
+                ] {
+                    assert_eq!(world.take(step).await, done, "{step:?} {how} and on SQLite");
+                    assert_eq!(
+                        told(&world.lab.log().await),
+                        told_there,
+                        "after {step:?} {how}"
+                    );
+                }
+            }
+            for (world, how) in [(&postgres, "the library"), (&inserting, "INSERT")] {
+                assert_rows(
+                    &timeless(&world.rows().await),
+                    &timeless(&sqlite.rows().await),
+                    how,
                 );
             }
-            assert_rows(
-                &timeless(&postgres.rows().await),
-                &timeless(&sqlite.rows().await),
-                "PostgreSQL and SQLite",
-            );
             for step in &steps {
                 // Written by the other strategy, the same steps lead elsewhere, as other events lie between: its own
                 // oracle judges each.

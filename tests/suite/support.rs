@@ -1,5 +1,8 @@
 //! Fresh databases for tests, on both kinds of store.
 
+mod inserting;
+
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -69,6 +72,13 @@ impl Database {
             .await
             .unwrap()
             .store;
+        let store = match &address {
+            Address::Postgres(url) if BY_INSERT.get() => Arc::new(inserting::Inserting {
+                inner: store,
+                url: url.clone(),
+            }),
+            _ => store,
+        };
         Self {
             store,
             address,
@@ -83,6 +93,14 @@ impl Database {
             address,
             _directory: directory,
         }
+    }
+
+    /// On PostgreSQL, with these tables; events are appended by plain INSERTs.
+    pub(crate) async fn with_inserts(schema: &str) -> Self {
+        BY_INSERT.set(true);
+        let database = Self::with(Backend::Postgres, schema).await;
+        BY_INSERT.set(false);
+        database
     }
 
     /// The Mad Lab's tables, without its story.
@@ -257,6 +275,19 @@ pub(crate) fn moment(text: &str) -> timestamp::Timestamp {
     timestamp::parse(text).unwrap()
 }
 
+thread_local! {
+    /// Whether events are appended to new PostgreSQL databases by plain INSERTs.
+    static BY_INSERT: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs a test in which events are appended by plain INSERTs.
+pub(crate) fn run_by_insert<T>(test: impl Future<Output = T>) -> T {
+    BY_INSERT.set(true);
+    let done = run(test);
+    BY_INSERT.set(false);
+    done
+}
+
 /// Runs an asynchronous test on a runtime of its own.
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_multi_thread()
@@ -289,3 +320,31 @@ macro_rules! on_both {
     };
 }
 pub(crate) use on_both;
+
+/// Makes three tests of one: on SQLite, on PostgreSQL by the library, and on PostgreSQL by plain INSERTs.
+macro_rules! on_each {
+    ($($(#[$meta:meta])* async fn $name:ident($backend:ident) $body:block)*) => {
+        $(mod $name {
+            #[allow(unused_imports, reason = "each fact needs some of them")]
+            use super::*;
+
+            async fn fact($backend: ebbtide::eventsourcing::store::Backend) $body
+
+            #[test]
+            fn sqlite() {
+                $crate::support::run(fact(ebbtide::eventsourcing::store::Backend::Sqlite));
+            }
+
+            #[test]
+            fn postgres() {
+                $crate::support::run(fact(ebbtide::eventsourcing::store::Backend::Postgres));
+            }
+
+            #[test]
+            fn postgres_by_insert() {
+                $crate::support::run_by_insert(fact(ebbtide::eventsourcing::store::Backend::Postgres));
+            }
+        })*
+    };
+}
+pub(crate) use on_each;

@@ -7,9 +7,9 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::schema;
-use crate::support::{Database, create, delete, event, id, moment, on_both, row, update};
+use crate::support::{Database, create, delete, event, id, moment, on_each, row, update};
 
-on_both! {
+on_each! {
     async fn ids_have_no_gaps_and_a_transaction_shares_one_timestamp(backend) {
         let lab = Database::with(backend, &schema(backend)).await;
         let first = lab.append(vec![

@@ -6,7 +6,7 @@ use ebbtide::eventsourcing::{Event, EventKind, inspect};
 use serde_json::json;
 
 use super::schema;
-use crate::support::{Database, create, delete, id, moment, on_both, update};
+use crate::support::{Database, create, delete, id, moment, on_each, update};
 
 /// The ids of a whole log, read page by page.
 async fn paged(lab: &Database, filter: &Filter, direction: Direction, limit: usize) -> Vec<i64> {
@@ -58,7 +58,7 @@ fn shows(filter: &Filter, event: &Event) -> bool {
         })
 }
 
-on_both! {
+on_each! {
     async fn pages_show_what_the_filter_says_in_both_directions(backend) {
         let lab = Database::mad_lab(backend).await;
         let log = lab.log().await;

@@ -5,7 +5,7 @@ use ebbtide::eventsourcing::{ErrorCode, EventKind};
 use serde_json::json;
 
 use super::schema;
-use crate::support::{Database, create, delete, event, id, moment, on_both, update};
+use crate::support::{Database, create, delete, event, id, moment, on_each, update};
 
 async fn lab(backend: Backend) -> Database {
     let lab = Database::with(backend, &schema(backend)).await;
@@ -18,7 +18,7 @@ async fn lab(backend: Backend) -> Database {
     lab
 }
 
-on_both! {
+on_each! {
     async fn each_refusal_has_its_code_and_names_what_is_wrong(backend) {
         let lab = lab(backend).await;
         let cases = [

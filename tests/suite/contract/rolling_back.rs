@@ -8,7 +8,7 @@ use ebbtide::eventsourcing::{ErrorCode, EventKind};
 use serde_json::json;
 
 use super::schema;
-use crate::support::{Database, create, delete, id, moment, on_both, update};
+use crate::support::{Database, create, delete, id, moment, on_each, update};
 
 const BOTH: [Strategy; 2] = [Strategy::Minimal, Strategy::Replay];
 
@@ -20,7 +20,7 @@ fn request(target: RollbackTarget) -> RollbackRequest {
     }
 }
 
-on_both! {
+on_each! {
     async fn a_plan_says_what_the_rollback_does(backend) {
         let lab = Database::mad_lab(backend).await;
         let before = lab.rows().await;

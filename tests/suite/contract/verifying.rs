@@ -4,9 +4,9 @@ use ebbtide::eventsourcing::verify::{self, FindingKind};
 use serde_json::json;
 
 use super::schema;
-use crate::support::{Database, create, delete, id, on_both};
+use crate::support::{Database, create, delete, id, on_each};
 
-on_both! {
+on_each! {
     async fn what_was_done_behind_the_logs_back_is_found(backend) {
         let lab = Database::with(backend, &schema(backend)).await;
         lab.append(vec![
