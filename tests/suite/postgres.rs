@@ -4,6 +4,7 @@ mod clients;
 mod concurrency;
 mod interruptions;
 mod rights;
+mod servers;
 mod side_effects;
 mod types;
 
