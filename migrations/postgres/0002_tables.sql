@@ -147,12 +147,45 @@ CREATE TYPE sourcing.shape AS (
     update_carries text[],
     -- The columns by which a row points at rows of the same table.
     self_pointing text[],
-    -- Those, and the columns whose values must differ between rows: for updates of them, the order counts.
-    ordered text[]
+    -- The columns of text whose values must differ between rows, by an index on themselves alone: for updates of them the
+    -- order counts only where a value goes from one row to another.
+    distinct_text text[],
+    -- The other columns for whose updates the order counts: they point within the table, or have to do with unique or
+    -- exclusion constraints in other ways.
+    ordered text[],
+    -- What a create that does not give these columns will probably find in them: their constant defaults.
+    constants jsonb
 );
 
+-- The constant defaults of a table's columns. A guess may be wrong, and is then put right by what the database does.
+CREATE FUNCTION sourcing.constants(relation oid) RETURNS jsonb
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    value jsonb;
+    result jsonb := '{}';
+BEGIN
+    FOR one IN
+        SELECT a.attname::text AS name, pg_get_expr(d.adbin, d.adrelid) AS expression, format_type(a.atttypid, a.atttypmod) AS type
+          FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+         WHERE d.adrelid = relation AND a.attgenerated = ''
+    LOOP
+        -- Whatever calls a function is not tried: a sequence would move on.
+        CONTINUE WHEN one.expression ~ '[(]';
+        BEGIN
+            EXECUTE format('SELECT to_jsonb((%s)::%s)', one.expression, one.type) INTO value;
+            result := result || jsonb_build_object(one.name, value);
+        EXCEPTION WHEN OTHERS THEN
+            -- No row can take it either.
+            NULL;
+        END;
+    END LOOP;
+    RETURN result;
+END
+$$;
+
 CREATE FUNCTION sourcing.shape(type text) RETURNS sourcing.shape
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 -- Not a function in SQL, which would be planned anew at each call: that takes a millisecond.
 DECLARE
     found sourcing.shape;
@@ -241,12 +274,23 @@ BEGIN
           FROM pg_constraint con
           JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = ANY (con.conkey)
          WHERE con.conrelid = wanted AND con.confrelid = wanted AND con.contype = 'f');
+    -- With another collation or type, values can be the same that look different.
+    found.distinct_text := ARRAY(
+        SELECT a.attname::text
+          FROM pg_index i
+          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = i.indkey[0]
+          JOIN pg_collation c ON c.oid = i.indcollation[0] AND c.collisdeterministic
+         WHERE i.indrelid = wanted AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL
+           AND a.atttypid IN ('text'::regtype, 'varchar'::regtype) AND a.atttypmod = -1);
     found.ordered := found.self_pointing || ARRAY(
         SELECT a.attname::text
           FROM pg_index i
-          -- The 0 of an expression stands for any column.
-          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum > 0 AND (a.attnum = ANY (i.indkey) OR 0 = ANY (i.indkey))
-         WHERE i.indrelid = wanted AND (i.indisunique OR i.indisexclusion));
+          -- The 0 of an expression stands for any column, and a condition may be on any.
+          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum > 0
+           AND (a.attnum = ANY (i.indkey) OR 0 = ANY (i.indkey) OR i.indpred IS NOT NULL)
+         WHERE i.indrelid = wanted AND (i.indisunique OR i.indisexclusion)
+           AND NOT (a.attname = ANY (found.distinct_text) AND i.indnkeyatts = 1 AND i.indpred IS NULL));
+    found.constants := sourcing.constants(wanted);
     RETURN found;
 END
 $$;
@@ -286,7 +330,12 @@ CREATE UNLOGGED TABLE sourcing.seen (
     type text PRIMARY KEY,
     transaction xid8 NOT NULL,
     catalogue_writes bigint NOT NULL,
-    shape sourcing.shape NOT NULL
+    shape sourcing.shape NOT NULL,
+    -- What `accept` has to know of it for each event: the kinds of events that may wait, the constant
+    -- defaults, and the key's column.
+    may_wait text[] NOT NULL,
+    constants jsonb NOT NULL,
+    key text NOT NULL
 );
 
 -- The shape of a table that is about to be written, from now on locked against changes of its definition.
@@ -310,9 +359,15 @@ BEGIN
     END IF;
     known := sourcing.shape(type);
     IF writes IS NOT NULL AND known.key IS NOT NULL THEN
-        INSERT INTO sourcing.seen VALUES (type, pg_current_xact_id(), writes, known)
+        INSERT INTO sourcing.seen
+        SELECT type, pg_current_xact_id(), writes, known,
+               ARRAY(SELECT kind FROM unnest(ARRAY['create', 'update', 'delete']) AS kind
+                      WHERE NOT (known.has_code OR kind = 'delete' AND known.delete_carries
+                                 OR kind = 'update' AND known.update_carries <> '{}')),
+               known.constants, known.key
             ON CONFLICT ON CONSTRAINT seen_pkey
-            DO UPDATE SET transaction = excluded.transaction, catalogue_writes = excluded.catalogue_writes, shape = excluded.shape;
+            DO UPDATE SET transaction = excluded.transaction, catalogue_writes = excluded.catalogue_writes, shape = excluded.shape,
+                          may_wait = excluded.may_wait, constants = excluded.constants, key = excluded.key;
     END IF;
     RETURN known;
 END

@@ -3,9 +3,34 @@
 -- `accept` runs before each row that is inserted into the event store, `append` is called by programs. Both belong to the
 -- event store's owner and run with that role's rights; every name in them is pinned, and so is every setting that changes how
 -- a value is read or written as text.
+--
+-- Events that only concern their own row wait until their statement ends, or until one comes that does not, and are then
+-- applied in runs of one kind on one table: a statement for a thousand rows costs little more than one for one row.
 
-CREATE FUNCTION sourcing.accept() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER
+-- Where in the log the events begin that are logged and not applied yet; past its end when there are none. Only
+-- ever read by the transaction that holds the writer's lock, which sets it past the end whenever it has applied them.
+-- A sequence, for a row that is updated for each statement would be found more and more slowly.
+CREATE SEQUENCE sourcing.unapplied;
+
+-- How many events the statement under way has inserted.
+CREATE SEQUENCE sourcing.inserted MINVALUE 0;
+
+-- Only the engine gives ids. This runs for every row that it writes, with the rights of whoever inserts: it is as
+-- short as can be, and every name in it is qualified.
+CREATE FUNCTION sourcing.refuse_given_id() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF (SELECT w.expanding OPERATOR(pg_catalog.=) (pg_catalog.pg_trigger_depth() OPERATOR(pg_catalog.-) 1) FROM sourcing.writer w) THEN
+        RETURN NEW;
+    END IF;
+    RAISE EXCEPTION USING ERRCODE = 'EB008',
+        MESSAGE = pg_catalog.concat_ws(' ', NEW.event, NEW.type) OPERATOR(pg_catalog.||) ': id, filled, actor, origin and hash are the event store''s to give';
+END
+$$;
+GRANT SELECT ON sourcing.writer TO PUBLIC;
+
+-- Applies an event before it is logged, those that wait first. Returns it as it will be logged.
+CREATE FUNCTION sourcing.accept_at_once(new_event sourcing.eventstore, given_moment timestamptz) RETURNS sourcing.eventstore
+LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
 SET "DateStyle" = 'ISO, YMD'
@@ -16,19 +41,53 @@ SET lc_monetary = 'C'
 SET xmloption = 'content'
 SET array_nulls = on
 SET quote_all_identifiers = off
+-- The planner takes a run for a large query, and compiling it takes longer than running it.
+SET jit = off
 AS $$
+DECLARE
+    not_given constant uuid := '00000000-0000-0000-0000-000000000000';
+    what constant text := concat_ws(' ', new_event.event, new_event.type, nullif(new_event.uuid, not_given));
+    shape sourcing.shape;
+BEGIN
+    shape := sourcing.locked_shape(new_event.type);
+    IF shape.relation IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB001', TABLE = new_event.type,
+            MESSAGE = format('%s: there is no table %s', what, to_jsonb(new_event.type));
+    ELSIF shape.key IS NULL THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB002', TABLE = new_event.type,
+            MESSAGE = format('%s: the table %s takes no part: %s', what, new_event.type, shape.reason);
+    END IF;
+    IF coalesce(new_event.uuid, not_given) = not_given THEN
+        IF new_event.event <> 'create' THEN
+            RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'No uuid has been provided',
+                DETAIL = what,
+                HINT = 'an update and a delete say which row they mean';
+        END IF;
+        new_event.uuid := CASE WHEN new_event.data ? shape.key
+            THEN (sourcing.converted(what, shape, new_event.data) ->> shape.key)::uuid END;
+        new_event.uuid := coalesce(new_event.uuid, gen_random_uuid());
+    END IF;
+    PERFORM sourcing.apply_waiting();
+    new_event.filled := sourcing.apply(what, shape, new_event.event, new_event.uuid, new_event.data, new_event."timestamp", given_moment);
+    -- Last: what a cascade or a trigger of the table has appended comes before its cause.
+    new_event.id := coalesce((SELECT max(id) FROM sourcing.eventstore), 0) + 1;
+    PERFORM setval('sourcing.unapplied', new_event.id + 1);
+    RETURN new_event;
+END
+$$;
+
+CREATE FUNCTION sourcing.accept() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     not_given constant uuid := '00000000-0000-0000-0000-000000000000';
     writer sourcing.writer;
     what text;
     last record;
     given_moment timestamptz := coalesce(NEW."timestamp", '-infinity');
-    shape sourcing.shape;
+    seen record;
+    unapplied bigint;
 BEGIN
     SELECT * INTO writer FROM sourcing.writer;
-    IF writer.expanding = pg_trigger_depth() - 1 THEN
-        RETURN NEW;
-    END IF;
     what := concat_ws(' ', NEW.event, NEW.type, nullif(NEW.uuid, not_given));
     IF current_setting('session_replication_role') <> 'origin' THEN
         RAISE EXCEPTION USING ERRCODE = '55000',
@@ -81,6 +140,7 @@ BEGIN
         IF NEW.type IS NOT NULL OR coalesce(NEW.uuid, not_given) <> not_given THEN
             RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'a rollback concerns no row: leave out type and uuid';
         END IF;
+        PERFORM sourcing.apply_waiting();
         NEW.uuid := NULL;
         NEW.data := sourcing.accept_rollback(NEW.data);
         NEW.id := coalesce(last.id, 0) + 1;
@@ -88,50 +148,54 @@ BEGIN
             -- Nothing comes after the target: nothing is appended.
             RETURN NULL;
         END IF;
+        PERFORM setval('sourcing.unapplied', NEW.id + 1);
         RETURN NEW;
     END IF;
 
     IF NEW.type IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = format('%s: the type, which is the table, is missing', what);
     END IF;
-    shape := sourcing.locked_shape(NEW.type);
-    IF shape.relation IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'EB001', TABLE = NEW.type,
-            MESSAGE = format('%s: there is no table %s', what, to_jsonb(NEW.type));
-    ELSIF shape.key IS NULL THEN
-        RAISE EXCEPTION USING ERRCODE = 'EB002', TABLE = NEW.type,
-            MESSAGE = format('%s: the table %s takes no part: %s', what, NEW.type, shape.reason);
-    END IF;
-    IF coalesce(NEW.uuid, not_given) = not_given THEN
-        IF NEW.event <> 'create' THEN
-            RAISE EXCEPTION USING ERRCODE = '22004', MESSAGE = 'No uuid has been provided',
-                DETAIL = what,
-                HINT = 'an update and a delete say which row they mean';
+    -- The first few are applied at once: most statements insert no more, and what they return is final then.
+    IF nextval('sourcing.inserted') > 3 THEN
+        SELECT may_wait, constants, key INTO seen FROM sourcing.seen
+         WHERE type = NEW.type AND transaction = pg_current_xact_id() AND catalogue_writes = sourcing.catalogue_writes();
+        IF FOUND AND NEW.event = ANY (seen.may_wait) AND (NEW.event = 'create' OR coalesce(NEW.uuid, not_given) <> not_given)
+           AND (NEW.event <> 'create' OR coalesce(NEW.uuid, not_given) <> not_given OR NOT NEW.data ? seen.key)
+        THEN
+            IF coalesce(NEW.uuid, not_given) = not_given THEN
+                NEW.uuid := gen_random_uuid();
+            END IF;
+            NEW.id := coalesce(last.id, 0) + 1;
+            IF NEW.event = 'create' AND seen.constants <> '{}' THEN
+                NEW.filled := nullif(seen.constants - ARRAY(SELECT jsonb_object_keys(NEW.data)), '{}');
+            END IF;
+            SELECT last_value INTO unapplied FROM sourcing.unapplied;
+            IF unapplied > coalesce(last.id, 0) THEN
+                -- None is waiting: this is the first.
+                PERFORM setval('sourcing.unapplied', NEW.id);
+            END IF;
+            RETURN NEW;
         END IF;
-        NEW.uuid := CASE WHEN NEW.data ? shape.key
-            THEN (sourcing.converted(what, shape, NEW.data) ->> shape.key)::uuid END;
-        NEW.uuid := coalesce(NEW.uuid, gen_random_uuid());
     END IF;
-    NEW.filled := sourcing.apply(what, shape, NEW.event, NEW.uuid, NEW.data, NEW."timestamp", given_moment);
-    -- Last: what a cascade or a trigger of the table has appended comes before its cause.
-    NEW.id := coalesce((SELECT max(id) FROM sourcing.eventstore), 0) + 1;
-    RETURN NEW;
+
+    RETURN sourcing.accept_at_once(NEW, given_moment);
 END
 $$;
 
-CREATE TRIGGER accept BEFORE INSERT ON sourcing.eventstore FOR EACH ROW EXECUTE FUNCTION sourcing.accept();
-ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER accept;
+-- In the order of their names: what `accept` makes of a row has an id.
+CREATE TRIGGER a_refuse_given_id BEFORE INSERT ON sourcing.eventstore FOR EACH ROW
+    WHEN (NEW.id <> 0) EXECUTE FUNCTION sourcing.refuse_given_id();
+CREATE TRIGGER b_accept BEFORE INSERT ON sourcing.eventstore FOR EACH ROW
+    WHEN (NEW.id IS NULL OR NEW.id = 0) EXECUTE FUNCTION sourcing.accept();
+ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER a_refuse_given_id;
+ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER b_accept;
 
--- Applies and logs events of one kind on one table at once, a statement for all that set the same columns.
--- Returns false, having written nothing, when that could come to another end than one after the other.
-CREATE FUNCTION sourcing.append_run(kind text, shape sourcing.shape, uuids uuid[], datas jsonb[], moments timestamptz[])
-RETURNS boolean
+-- Applies events of one kind on one table, each of another row, by one statement for all that set the same columns.
+-- Returns the `filled` of each; null, having written nothing, when that could come to another end than one after the other.
+CREATE FUNCTION sourcing.apply_run(kind text, shape sourcing.shape, uuids uuid[], datas jsonb[], moments timestamptz[])
+RETURNS jsonb[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    not_given constant uuid := '00000000-0000-0000-0000-000000000000';
-    head constant bigint := sourcing.take_writer();
-    last sourcing.eventstore;
-    writer sourcing.writer;
     one record;
     -- The time columns that the events set.
     times constant text[] := ARRAY(
@@ -144,36 +208,25 @@ DECLARE
           FROM unnest(ARRAY['created_on', 'updated_on'], ARRAY[shape.created_on, shape.updated_on]) AS c(name, type)
          WHERE c.name = ANY (times)), '');
     given constant text := 'unnest($1, $2, $3, $4) AS g(uuid, data, moment, place)';
+    filled_of constant text := '(SELECT jsonb_object_agg(s.key, s.value) FROM jsonb_each(%s) AS s WHERE s.value <> coalesce(m.expected -> s.key, ''null''))';
     statement text;
-    rows bigint;
+    part jsonb[];
+    places bigint[];
+    filled jsonb[] := '{}';
+    all_places bigint[] := '{}';
+    -- Whether a value that must be unique goes from one of these rows to another.
+    goes_over boolean;
 BEGIN
-    SELECT * INTO last FROM sourcing.eventstore WHERE id = head;
-    SELECT * INTO writer FROM sourcing.writer;
-    -- What `accept` would refuse, or the table's own code might, is left to it.
     IF shape.key IS NULL OR shape.has_code OR kind NOT IN ('create', 'update', 'delete')
        OR kind = 'delete' AND (shape.delete_carries OR shape.self_pointing <> '{}')
-       OR last.event = 'rollback' OR writer.expanding IS NOT NULL
-       OR current_setting('session_replication_role') <> 'origin'
-       OR not_given = ANY (uuids) OR kind <> 'create' AND array_position(uuids, NULL) IS NOT NULL
-       OR (SELECT count(*) <> count(DISTINCT u) FROM unnest(uuids) AS u WHERE u IS NOT NULL)
-       OR array_position(datas, NULL) IS NOT NULL OR EXISTS (SELECT FROM unnest(datas) AS d WHERE jsonb_typeof(d) <> 'object') THEN
-        RETURN false;
+       OR (SELECT count(*) <> count(DISTINCT u) FROM unnest(uuids) AS u)
+       OR EXISTS (SELECT FROM unnest(datas) AS d WHERE jsonb_typeof(d) IS DISTINCT FROM 'object') THEN
+        RETURN NULL;
     END IF;
-    IF (SELECT bool_and(m IS NULL) FROM unnest(moments) AS m) THEN
-        moments := array_fill(greatest(writer.stamp, last."timestamp"), ARRAY[cardinality(uuids)]);
-    ELSIF NOT sourcing.may_import() OR array_position(moments, NULL) IS NOT NULL OR NOT isfinite(moments[1])
-          OR NOT isfinite(moments[cardinality(moments)]) OR moments[1] < last."timestamp"
-          OR moments[1] < (SELECT latest FROM sourcing.taken_over)
-          OR moments <> ARRAY(SELECT m FROM unnest(moments) AS m ORDER BY m) THEN
-        RETURN false;
-    END IF;
-
-    UPDATE sourcing.writer SET expanding = pg_trigger_depth();
     FOR one IN
         SELECT keyed.keys, array_agg(keyed.uuid) AS uuids, array_agg(keyed.data) AS datas, array_agg(keyed.moment) AS moments,
                array_agg(keyed.place) AS places, columns.names, columns.definitions, columns.assignments, keyed.keys && shape.json AS merges
-          FROM (SELECT ARRAY(SELECT jsonb_object_keys(g.data)) AS keys, coalesce(g.uuid, gen_random_uuid()) AS uuid,
-                       g.data, g.moment, head + g.place AS place
+          FROM (SELECT ARRAY(SELECT jsonb_object_keys(g.data)) AS keys, g.uuid, g.data, g.moment, g.place
                   FROM unnest(uuids, datas, moments) WITH ORDINALITY AS g(uuid, data, moment, place)) AS keyed
          CROSS JOIN LATERAL (
                SELECT string_agg(quote_ident(d.name), ', '), string_agg(d.definition, ', '), string_agg(format('%1$I = r.%1$I', d.name), ', ')
@@ -188,6 +241,15 @@ BEGIN
            OR kind = 'delete' AND one.keys <> '{}' THEN
             RAISE EXCEPTION 'one after the other';
         END IF;
+        IF kind = 'update' AND one.keys && shape.distinct_text THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM unnest($1, $2) AS g(uuid, data) JOIN %s t ON %s AND t.%I <> g.uuid WHERE t.%I = ANY ($1))',
+                shape.quoted,
+                (SELECT '(' || string_agg(format('t.%1$I = (g.data ->> %1$L)', name), ' OR ') || ')' FROM unnest(shape.distinct_text) AS name WHERE name = ANY (one.keys)),
+                shape.key, shape.key) INTO goes_over USING uuids, datas;
+            IF goes_over THEN
+                RAISE EXCEPTION 'one after the other';
+            END IF;
+        END IF;
         statement := CASE kind
             WHEN 'create' THEN format(
                 'WITH made AS MATERIALIZED (
@@ -197,8 +259,8 @@ BEGIN
                      SELECT %5$s FROM made m CROSS JOIN LATERAL jsonb_to_record(m.expected) AS r(%6$s)
                      RETURNING t.%1$I AS uuid, %7$s AS stored
                  ), done AS (
-                     SELECT m.*, sourcing.filled(m.expected, w.stored) AS filled FROM made m JOIN written w ON w.uuid = m.uuid
-                 )', shape.key, stamps, given, shape.quoted, one.names, one.definitions, shape.state)
+                     SELECT m.place, %8$s AS filled FROM made m JOIN written w ON w.uuid = m.uuid
+                 )', shape.key, stamps, given, shape.quoted, one.names, one.definitions, shape.state, format(filled_of, 'w.stored'))
             WHEN 'update' THEN format(
                 'WITH held AS MATERIALIZED (
                      SELECT t.%1$I AS uuid, %7$s AS before FROM %4$s t WHERE t.%1$I = ANY ($1)
@@ -207,27 +269,153 @@ BEGIN
                  ), done AS (
                      UPDATE %4$s t SET %5$s FROM made m CROSS JOIN LATERAL jsonb_to_record(m.expected) AS r(%6$s)
                       WHERE t.%1$I = m.uuid
-                     RETURNING m.uuid, m.data, m.moment, m.place, sourcing.filled(m.expected, %7$s) AS filled
+                     RETURNING m.place, %8$s AS filled
                  )', shape.key,
                 CASE WHEN one.merges THEN 'sourcing.expected($6, h.before, $5, g.uuid, g.data, g.moment)'
                      ELSE format('h.before || jsonb_build_object(%s) || g.data', substr(stamps, 3)) END,
-                given, shape.quoted, one.assignments, one.definitions, shape.state)
+                given, shape.quoted, one.assignments, one.definitions, shape.state, format(filled_of, shape.state))
             ELSE format(
                 'WITH gone AS (
                      DELETE FROM %2$s t WHERE t.%1$I = ANY ($1) RETURNING t.%1$I AS uuid
                  ), done AS (
-                     SELECT g.*, NULL::jsonb AS filled FROM %3$s JOIN gone ON gone.uuid = g.uuid
+                     SELECT g.place, NULL::jsonb AS filled FROM %3$s JOIN gone ON gone.uuid = g.uuid
                  )', shape.key, shape.quoted, given) END;
-        EXECUTE statement || '
-            INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
-            SELECT place, $5, ($6).name, uuid, data, moment, filled, $7 FROM done ORDER BY place'
-          USING one.uuids, one.datas, one.moments, one.places, kind, shape, sourcing.actor();
-        GET DIAGNOSTICS rows = ROW_COUNT;
-        IF rows <> cardinality(one.places) THEN
+        EXECUTE statement || ' SELECT array_agg(filled), array_agg(place) FROM done'
+           INTO part, places USING one.uuids, one.datas, one.moments, one.places, kind, shape;
+        IF cardinality(part) IS DISTINCT FROM cardinality(one.places) THEN
             RAISE EXCEPTION 'one after the other';
         END IF;
+        filled := filled || part;
+        all_places := all_places || places;
     END LOOP;
+    RETURN (SELECT array_agg(f.filled ORDER BY f.place) FROM unnest(filled, all_places) AS f(filled, place));
+END
+$$;
+
+-- Applies the events that are logged and not applied yet, and writes into the log what the database made of them.
+CREATE FUNCTION sourcing.apply_waiting() RETURNS void
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+SET "TimeZone" = 'UTC'
+SET "DateStyle" = 'ISO, YMD'
+SET "IntervalStyle" = 'postgres'
+SET bytea_output = 'hex'
+SET extra_float_digits = 1
+SET lc_monetary = 'C'
+SET xmloption = 'content'
+SET array_nulls = on
+SET quote_all_identifiers = off
+-- The planner takes a run for a large query, and compiling it takes longer than running it.
+SET jit = off
+AS $$
+DECLARE
+    waiting bigint := (SELECT last_value FROM sourcing.unapplied);
+    head constant bigint := (SELECT max(id) FROM sourcing.eventstore);
+    run record;
+    shape sourcing.shape;
+    results jsonb[];
+BEGIN
+    IF head IS NULL OR waiting > head THEN
+        RETURN;
+    END IF;
+    FOR run IN
+        SELECT e.event, e.type, array_agg(e.id ORDER BY e.id) AS ids, array_agg(e.uuid ORDER BY e.id) AS uuids,
+               array_agg(e.data ORDER BY e.id) AS datas, array_agg(e."timestamp" ORDER BY e.id) AS moments,
+               array_agg(e.filled ORDER BY e.id) AS guesses
+          FROM (SELECT w.*, (w.id - waiting) / 1000 AS part,
+                       w.id - row_number() OVER (PARTITION BY w.event, w.type ORDER BY w.id) AS island
+                  FROM sourcing.eventstore w WHERE w.id BETWEEN waiting AND head) AS e
+         GROUP BY e.event, e.type, e.island, e.part
+         ORDER BY min(e.id)
+    LOOP
+        shape := sourcing.locked_shape(run.type);
+        results := NULL;
+        -- For a few, the longer way is the shorter.
+        IF cardinality(run.ids) > 3 THEN
+            BEGIN
+                results := sourcing.apply_run(run.event, shape, run.uuids, run.datas, run.moments);
+            EXCEPTION WHEN OTHERS THEN
+                -- One after the other, then: that finds the event and the reason.
+                results := NULL;
+            END;
+        END IF;
+        IF results IS NULL THEN
+            FOR i IN 1 .. cardinality(run.ids) LOOP
+                results := results || ARRAY[sourcing.apply(concat_ws(' ', run.event, run.type, run.uuids[i]), shape,
+                    run.event, run.uuids[i], run.datas[i], run.moments[i], run.moments[i])];
+            END LOOP;
+        END IF;
+        IF results IS DISTINCT FROM run.guesses THEN
+            UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+            UPDATE sourcing.eventstore e SET filled = f.filled
+              FROM unnest(run.ids, results, run.guesses) AS f(id, filled, guess)
+             WHERE e.id = f.id AND f.filled IS DISTINCT FROM f.guess;
+            UPDATE sourcing.writer SET expanding = NULL;
+        END IF;
+    END LOOP;
+    PERFORM setval('sourcing.unapplied', head + 1);
+END
+$$;
+
+-- At the end of each statement.
+CREATE FUNCTION sourcing.finish_statement() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF (SELECT expanding = pg_trigger_depth() - 1 FROM sourcing.writer) THEN
+        RETURN NULL;
+    END IF;
+    PERFORM setval('sourcing.inserted', 0);
+    PERFORM sourcing.apply_waiting();
+    RETURN NULL;
+END
+$$;
+
+-- Before `expand`, which is for each row, there is nothing left to apply: a rollback is the last of its statement.
+CREATE TRIGGER finish_statement AFTER INSERT ON sourcing.eventstore FOR EACH STATEMENT EXECUTE FUNCTION sourcing.finish_statement();
+ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER finish_statement;
+
+-- Applies and logs events of one kind on one table. Returns false, having written nothing, when that could come to another end
+-- than inserting them one after the other.
+CREATE FUNCTION sourcing.append_run(kind text, shape sourcing.shape, uuids uuid[], datas jsonb[], moments timestamptz[])
+RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    not_given constant uuid := '00000000-0000-0000-0000-000000000000';
+    head constant bigint := sourcing.take_writer();
+    last sourcing.eventstore;
+    writer sourcing.writer;
+    filled jsonb[];
+BEGIN
+    SELECT * INTO last FROM sourcing.eventstore WHERE id = head;
+    SELECT * INTO writer FROM sourcing.writer;
+    -- What `accept` would refuse is left to it.
+    IF last.event = 'rollback' OR writer.expanding IS NOT NULL
+       OR (SELECT last_value FROM sourcing.unapplied) <= head
+       OR current_setting('session_replication_role') <> 'origin'
+       OR not_given = ANY (uuids) OR kind <> 'create' AND array_position(uuids, NULL) IS NOT NULL THEN
+        RETURN false;
+    END IF;
+    IF (SELECT bool_and(m IS NULL) FROM unnest(moments) AS m) THEN
+        moments := array_fill(greatest(writer.stamp, last."timestamp"), ARRAY[cardinality(uuids)]);
+    ELSIF NOT sourcing.may_import() OR array_position(moments, NULL) IS NOT NULL OR NOT isfinite(moments[1])
+          OR NOT isfinite(moments[cardinality(moments)]) OR moments[1] < last."timestamp"
+          OR moments[1] < (SELECT latest FROM sourcing.taken_over)
+          OR moments <> ARRAY(SELECT m FROM unnest(moments) AS m ORDER BY m) THEN
+        RETURN false;
+    END IF;
+    IF array_position(uuids, NULL) IS NOT NULL THEN
+        uuids := ARRAY(SELECT coalesce(u.uuid, gen_random_uuid()) FROM unnest(uuids) WITH ORDINALITY AS u(uuid, place) ORDER BY place);
+    END IF;
+    filled := sourcing.apply_run(kind, shape, uuids, datas, moments);
+    IF filled IS NULL THEN
+        RETURN false;
+    END IF;
+    UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+    INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
+    SELECT head + e.place, kind, shape.name, e.uuid, e.data, e.moment, e.filled, sourcing.actor()
+      FROM unnest(uuids, datas, moments, filled) WITH ORDINALITY AS e(uuid, data, moment, filled, place);
     UPDATE sourcing.writer SET expanding = NULL;
+    PERFORM setval('sourcing.unapplied', head + cardinality(uuids) + 1);
     RETURN true;
 END
 $$;

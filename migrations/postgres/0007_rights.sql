@@ -52,8 +52,8 @@ BEGIN
         EXECUTE format('GRANT SET ON PARAMETER session_replication_role TO %I', owner);
         EXECUTE format('ALTER SCHEMA sourcing OWNER TO %I', owner);
         FOR one IN
-            SELECT CASE c.relkind WHEN 'c' THEN 'TYPE' WHEN 'v' THEN 'VIEW' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name
-              FROM pg_class c WHERE c.relnamespace = 'sourcing'::regnamespace AND c.relkind IN ('r', 'v', 'c')
+            SELECT CASE c.relkind WHEN 'c' THEN 'TYPE' WHEN 'v' THEN 'VIEW' WHEN 'S' THEN 'SEQUENCE' ELSE 'TABLE' END AS kind, c.oid::regclass::text AS name
+              FROM pg_class c WHERE c.relnamespace = 'sourcing'::regnamespace AND c.relkind IN ('r', 'v', 'c', 'S')
              UNION ALL
             SELECT 'ROUTINE', p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'sourcing'::regnamespace
         LOOP

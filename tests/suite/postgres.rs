@@ -1,5 +1,6 @@
 //! What only PostgreSQL has: other clients, roles, triggers, every type, many writers at once.
 
+mod batches;
 mod clients;
 mod concurrency;
 mod interruptions;

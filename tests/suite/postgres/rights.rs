@@ -62,7 +62,7 @@ fn a_writer_writes_events_and_nothing_else() {
             "DELETE FROM sourcing.eventstore",
             "TRUNCATE sourcing.eventstore",
             "ALTER TABLE sourcing.eventstore DISABLE TRIGGER ALL",
-            "DROP TRIGGER accept ON sourcing.eventstore",
+            "DROP TRIGGER b_accept ON sourcing.eventstore",
             "UPDATE sourcing.writer SET expanding = 0",
             "DELETE FROM sourcing.writer",
             "SELECT * FROM sourcing.writer FOR UPDATE",
