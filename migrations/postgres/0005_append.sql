@@ -219,7 +219,6 @@ DECLARE
 BEGIN
     IF shape.key IS NULL OR shape.has_code OR kind NOT IN ('create', 'update', 'delete')
        OR kind = 'delete' AND (shape.delete_carries OR shape.self_pointing <> '{}')
-       OR (SELECT count(*) <> count(DISTINCT u) FROM unnest(uuids) AS u)
        OR EXISTS (SELECT FROM unnest(datas) AS d WHERE jsonb_typeof(d) IS DISTINCT FROM 'object') THEN
         RETURN NULL;
     END IF;

@@ -356,3 +356,41 @@ fn what_the_database_fills_in_is_in_the_log_whether_it_was_guessed_or_not() {
         lab.assert_no_drift().await;
     });
 }
+
+#[test]
+fn a_unique_value_goes_from_row_to_row_only_when_it_is_free() {
+    run(async {
+        let tables = schema(Backend::Postgres);
+        for lab in [
+            Database::with_inserts(&tables).await,
+            Database::with(Backend::Postgres, &tables).await,
+        ] {
+            let named = |at: u128| json!({"name": format!("n{at}")});
+            lab.append(
+                (1..10)
+                    .map(|at| create("sample", id(at), named(at)))
+                    .collect(),
+            )
+            .await;
+            // Each takes the name of the row before it. From the first row on every name is free when it is taken; from the last
+            // one on none is, whatever the order in which one statement would write them.
+            let shifted = |at: u128| update("sample", id(at), named(at - 1));
+            let error = lab.refused((1..10).rev().map(shifted).collect()).await;
+            assert!(
+                error.message.contains("sample_name_key"),
+                "{}",
+                error.message
+            );
+            assert!(error.message.contains("event 1 of 9"), "{}", error.message);
+            lab.append((1..10).map(shifted).collect()).await;
+            lab.append(
+                (1..10)
+                    .rev()
+                    .map(|at| update("sample", id(at), named(at)))
+                    .collect(),
+            )
+            .await;
+            lab.assert_no_drift().await;
+        }
+    });
+}
