@@ -70,7 +70,7 @@ async fn write(url: String, mut random: TestRng) -> Committed {
                             mine.push(uuid);
                         }
                     }
-                    Err(error) => match error.as_database_error().and_then(|said| said.code()).as_deref() {
+                    Err(error) => match error.as_database_error().and_then(sqlx::error::DatabaseError::code).as_deref() {
                         Some("P0002" | "23503") => savepoint.rollback().await?,
                         _ => return Err(error),
                     },
