@@ -373,55 +373,8 @@ $$;
 CREATE TRIGGER finish_statement AFTER INSERT ON sourcing.eventstore FOR EACH STATEMENT EXECUTE FUNCTION sourcing.finish_statement();
 ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER finish_statement;
 
--- Applies and logs events of one kind on one table. Returns false, having written nothing, when that could come to another end
--- than inserting them one after the other.
-CREATE FUNCTION sourcing.append_run(kind text, shape sourcing.shape, uuids uuid[], datas jsonb[], moments timestamptz[])
-RETURNS boolean
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    not_given constant uuid := '00000000-0000-0000-0000-000000000000';
-    head constant bigint := sourcing.take_writer();
-    last sourcing.eventstore;
-    writer sourcing.writer;
-    filled jsonb[];
-BEGIN
-    SELECT * INTO last FROM sourcing.eventstore WHERE id = head;
-    SELECT * INTO writer FROM sourcing.writer;
-    -- What `accept` would refuse is left to it.
-    IF last.event = 'rollback' OR writer.expanding IS NOT NULL
-       OR (SELECT last_value FROM sourcing.unapplied) <= head
-       OR current_setting('session_replication_role') <> 'origin'
-       OR not_given = ANY (uuids) OR kind <> 'create' AND array_position(uuids, NULL) IS NOT NULL THEN
-        RETURN false;
-    END IF;
-    IF (SELECT bool_and(m IS NULL) FROM unnest(moments) AS m) THEN
-        moments := array_fill(greatest(writer.stamp, last."timestamp"), ARRAY[cardinality(uuids)]);
-    ELSIF NOT sourcing.may_import() OR array_position(moments, NULL) IS NOT NULL OR NOT isfinite(moments[1])
-          OR NOT isfinite(moments[cardinality(moments)]) OR moments[1] < last."timestamp"
-          OR moments[1] < (SELECT latest FROM sourcing.taken_over)
-          OR moments <> ARRAY(SELECT m FROM unnest(moments) AS m ORDER BY m) THEN
-        RETURN false;
-    END IF;
-    IF array_position(uuids, NULL) IS NOT NULL THEN
-        uuids := ARRAY(SELECT coalesce(u.uuid, gen_random_uuid()) FROM unnest(uuids) WITH ORDINALITY AS u(uuid, place) ORDER BY place);
-    END IF;
-    filled := sourcing.apply_run(kind, shape, uuids, datas, moments);
-    IF filled IS NULL THEN
-        RETURN false;
-    END IF;
-    UPDATE sourcing.writer SET expanding = pg_trigger_depth();
-    INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
-    SELECT head + e.place, kind, shape.name, e.uuid, e.data, e.moment, e.filled, sourcing.actor()
-      FROM unnest(uuids, datas, moments, filled) WITH ORDINALITY AS e(uuid, data, moment, filled, place);
-    UPDATE sourcing.writer SET expanding = NULL;
-    PERFORM setval('sourcing.unapplied', head + cardinality(uuids) + 1);
-    RETURN true;
-END
-$$;
-
--- Appends events, in order, all or none: what inserting them one after the other does, several times as fast where many of a
--- kind follow each other on one table. A refusal begins with which it was, as `event 3: `.
--- Returns the id of the last event before them.
+-- Appends events, in order, all or none: what one INSERT of them does, with a refusal that begins with which of them it was, as
+-- `event 3: `. Returns the id of the last event before them.
 CREATE FUNCTION sourcing.append(kinds text[], types text[], uuids uuid[], datas jsonb[], moments timestamptz[]) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp
@@ -439,8 +392,8 @@ SET jit = off
 AS $$
 DECLARE
     head bigint;
-    run record;
-    done boolean;
+    one record;
+    done boolean := false;
     at bigint;
     state text;
     message text;
@@ -455,31 +408,27 @@ BEGIN
             MESSAGE = format('the role %s may not append events', session_user);
     END IF;
     head := sourcing.take_writer();
-    FOR run IN
-        SELECT grouped.event, grouped.type, min(grouped.at) AS first, array_agg(grouped.uuid ORDER BY grouped.at) AS uuids,
-               array_agg(grouped.data ORDER BY grouped.at) AS datas, array_agg(grouped.moment ORDER BY grouped.at) AS moments
-          FROM (SELECT g.*, g.at - row_number() OVER (PARTITION BY g.event, g.type ORDER BY g.at) AS island
-                  FROM unnest(kinds, types, uuids, datas, moments) WITH ORDINALITY AS g(event, type, uuid, data, moment, at)) AS grouped
-         GROUP BY grouped.event, grouped.type, grouped.island
-         ORDER BY 3
-    LOOP
-        done := false;
-        -- For a few, the longer way is the shorter.
-        IF cardinality(run.uuids) > 3 THEN
-            BEGIN
-                done := sourcing.append_run(run.event, sourcing.locked_shape(run.type), run.uuids, run.datas, run.moments);
-            EXCEPTION WHEN OTHERS THEN
-                -- One after the other, then: that finds the event and the reason.
-                done := false;
-            END;
-        END IF;
-        CONTINUE WHEN done;
-        FOR i IN 1 .. cardinality(run.uuids) LOOP
-            at := run.first + i - 1;
+    IF cardinality(kinds) > 1 THEN
+        BEGIN
             INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp")
-            VALUES (run.event, run.type, run.uuids[i], run.datas[i], coalesce(run.moments[i], '-infinity'));
+            SELECT g.event, g.type, g.uuid, g.data, coalesce(g.moment, '-infinity')
+              FROM unnest(kinds, types, uuids, datas, moments) WITH ORDINALITY AS g(event, type, uuid, data, moment, place)
+             ORDER BY g.place;
+            done := true;
+        EXCEPTION WHEN OTHERS THEN
+            -- One after the other, then: that finds the event.
+            NULL;
+        END;
+    END IF;
+    IF NOT done THEN
+        FOR one IN
+            SELECT * FROM unnest(kinds, types, uuids, datas, moments) WITH ORDINALITY AS g(event, type, uuid, data, moment, place) ORDER BY g.place
+        LOOP
+            at := one.place;
+            INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp")
+            VALUES (one.event, one.type, one.uuid, one.data, coalesce(one.moment, '-infinity'));
         END LOOP;
-    END LOOP;
+    END IF;
     RETURN head;
 EXCEPTION WHEN OTHERS THEN
     GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
