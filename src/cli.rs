@@ -15,6 +15,7 @@ mod rollback;
 mod show;
 mod table;
 mod verify;
+mod waiting;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;

@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::output::Output;
-use super::{End, change, check_writable, parse};
+use super::{End, change, check_writable, parse, waiting};
 use crate::eventsourcing::{Error, ErrorCode, EventKind, EventStore, NewEvent, Result, Row};
 
 /// What only the store can fill. Null is allowed, so that what `ebb log --json` prints can be edited and appended.
@@ -25,7 +25,8 @@ pub(super) async fn run(store: &dyn EventStore, file: &Path, output: &Output) ->
             ..error
         })?);
     }
-    change::print(&store.append(events).await?, output)?;
+    let appended = waiting::told(store, output, store.append(events)).await?;
+    change::print(&appended, output)?;
     Ok(End::Done)
 }
 

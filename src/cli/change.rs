@@ -1,7 +1,7 @@
 //! `ebb create`, `update`, `delete`: one event.
 
 use super::output::Output;
-use super::{End, check_writable, log, parse};
+use super::{End, check_writable, log, parse, waiting};
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::{Event, EventKind, EventStore, NewEvent, Result, Row};
 
@@ -60,7 +60,8 @@ async fn append_one(
         data,
         timestamp: None,
     };
-    print(&store.append(vec![event]).await?, output)?;
+    let appended = waiting::told(store, output, store.append(vec![event])).await?;
+    print(&appended, output)?;
     Ok(End::Done)
 }
 

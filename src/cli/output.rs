@@ -61,6 +61,11 @@ impl Output {
         }
     }
 
+    /// A remark while something is under way, always on standard error. When that is closed there is nobody left to tell.
+    pub(super) fn aside(&self, remark: &str) {
+        drop(writeln!(io::stderr().lock(), "{}", visible(remark)));
+    }
+
     /// A failure, on standard error. When that is closed too there is nobody left to tell.
     pub(super) fn error(&self, error: &Error) {
         let mut stderr = io::stderr().lock();

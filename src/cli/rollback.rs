@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::args::{Confirm, Rollback, TakeBack, Target};
 use super::output::Output;
-use super::{End, check_writable, confirm, parse, show};
+use super::{End, check_writable, confirm, parse, show, waiting};
 use crate::eventsourcing::rollback::{
     self, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
 };
@@ -89,7 +89,7 @@ async fn decide(
         confirm::confirm(&format!("Write this to {name}?"))?;
     }
     let confirmed = plan.confirm(with_later)?;
-    let outcome = carry_out(store, &confirmed).await?;
+    let outcome = waiting::told(store, output, carry_out(store, &confirmed)).await?;
     match output.is_json() {
         true => output.object(&outcome.to_json())?,
         false => print_outcome(&outcome, purpose, output)?,

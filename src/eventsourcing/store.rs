@@ -1,5 +1,7 @@
 //! The trait that a database has to satisfy to hold an event store.
 
+use std::fmt;
+
 use async_trait::async_trait;
 use uuid::Uuid;
 
@@ -73,6 +75,43 @@ impl ChangeCounts {
     #[must_use]
     pub fn total(self) -> u64 {
         self.creates + self.updates + self.deletes
+    }
+}
+
+/// Who holds the lock that writers take in turn.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Writer {
+    /// The role that is logged in.
+    pub role: String,
+    /// The program's name, as it gives it itself.
+    pub program: Option<String>,
+    /// The server's process for it.
+    pub process: Option<i32>,
+    /// When its transaction began, where this may be known.
+    pub since: Option<Timestamp>,
+}
+
+impl fmt::Display for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.role)?;
+        let process = self.process.map(|process| format!("process {process}"));
+        let known: Vec<&str> = self
+            .program
+            .as_deref()
+            .into_iter()
+            .chain(process.as_deref())
+            .collect();
+        if !known.is_empty() {
+            write!(f, " ({})", known.join(", "))?;
+        }
+        match self.since {
+            Some(since) => write!(
+                f,
+                ", who has been writing since {}",
+                since.format("%H:%M:%S UTC")
+            ),
+            None => f.write_str(", who is writing"),
+        }
     }
 }
 
@@ -179,6 +218,11 @@ pub trait EventStore: Send + Sync {
 
     /// The right that a rollback would need and that is lacking, in words; `None` when nothing is.
     async fn missing_right(&self) -> Result<Option<String>>;
+
+    /// Who holds the lock that writers take in turn, unless it is this program; `None` when nobody does, or it cannot be known.
+    async fn writer(&self) -> Result<Option<Writer>> {
+        Ok(None)
+    }
 
     /// A page of rows with their events, ascending by key after `after`, from the table and the log together,
     /// read at one moment: for a table that is gone, from the log alone.

@@ -11,6 +11,7 @@ mod rollback;
 mod rows;
 mod schema;
 mod source;
+mod writer;
 
 use std::sync::Arc;
 
@@ -24,7 +25,7 @@ use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Writer,
 };
 use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -163,6 +164,10 @@ impl EventStore for PostgresStore {
 
     async fn missing_right(&self) -> Result<Option<String>> {
         rollback::missing_right(&self.pool).await
+    }
+
+    async fn writer(&self) -> Result<Option<Writer>> {
+        writer::writer(&self.pool).await
     }
 
     async fn audit_page(

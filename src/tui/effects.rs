@@ -15,6 +15,9 @@ use crate::eventsourcing::{EventStore, inspect};
 /// How often a rollback at work says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How often it is looked who holds the writer's lock, while a rollback has not begun to write.
+const WRITER_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The tasks at work.
 pub(super) struct Effects {
     store: Arc<dyn EventStore>,
@@ -123,9 +126,20 @@ impl Effects {
             tokio::pin!(work);
             let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
             let mut told = (0, 0);
+            let mut looks = tokio::time::interval(WRITER_INTERVAL);
+            looks.reset();
+            let mut writer = None;
             let outcome = loop {
                 tokio::select! {
                     outcome = &mut work => break outcome,
+                    _ = looks.tick() => {
+                        // Who it is, is not worth a failure: the rollback tells its own.
+                        let now = store.writer().await.unwrap_or_default();
+                        if now != writer {
+                            writer = now;
+                            drop(answers.send(Message::Waiting(writer.clone())));
+                        }
+                    }
                     _ = ticks.tick() => {
                         let progress = control.progress();
                         if progress != told {

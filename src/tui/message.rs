@@ -7,7 +7,7 @@ use crate::eventsourcing::history::History;
 use crate::eventsourcing::inspect::Inspection;
 use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::RowPage;
+use crate::eventsourcing::store::{RowPage, Writer};
 use crate::eventsourcing::timeline::Page;
 use crate::eventsourcing::{EventId, Result};
 
@@ -47,6 +47,8 @@ pub enum Message {
     Planned(RequestId, Box<Result<RollbackPlan>>),
     /// How far the rollback is: steps done, and in all.
     Progress(u64, u64),
+    /// Whom the rollback waits for, if for anybody.
+    Waiting(Option<Writer>),
     /// What became of the rollback.
     Executed(RequestId, Result<RollbackOutcome>),
 }

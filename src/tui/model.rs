@@ -11,7 +11,7 @@ use crate::eventsourcing::rollback::{
     Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget, Strategy,
 };
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::{RowCursor, StoreInfo};
+use crate::eventsourcing::store::{RowCursor, StoreInfo, Writer};
 use crate::eventsourcing::timeline::{Direction, Entry};
 use crate::eventsourcing::{Error, EventId, Result, Row};
 
@@ -347,6 +347,8 @@ pub enum Stage {
         total: u64,
         /// Whether it was asked to stop.
         stopping: bool,
+        /// Whom it waits for, if for anybody.
+        writer: Option<Writer>,
     },
     /// Done.
     Result(RollbackOutcome),

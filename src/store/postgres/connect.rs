@@ -60,7 +60,9 @@ impl Server {
             )
             .hint("it looks like postgres://user@host:5432/database; characters such as @ or / in a password are written %40 and %2F")
         })?;
-        connect = connect.application_name("ebb").options([
+        // The process tells this program's own sessions from those of others.
+        let program = format!("ebb/{}", std::process::id());
+        connect = connect.application_name(&program).options([
             // Rows are compared as text: what a value's text depends on is pinned.
             ("TimeZone", "UTC"),
             ("DateStyle", "ISO, YMD"),

@@ -30,9 +30,21 @@ pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
                 done,
                 total,
                 stopping,
+                writer,
             },
             Some(plan),
-        ) => running(model, plan, *done, *total, *stopping, width),
+        ) => {
+            let mut lines = running(model, plan, *done, *total, *stopping, width);
+            if let Some(writer) = writer {
+                lines.push(line(Tone::Plain, ""));
+                lines.extend(paragraph(
+                    Tone::Warning,
+                    &format!("Waiting for {writer}."),
+                    width,
+                ));
+            }
+            lines
+        }
         (Stage::Result(outcome), Some(plan)) => result(model, plan, outcome, width),
         (_, None) => Vec::new(),
     }

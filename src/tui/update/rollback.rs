@@ -6,6 +6,7 @@ use super::super::model::{Asked, Leaving, Model, Notice, Rollback, Screen, Stage
 use super::super::pages;
 use super::{reload, scroll_page, told};
 use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, Strategy};
+use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{ErrorCode, Result};
 
 /// Begins with making the plan.
@@ -165,6 +166,7 @@ fn execute(model: &mut Model) -> Vec<Effect> {
                 done: 0,
                 total: 0,
                 stopping: false,
+                writer: None,
             };
             vec![Effect::Execute(request, Box::new(confirmed))]
         }
@@ -188,6 +190,17 @@ pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
         }
         _ => Vec::new(),
     }
+}
+
+pub(super) fn waiting(model: &mut Model, now: Option<Writer>) -> Vec<Effect> {
+    if let Some(Rollback {
+        stage: Stage::Running { writer, .. },
+        ..
+    }) = &mut model.rollback
+    {
+        *writer = now;
+    }
+    Vec::new()
 }
 
 pub(super) fn progress(model: &mut Model, now: u64, in_all: u64) -> Vec<Effect> {

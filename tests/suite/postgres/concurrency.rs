@@ -275,3 +275,63 @@ fn a_snapshot_older_than_the_lock_fails_with_the_code_to_retry() {
         lab.assert_no_drift().await;
     });
 }
+
+/// Who holds the lock is seen with every right, and said by the program while it waits.
+#[test]
+fn whoever_holds_the_lock_for_long_is_named() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let mut holder = super::login(&lab, "titrator", "writer").await;
+        let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+            .fetch_one(&mut holder)
+            .await
+            .unwrap();
+        run_sql(&mut holder, "SET application_name = 'burette 2'; BEGIN; INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'fragment', '{\"smiles\": \"X\"}')")
+            .await
+            .unwrap();
+        let options = crate::support::options();
+        for right in ["reader", "writer", "operator"] {
+            let url = login_url(&lab, &format!("seeing_{right}"), right).await;
+            let store = ebbtide::store::open(&ebbtide::store::Address::Postgres(url), &options)
+                .await
+                .unwrap();
+            let found = store.writer().await.unwrap().expect("somebody writes");
+            assert!(found.role.starts_with("titrator"), "{right}: {found}");
+            assert_eq!(
+                (found.program.as_deref(), found.process),
+                (Some("burette 2"), Some(pid))
+            );
+            store.close().await;
+        }
+        let place = lab.argument();
+        let waiting = std::thread::spawn(move || {
+            crate::cli::ebb(&["-d", &place, "create", "fragment", "{\"smiles\": \"Y\"}"])
+        });
+        // Until it has waited long enough to say so, and a little more.
+        let mut watcher = superuser(&lab).await;
+        loop {
+            let waits: bool = sqlx::query_scalar(
+                "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'ebb/%'
+                                   AND wait_event_type = 'Lock' AND clock_timestamp() - query_start > interval '2 seconds')",
+            )
+            .fetch_one(&mut watcher)
+            .await
+            .unwrap();
+            if waits {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+        run_sql(&mut holder, "COMMIT").await.unwrap();
+        let done = waiting.join().unwrap().ends_with(0);
+        let said = done.stderr();
+        assert!(
+            said.contains("waiting for titrator")
+                && said.contains("burette 2")
+                && said.contains(&pid.to_string()),
+            "{said}"
+        );
+        assert_eq!(said.matches("waiting").count(), 1, "{said}");
+        assert_eq!(lab.store.head().await.unwrap(), 20);
+    });
+}

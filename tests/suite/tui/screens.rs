@@ -1,6 +1,6 @@
 //! What people see, on the Mad Lab, at 80×24 and at 120×40.
 
-use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::store::{Backend, Writer};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::view::Look;
 
@@ -122,6 +122,7 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                         done: 3,
                         total: 8,
                         stopping: false,
+                        writer: None,
                     },
                     Some(plan.clone()),
                 ),
@@ -131,6 +132,12 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                         done: 5,
                         total: 8,
                         stopping: true,
+                        writer: Some(Writer {
+                            role: "instrument7".to_owned(),
+                            program: Some("psql".to_owned()),
+                            process: Some(4711),
+                            since: Some(crate::support::moment("2020-02-17T10:31:05Z")),
+                        }),
                     },
                     Some(plan.clone()),
                 ),

@@ -165,3 +165,42 @@ on_both! {
         .await;
     }
 }
+
+/// A rollback that waits for another writer says for whom, and goes on when that one is done.
+#[test]
+fn a_rollback_says_whom_it_waits_for() {
+    use ebbtide::eventsourcing::store::Backend;
+    use sqlx::{Connection, Executor, PgConnection};
+    crate::support::run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let mut holder = PgConnection::connect(&lab.argument()).await.unwrap();
+        holder
+            .execute("SET application_name = 'titration'; BEGIN; SELECT sourcing.take_writer()")
+            .await
+            .unwrap();
+        let found = lab.store.writer().await.unwrap().unwrap();
+        assert_eq!(
+            (found.role.as_str(), found.program.as_deref()),
+            ("postgres", Some("titration"))
+        );
+        assert!(found.process.is_some() && found.since.is_some());
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌  #18"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just before #18"]).await;
+            player.press(Key::Enter);
+            player.see(&["type 18 and"]).await;
+            player.type_text("18");
+            player.press(Key::Enter);
+            player
+                .see(&["Waiting for postgres (titration, process"])
+                .await;
+            holder.execute("ROLLBACK").await.unwrap();
+            player.see(&["3 events appended, #19 to #21"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+        assert_eq!(lab.store.writer().await.unwrap(), None);
+        lab.assert_no_drift().await;
+    });
+}

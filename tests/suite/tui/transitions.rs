@@ -197,6 +197,7 @@ fn leaving_waits_for_the_outcome_of_a_rollback() {
         done: 0,
         total: 0,
         stopping: false,
+        writer: None,
     };
     let request = rollback.wanted.unwrap();
     let effects = press(&mut model, Key::Char('q'));
