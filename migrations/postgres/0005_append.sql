@@ -291,7 +291,123 @@ BEGIN
 END
 $$;
 
--- Applies the events that are logged and not applied yet, and writes into the log what the database made of them.
+-- Writes into the log what the database made of these events, where it is not what was guessed.
+CREATE FUNCTION sourcing.record_filled(ids bigint[], results jsonb[], guesses jsonb[]) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF results IS DISTINCT FROM guesses THEN
+        UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+        UPDATE sourcing.eventstore e SET filled = f.filled
+          FROM unnest(ids, results, guesses) AS f(id, filled, guess)
+         WHERE e.id = f.id AND f.filled IS DISTINCT FROM f.guess;
+        UPDATE sourcing.writer SET expanding = NULL;
+    END IF;
+END
+$$;
+
+-- Whether these events may be applied in another order, as long as those of one row keep theirs: nothing that one of them
+-- gives or takes away (a row that is pointed at, a value that must be unique) is another one's to take.
+CREATE FUNCTION sourcing.may_change_places(first_id bigint, last_id bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- The planner does not know how many there are, and each with each is too many.
+SET enable_nestloop = off
+AS $$
+DECLARE
+    one record;
+    shape sourcing.shape;
+    name text;
+    taken boolean;
+BEGIN
+    -- A value that is the key of a row which comes or goes among them.
+    IF EXISTS (
+        WITH given AS MATERIALIZED (
+            SELECT g.id, lower(given.value) AS key
+              FROM sourcing.eventstore g CROSS JOIN LATERAL jsonb_each_text(g.data) AS given
+             WHERE g.id BETWEEN first_id AND last_id AND length(given.value) = 36
+        )
+        SELECT FROM given
+          JOIN sourcing.eventstore c ON c.uuid::text = given.key AND c.id BETWEEN first_id AND last_id
+           AND c.event IN ('create', 'delete') AND c.id <> given.id) THEN
+        RETURN false;
+    END IF;
+    -- A foreign key between their tables that points at rows which go, or at something else than the key.
+    IF EXISTS (
+        WITH among AS (
+            SELECT sourcing.find(e.type) AS relation, bool_or(e.event = 'delete') AS deletes
+              FROM (SELECT DISTINCT type, event FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id) AS e GROUP BY e.type
+        )
+        SELECT FROM pg_constraint con
+          JOIN among pointing ON pointing.relation = con.conrelid
+          JOIN among pointed ON pointed.relation = con.confrelid
+          LEFT JOIN pg_constraint p ON p.conrelid = con.confrelid AND p.contype = 'p'
+         WHERE con.contype = 'f' AND (pointed.deletes OR con.confkey IS DISTINCT FROM p.conkey)) THEN
+        RETURN false;
+    END IF;
+    FOR one IN
+        SELECT e.type, array_agg(e.uuid) FILTER (WHERE e.event <> 'create') AS changed,
+               array_agg(e.uuid) FILTER (WHERE e.event <> 'delete') AS written, array_agg(e.data) FILTER (WHERE e.event <> 'delete') AS datas
+          FROM sourcing.eventstore e WHERE e.id BETWEEN first_id AND last_id GROUP BY e.type
+    LOOP
+        shape := sourcing.locked_shape(one.type);
+        IF one.changed IS NOT NULL AND one.written IS NOT NULL AND array_remove(shape.ordered, shape.key) <> '{}' THEN
+            RETURN false;
+        END IF;
+        FOREACH name IN ARRAY shape.distinct_text LOOP
+            -- A value that two rows get, or that one gets and another had.
+            SELECT count(DISTINCT g.uuid) > count(DISTINCT g.data ->> name) OR count(DISTINCT (g.data ->> name, g.uuid)) > count(DISTINCT g.data ->> name)
+              INTO taken FROM unnest(one.written, one.datas) AS g(uuid, data) WHERE g.data ->> name IS NOT NULL;
+            IF NOT taken AND one.changed IS NOT NULL THEN
+                EXECUTE format('SELECT EXISTS (SELECT FROM %s t JOIN unnest($1, $2) AS g(uuid, data) ON t.%I = (g.data ->> %L) AND t.%I <> g.uuid
+                                                WHERE t.%I = ANY ($3))', shape.quoted, name, name, shape.key, shape.key)
+                   INTO taken USING one.written, one.datas, one.changed;
+            END IF;
+            IF taken THEN
+                RETURN false;
+            END IF;
+        END LOOP;
+    END LOOP;
+    RETURN true;
+END
+$$;
+
+-- Applies events in waves: first the first of each row, then the second of each, and so on; each wave by runs.
+-- Returns false, having written nothing, when that could come to another end than one after the other.
+CREATE FUNCTION sourcing.apply_in_waves(first_id bigint, last_id bigint) RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    run record;
+    results jsonb[];
+BEGIN
+    IF last_id - first_id < 3 OR NOT sourcing.may_change_places(first_id, last_id) THEN
+        RETURN false;
+    END IF;
+    FOR run IN
+        SELECT e.event, e.type, array_agg(e.id ORDER BY e.id) AS ids, array_agg(e.uuid ORDER BY e.id) AS uuids,
+               array_agg(e.data ORDER BY e.id) AS datas, array_agg(e."timestamp" ORDER BY e.id) AS moments,
+               array_agg(e.filled ORDER BY e.id) AS guesses, count(*) OVER () AS runs
+          FROM (SELECT w.*, row_number() OVER (PARTITION BY w.type, w.uuid ORDER BY w.id) AS wave
+                  FROM sourcing.eventstore w WHERE w.id BETWEEN first_id AND last_id) AS e
+         GROUP BY e.wave, e.event, e.type
+         ORDER BY e.wave, e.event, e.type
+    LOOP
+        -- A run costs as much as a few events one after the other.
+        IF run.runs * 4 > last_id - first_id + 1 THEN
+            RETURN false;
+        END IF;
+        results := sourcing.apply_run(run.event, sourcing.locked_shape(run.type), run.uuids, run.datas, run.moments);
+        IF results IS NULL THEN
+            RAISE EXCEPTION 'one after the other';
+        END IF;
+        PERFORM sourcing.record_filled(run.ids, results, run.guesses);
+    END LOOP;
+    RETURN true;
+EXCEPTION WHEN OTHERS THEN
+    -- One after the other, then: that finds the event and the reason.
+    RETURN false;
+END
+$$;
+
+-- Applies the events that are logged and not applied yet.
 CREATE FUNCTION sourcing.apply_waiting() RETURNS void
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
@@ -308,49 +424,25 @@ SET quote_all_identifiers = off
 SET jit = off
 AS $$
 DECLARE
-    waiting bigint := (SELECT last_value FROM sourcing.unapplied);
+    waiting constant bigint := (SELECT last_value FROM sourcing.unapplied);
     head constant bigint := (SELECT max(id) FROM sourcing.eventstore);
-    run record;
-    shape sourcing.shape;
-    results jsonb[];
+    one sourcing.eventstore;
+    last_id bigint;
+    result jsonb;
 BEGIN
     IF head IS NULL OR waiting > head THEN
         RETURN;
     END IF;
-    FOR run IN
-        SELECT e.event, e.type, array_agg(e.id ORDER BY e.id) AS ids, array_agg(e.uuid ORDER BY e.id) AS uuids,
-               array_agg(e.data ORDER BY e.id) AS datas, array_agg(e."timestamp" ORDER BY e.id) AS moments,
-               array_agg(e.filled ORDER BY e.id) AS guesses
-          FROM (SELECT w.*, (w.id - waiting) / 1000 AS part,
-                       w.id - row_number() OVER (PARTITION BY w.event, w.type ORDER BY w.id) AS island
-                  FROM sourcing.eventstore w WHERE w.id BETWEEN waiting AND head) AS e
-         GROUP BY e.event, e.type, e.island, e.part
-         ORDER BY min(e.id)
-    LOOP
-        shape := sourcing.locked_shape(run.type);
-        results := NULL;
-        -- For a few, the longer way is the shorter.
-        IF cardinality(run.ids) > 3 THEN
-            BEGIN
-                results := sourcing.apply_run(run.event, shape, run.uuids, run.datas, run.moments);
-            EXCEPTION WHEN OTHERS THEN
-                -- One after the other, then: that finds the event and the reason.
-                results := NULL;
-            END;
-        END IF;
-        IF results IS NULL THEN
-            FOR i IN 1 .. cardinality(run.ids) LOOP
-                results := results || ARRAY[sourcing.apply(concat_ws(' ', run.event, run.type, run.uuids[i]), shape,
-                    run.event, run.uuids[i], run.datas[i], run.moments[i], run.moments[i])];
-            END LOOP;
-        END IF;
-        IF results IS DISTINCT FROM run.guesses THEN
-            UPDATE sourcing.writer SET expanding = pg_trigger_depth();
-            UPDATE sourcing.eventstore e SET filled = f.filled
-              FROM unnest(run.ids, results, run.guesses) AS f(id, filled, guess)
-             WHERE e.id = f.id AND f.filled IS DISTINCT FROM f.guess;
-            UPDATE sourcing.writer SET expanding = NULL;
-        END IF;
+    FOR first_id IN waiting .. head BY 1000 LOOP
+        last_id := least(first_id + 999, head);
+        CONTINUE WHEN sourcing.apply_in_waves(first_id, last_id);
+        FOR one IN SELECT * FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id ORDER BY id LOOP
+            result := sourcing.apply(concat_ws(' ', one.event, one.type, one.uuid), sourcing.locked_shape(one.type),
+                one.event, one.uuid, one.data, one."timestamp", one."timestamp");
+            IF result IS DISTINCT FROM one.filled THEN
+                PERFORM sourcing.record_filled(ARRAY[one.id], ARRAY[result], ARRAY[one.filled]);
+            END IF;
+        END LOOP;
     END LOOP;
     PERFORM setval('sourcing.unapplied', head + 1);
 END

@@ -7,15 +7,18 @@ use crate::eventsourcing::Result;
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::timestamp::Timestamp;
 
+/// The role, the program, the process, and when its transaction began.
+type Found = (
+    Option<String>,
+    Option<String>,
+    Option<i32>,
+    Option<Timestamp>,
+);
+
 /// Whoever updates the row of `sourcing.writer` has its lock; those who wait have only begun to select it. Not this program's
 /// own sessions: they have a name of their own, see `connect`. When a transaction began is shown to those alone who may know.
 pub(super) async fn writer(pool: &PgPool) -> Result<Option<Writer>> {
-    let found: Option<(
-        Option<String>,
-        Option<String>,
-        Option<i32>,
-        Option<Timestamp>,
-    )> = sqlx::query_as(
+    let found: Option<Found> = sqlx::query_as(
         "SELECT a.usename::text, nullif(a.application_name, ''), a.pid, a.xact_start
                FROM pg_locks l
                LEFT JOIN pg_stat_activity a ON a.pid = l.pid
