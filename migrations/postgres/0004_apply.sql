@@ -234,6 +234,8 @@ $$;
 CREATE UNLOGGED TABLE sourcing.deleting (
     relation oid,
     uuid uuid,
+    -- Whether what points at it is looked at once more, from further inside.
+    again boolean NOT NULL DEFAULT false,
     PRIMARY KEY (relation, uuid)
 );
 
@@ -243,8 +245,11 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     reference record;
     pointing_uuid uuid;
+    outermost boolean;
+    points boolean;
 BEGIN
     INSERT INTO sourcing.deleting VALUES (shape.relation, row_uuid) ON CONFLICT DO NOTHING;
+    outermost := FOUND;
     FOR reference IN SELECT * FROM sourcing.carrying(shape.relation, false) LOOP
         IF reference.key IS NULL THEN
             PERFORM sourcing.refuse_untracked(what, shape, row_uuid, reference);
@@ -253,12 +258,21 @@ BEGIN
         FOR pointing_uuid IN EXECUTE format('SELECT f.%I FROM %s f JOIN %s t ON %s WHERE t.%I = $1 ORDER BY 1',
             reference.key, reference.quoted, shape.quoted, reference.matching, shape.key) USING row_uuid
         LOOP
-            -- Not what is being deleted already, further out.
-            CONTINUE WHEN EXISTS (SELECT FROM sourcing.deleting d
-                                   WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid);
+            -- Not what is being deleted already, further out. When that goes along with this row, so does what points at it: its
+            -- events come before.
+            IF EXISTS (SELECT FROM sourcing.deleting d WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid) THEN
+                UPDATE sourcing.deleting d SET again = true
+                 WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid AND NOT d.again AND reference.action = 'c';
+                IF FOUND THEN
+                    PERFORM sourcing.append_carried_by_delete(what, sourcing.locked_shape(reference.name), pointing_uuid, moment);
+                END IF;
+                CONTINUE;
+            END IF;
+            -- Nor what an event of this cascade has deleted or changed meanwhile.
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN %s t ON %s WHERE t.%I = $1 AND f.%I = $2)',
+                reference.quoted, shape.quoted, reference.matching, shape.key, reference.key) INTO points USING row_uuid, pointing_uuid;
+            CONTINUE WHEN NOT points;
             IF reference.action = 'c' THEN
-                -- Nor what an event of this cascade has deleted meanwhile.
-                CONTINUE WHEN sourcing.stored(sourcing.locked_shape(reference.name), pointing_uuid) IS NULL;
                 INSERT INTO sourcing.eventstore (event, type, uuid, "timestamp")
                 VALUES ('delete', reference.name, pointing_uuid, moment);
             ELSE
@@ -268,7 +282,9 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    DELETE FROM sourcing.deleting WHERE relation = shape.relation AND uuid = row_uuid;
+    IF outermost THEN
+        DELETE FROM sourcing.deleting WHERE relation = shape.relation AND uuid = row_uuid;
+    END IF;
 END
 $$;
 
