@@ -266,8 +266,8 @@ BEGIN
            array_agg(DISTINCT a.attname::text) FILTER (WHERE con.confupdtype IN ('c', 'n', 'd'))
       INTO found.delete_carries, found.update_carries
       FROM pg_constraint con
-      JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = ANY (con.confkey)
-     WHERE con.confrelid = wanted AND con.contype = 'f' AND con.conparentid = 0;
+      JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = ANY (con.confkey)
+     WHERE con.contype = 'f' AND con.conparentid = 0 AND (con.confrelid = wanted OR con.confrelid IN (SELECT relid FROM pg_partition_tree(wanted)));
     found.update_carries := coalesce(found.update_carries, '{}');
     found.self_pointing := ARRAY(
         SELECT a.attname::text
@@ -292,6 +292,28 @@ BEGIN
            AND NOT (a.attname = ANY (found.distinct_text) AND i.indnkeyatts = 1 AND i.indpred IS NULL));
     found.constants := sourcing.constants(wanted);
     RETURN found;
+END
+$$;
+
+-- The condition that joins a foreign key's pointing row, f, and the pointed row, t: with the key's own operators, for what is the same
+-- to those need not look the same.
+CREATE FUNCTION sourcing.matching(foreign_key oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN (
+        SELECT string_agg(format('t.%I OPERATOR(%I.%s) f.%I', theirs.attname, ns.nspname, op.oprname, mine.attname)
+                          -- Between two collations, the pointed column's counts.
+                          || CASE WHEN theirs.attcollation <> mine.attcollation THEN format(' COLLATE %I.%I', cns.nspname, c.collname) ELSE '' END,
+                   ' AND ' ORDER BY pair.at)
+          FROM pg_constraint con
+         CROSS JOIN LATERAL unnest(con.conkey, con.confkey, con.conpfeqop) WITH ORDINALITY AS pair(mine, theirs, operator, at)
+          JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
+          JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
+          JOIN pg_operator op ON op.oid = pair.operator
+          JOIN pg_namespace ns ON ns.oid = op.oprnamespace
+          LEFT JOIN pg_collation c ON c.oid = theirs.attcollation
+          LEFT JOIN pg_namespace cns ON cns.oid = c.collnamespace
+         WHERE con.oid = foreign_key);
 END
 $$;
 

@@ -154,9 +154,11 @@ DECLARE
     value jsonb;
 BEGIN
     FOR one IN
-        SELECT a.attname::text AS name, pg_get_expr(d.adbin, d.adrelid) AS expression
+        SELECT a.attname::text AS name,
+               CASE WHEN to_default THEN coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(ty.typdefaultbin, 0)) END AS expression
           FROM pg_attribute a
-          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum AND to_default
+          JOIN pg_type ty ON ty.oid = a.atttypid
+          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
          WHERE a.attrelid = relation AND a.attname = ANY (columns)
     LOOP
         value := NULL;
@@ -195,17 +197,16 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
                       WHERE a.attrelid = con.conrelid
                         AND a.attnum IN (SELECT n::smallint FROM jsonb_array_elements_text(to_jsonb(con) -> 'confdelsetcols') AS n))
                ELSE pairs.mine END,
-           pairs.theirs, pairs.matching
+           pairs.theirs, sourcing.matching(con.oid)
       FROM pg_constraint con
       LEFT JOIN sourcing.tables t ON t.relation = con.conrelid
      CROSS JOIN LATERAL (
-           SELECT array_agg(mine.attname::text ORDER BY pair.at), array_agg(theirs.attname::text ORDER BY pair.at),
-                  string_agg(format('f.%I = t.%I', mine.attname, theirs.attname), ' AND ')
+           SELECT array_agg(mine.attname::text ORDER BY pair.at), array_agg(theirs.attname::text ORDER BY pair.at)
              FROM unnest(con.conkey, con.confkey) WITH ORDINALITY AS pair(mine, theirs, at)
              JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
              JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
-           ) AS pairs(mine, theirs, matching)
-     WHERE con.confrelid = pointed AND con.contype = 'f' AND con.conparentid = 0
+           ) AS pairs(mine, theirs)
+     WHERE con.contype = 'f' AND con.conparentid = 0 AND (con.confrelid = pointed OR con.confrelid IN (SELECT relid FROM pg_partition_tree(pointed)))
        AND CASE WHEN on_update THEN con.confupdtype ELSE con.confdeltype END IN ('c', 'n', 'd')
      -- Rows that go come first, so that a row which goes is not changed before. Then by names, as on every store.
      ORDER BY NOT on_update AND con.confdeltype <> 'c', t.name COLLATE "C", array_to_string(pairs.mine, ',') COLLATE "C"

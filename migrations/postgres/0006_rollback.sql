@@ -304,7 +304,9 @@ $$;
 CREATE FUNCTION sourcing.check_constraints() RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    relations oid[] := ARRAY(SELECT sourcing.find(type) FROM (SELECT DISTINCT type FROM sourcing.touched) AS types);
+    relations oid[] := ARRAY(SELECT DISTINCT part.oid
+          FROM (SELECT DISTINCT sourcing.find(type) AS oid FROM sourcing.touched) AS t
+         CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_partition_tree(t.oid)) AS part);
     one record;
     violated boolean;
 BEGIN
@@ -313,22 +315,24 @@ BEGIN
                mine.key AS pointing_key, mine.name AS pointing_name, theirs.name AS pointed_name,
                con.conrelid = ANY (relations) AS pointing_touched,
                con.confrelid = ANY (relations) AS pointed_touched,
-               columns.given, columns.matching,
+               columns.given, sourcing.matching(con.oid) AS matching,
+               owner.rolname AS owner,
+               owner.rolsuper OR pg_has_role(owner.oid, log.relowner, 'MEMBER') AS trusted,
                -- When the key that is pointed at is the one uuid, the rows that have gone say which rows to look at.
                CASE WHEN cardinality(con.conkey) = 1 AND columns.first_pointed = theirs.key THEN columns.first_pointing END AS column
           FROM pg_constraint con
-          LEFT JOIN sourcing.tables mine ON mine.relation = con.conrelid
-          LEFT JOIN sourcing.tables theirs ON theirs.relation = con.confrelid
+          JOIN pg_class pointing ON pointing.oid = con.conrelid
+          JOIN pg_roles owner ON owner.oid = pointing.relowner
+          JOIN pg_class log ON log.oid = 'sourcing.eventstore'::regclass
+          LEFT JOIN sourcing.tables mine ON mine.relation = coalesce(pg_partition_root(con.conrelid), con.conrelid)
+          LEFT JOIN sourcing.tables theirs ON theirs.relation = coalesce(pg_partition_root(con.confrelid), con.confrelid)
          CROSS JOIN LATERAL (
                SELECT string_agg(format('f.%I IS NOT NULL', m.attname), ' AND '),
-                      string_agg(format('p.%I OPERATOR(%I.%s) f.%I', t.attname, ns.nspname, op.oprname, m.attname), ' AND '),
                       min(m.attname::text), min(t.attname::text)
-                 FROM unnest(con.conkey, con.confkey, con.conpfeqop) AS pair(mine, theirs, operator)
+                 FROM unnest(con.conkey, con.confkey) AS pair(mine, theirs)
                  JOIN pg_attribute m ON m.attrelid = con.conrelid AND m.attnum = pair.mine
                  JOIN pg_attribute t ON t.attrelid = con.confrelid AND t.attnum = pair.theirs
-                 JOIN pg_operator op ON op.oid = pair.operator
-                 JOIN pg_namespace ns ON ns.oid = op.oprnamespace
-               ) AS columns(given, matching, first_pointing, first_pointed)
+               ) AS columns(given, first_pointing, first_pointed)
          WHERE con.contype = 'f' AND con.conparentid = 0
            AND (con.conrelid = ANY (relations) OR con.confrelid = ANY (relations))
          ORDER BY con.conname
@@ -336,12 +340,12 @@ BEGIN
         violated := false;
         IF one.pointing_touched AND one.pointing_key IS NOT NULL THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN sourcing.touched w ON w.type = $1 AND w.uuid = f.%I
-                             WHERE %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+                             WHERE %s AND NOT EXISTS (SELECT FROM %s t WHERE %s))',
                 one.pointing, one.pointing_key, one.given, one.pointed, one.matching)
                INTO violated USING one.pointing_name;
         END IF;
         IF one.pointed_touched AND NOT violated THEN
-            EXECUTE format('SELECT EXISTS (SELECT FROM %s f WHERE %s AND %s AND NOT EXISTS (SELECT FROM %s p WHERE %s))',
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f WHERE %s AND %s AND NOT EXISTS (SELECT FROM %s t WHERE %s))',
                 one.pointing, one.given,
                 CASE WHEN one.column IS NULL THEN 'true'
                      ELSE format('f.%I IN (SELECT uuid FROM sourcing.touched WHERE type = $1 AND target IS NULL)', one.column) END,
