@@ -338,6 +338,18 @@ BEGIN
          ORDER BY con.conname
     LOOP
         violated := false;
+        IF NOT one.trusted THEN
+            -- Reading the table would run its owner's policies and casts with the event store's rights.
+            IF EXISTS (SELECT FROM sourcing.touched w
+                        WHERE w.type = one.pointed_name AND w.now IS NOT NULL
+                          AND (w.target IS NULL OR one.column IS NULL AND w.now <> w.target)) THEN
+                RAISE EXCEPTION USING ERRCODE = 'EB013', TABLE = one.pointed_name,
+                    MESSAGE = format('%s references %s, and cannot be looked at: its owner, %s, is neither a superuser nor a member of the event store''s owner role',
+                        one.pointing, one.pointed_name, one.owner),
+                    HINT = format('drop the foreign key %s, or give the table to somebody who is', one.conname);
+            END IF;
+            CONTINUE;
+        END IF;
         IF one.pointing_touched AND one.pointing_key IS NOT NULL THEN
             EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN sourcing.touched w ON w.type = $1 AND w.uuid = f.%I
                              WHERE %s AND NOT EXISTS (SELECT FROM %s t WHERE %s))',

@@ -3,6 +3,7 @@
 mod batches;
 mod clients;
 mod concurrency;
+mod foreign_keys;
 mod interruptions;
 mod rights;
 mod servers;
