@@ -103,6 +103,7 @@ $$;
 CREATE UNLOGGED TABLE sourcing.explained (
     transaction xid8 NOT NULL,
     relation oid NOT NULL,
+    uuid uuid NOT NULL,
     kind text NOT NULL,
     rows bigint NOT NULL
 );

@@ -236,13 +236,28 @@ BEGIN
                  WHERE (g.tgrelid = wanted OR g.tgrelid IN (SELECT relid FROM pg_partition_tree(wanted)))
                    AND NOT g.tgisinternal AND g.tgenabled <> 'D')
         OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = wanted)
-        OR EXISTS (SELECT FROM pg_depend d
-                     JOIN pg_proc f ON f.oid = d.refobjid AND f.provolatile <> 'i'
-                    WHERE d.refclassid = 'pg_proc'::regclass
-                      AND (d.classid = 'pg_attrdef'::regclass
+        OR EXISTS (WITH RECURSIVE types(oid) AS (
+                       -- Those that are not built in: domains have defaults and constraints of their own.
+                       SELECT a.atttypid FROM pg_attribute a
+                        WHERE a.attrelid = wanted AND a.attnum > 0 AND NOT a.attisdropped AND a.atttypid >= 16384
+                        UNION
+                       SELECT part.oid FROM types JOIN pg_type ty ON ty.oid = types.oid
+                        CROSS JOIN LATERAL (SELECT ty.typbasetype UNION ALL SELECT ty.typelem UNION ALL
+                              SELECT a.atttypid FROM pg_attribute a
+                               WHERE ty.typtype = 'c' AND a.attrelid = ty.typrelid AND a.attnum > 0 AND NOT a.attisdropped) AS part(oid)
+                        WHERE part.oid >= 16384
+                   )
+                   SELECT FROM pg_depend d
+                     LEFT JOIN pg_operator op ON d.refclassid = 'pg_operator'::regclass AND op.oid = d.refobjid
+                     JOIN pg_proc f ON f.oid = CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid ELSE op.oprcode END
+                      AND f.provolatile <> 'i'
+                    WHERE (d.classid = 'pg_attrdef'::regclass
                                AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = wanted)
                            OR d.classid = 'pg_constraint'::regclass
-                               AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = wanted AND contype = 'c'))
+                               AND d.objid IN (SELECT oid FROM pg_constraint WHERE contype = 'c'
+                                                AND (conrelid = wanted OR contypid IN (SELECT oid FROM types)))
+                           OR d.classid = 'pg_type'::regclass
+                               AND d.objid IN (SELECT t.oid FROM types t JOIN pg_type ty ON ty.oid = t.oid AND ty.typtype = 'd'))
                       -- An extension's functions do not know this table.
                       AND NOT EXISTS (SELECT FROM pg_depend e
                                        WHERE e.classid = 'pg_proc'::regclass AND e.objid = f.oid AND e.deptype = 'e'));

@@ -428,6 +428,8 @@ BEGIN
                           JOIN pg_namespace n ON n.oid = c.relnamespace
                                AND n.nspname NOT IN ('sourcing', 'pg_catalog', 'information_schema', 'pg_toast')
                          CROSS JOIN LATERAL (VALUES
+                               -- A table that is emptied is given another file.
+                               ('truncate', c.relfilenode::bigint),
                                ('create', pg_stat_get_xact_tuples_inserted(c.oid)),
                                ('update', pg_stat_get_xact_tuples_updated(c.oid)),
                                ('delete', pg_stat_get_xact_tuples_deleted(c.oid))) AS counted(kind, rows)
@@ -476,13 +478,13 @@ END
 $$;
 
 -- Notes what a nested event has written, for the event outside it.
-CREATE FUNCTION sourcing.explain(shape sourcing.shape, event text, again boolean) RETURNS void
+CREATE FUNCTION sourcing.explain(shape sourcing.shape, event text, row_uuid uuid, again boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    INSERT INTO sourcing.explained
-    SELECT pg_current_xact_id(), shape.relation, event, 1
-     UNION ALL SELECT pg_current_xact_id(), shape.relation, 'update', 1 WHERE again
-     UNION ALL SELECT pg_current_xact_id(), c.relation, 'update', c.times + 1 FROM sourcing.carried c;
+    INSERT INTO sourcing.explained (transaction, relation, uuid, kind, rows)
+    SELECT pg_current_xact_id(), shape.relation, row_uuid, event, 1
+     UNION ALL SELECT pg_current_xact_id(), shape.relation, row_uuid, 'update', 1 WHERE again
+     UNION ALL SELECT pg_current_xact_id(), c.relation, c.uuid, 'update', c.times + 1 FROM sourcing.carried c;
 END
 $$;
 
@@ -560,6 +562,8 @@ BEGIN
 
     IF shape.has_code OR carries THEN
         writes_before := sourcing.row_writes();
+        explained_before := (SELECT count(*) FROM sourcing.explained e
+                              WHERE e.transaction = pg_current_xact_id() AND e.relation = shape.relation AND e.uuid = apply.uuid);
     END IF;
     SELECT * INTO place, stored FROM sourcing.write_row(shape, event, uuid,
         CASE event WHEN 'create' THEN ARRAY(SELECT jsonb_object_keys(expected)) ELSE keys || ARRAY['updated_on'] END, expected);
@@ -581,12 +585,15 @@ BEGIN
     IF untracked_before IS NOT NULL THEN
         PERFORM sourcing.refuse_untracked(what, changed, event = 'update', untracked_before);
     END IF;
-    again := event <> 'delete' AND place_after <> place;
+    -- By no event of its own.
+    again := event <> 'delete' AND place_after <> place
+             AND explained_before = (SELECT count(*) FROM sourcing.explained e
+                                      WHERE e.transaction = pg_current_xact_id() AND e.relation = shape.relation AND e.uuid = apply.uuid);
     IF shape.has_code OR carries THEN
         PERFORM sourcing.check_row_writes(what, shape, event, writes_before, again);
     END IF;
     IF pg_trigger_depth() > 1 THEN
-        PERFORM sourcing.explain(shape, event, again);
+        PERFORM sourcing.explain(shape, event, uuid, again);
     END IF;
     IF carries THEN
         DELETE FROM sourcing.carried;
