@@ -564,6 +564,11 @@ BEGIN
         writes_before := sourcing.row_writes();
         explained_before := (SELECT count(*) FROM sourcing.explained e
                               WHERE e.transaction = pg_current_xact_id() AND e.relation = shape.relation AND e.uuid = apply.uuid);
+        IF isfinite(given_moment) THEN
+            -- Events that its code inserts come before it in the log, so they cannot be later.
+            SELECT stamp INTO stamp_before FROM sourcing.writer;
+            UPDATE sourcing.writer SET stamp = given_moment;
+        END IF;
     END IF;
     SELECT * INTO place, stored FROM sourcing.write_row(shape, event, uuid,
         CASE event WHEN 'create' THEN ARRAY(SELECT jsonb_object_keys(expected)) ELSE keys || ARRAY['updated_on'] END, expected);
@@ -581,6 +586,9 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = '27000', TABLE = shape.name,
             MESSAGE = format('%s: a trigger or a rule of %s %s', what, shape.name,
                 CASE event WHEN 'delete' THEN 'keeps the row' ELSE 'did not let the row be written' END);
+    END IF;
+    IF stamp_before IS NOT NULL THEN
+        UPDATE sourcing.writer SET stamp = stamp_before;
     END IF;
     IF untracked_before IS NOT NULL THEN
         PERFORM sourcing.refuse_untracked(what, changed, event = 'update', untracked_before);
