@@ -249,6 +249,16 @@ DECLARE
     one sourcing.shape;
     names text;
     role constant text := current_setting('session_replication_role');
+    -- Where triggers or rules act all the same: those that are enabled ALWAYS or for replicas.
+    acting constant boolean := EXISTS (
+        SELECT FROM (SELECT DISTINCT sourcing.find(type) AS oid FROM sourcing.touched) AS t
+         CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_partition_tree(t.oid)) AS part
+         WHERE EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = part.oid AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R'))
+            OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = part.oid AND r.ev_enabled IN ('A', 'R')));
+    writes_before constant jsonb := CASE WHEN acting THEN sourcing.row_writes() END;
+    own jsonb := '{}';
+    rows bigint;
+    wrong record;
 BEGIN
     -- Neither the tables' own triggers nor foreign keys act: what they did is in the log.
     PERFORM set_config('session_replication_role', 'replica', true);
@@ -258,13 +268,34 @@ BEGIN
         SELECT string_agg(format('%I', name), ', ') INTO names FROM unnest(one.written) AS name;
         EXECUTE format('DELETE FROM %s t USING sourcing.touched w WHERE w.type = $1 AND t.%I = w.uuid',
             one.quoted, one.key) USING one.name;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        own := own || jsonb_build_object(one.relation || ' delete', rows);
         EXECUTE format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE
                         SELECT %3$s FROM sourcing.touched w, jsonb_to_record(w.target) AS r(%4$s)
                          WHERE w.type = $1 AND w.target IS NOT NULL',
             one.quoted, names, (SELECT string_agg(format('r.%I', name), ', ') FROM unnest(one.written) AS name),
             array_to_string(one.definitions, ', ')) USING one.name;
+        GET DIAGNOSTICS rows = ROW_COUNT;
+        own := own || jsonb_build_object(one.relation || ' create', rows);
     END LOOP;
     PERFORM set_config('session_replication_role', role, true);
+    IF NOT acting THEN
+        RETURN;
+    END IF;
+    SELECT t.name, split_part(w.key, ' ', 2) AS kind INTO wrong
+      FROM (SELECT key, value::bigint AS rows FROM jsonb_each_text(sourcing.row_writes())
+             UNION ALL SELECT key, -value::bigint FROM jsonb_each_text(writes_before)
+             UNION ALL SELECT key, -value::bigint FROM jsonb_each_text(own)) AS w
+      JOIN sourcing.tables t ON t.relation = split_part(w.key, ' ', 1)::oid AND t.key IS NOT NULL
+     GROUP BY t.name, w.key
+    HAVING sum(w.rows) <> 0
+     ORDER BY t.name, w.key
+     LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB014', TABLE = wrong.name,
+            MESSAGE = format('a trigger or a rule that acts during a rollback too wrote to %s (%s), which no event says', wrong.name, wrong.kind),
+            HINT = 'one that is enabled ALWAYS or for replicas must not write to tables that take part';
+    END IF;
 END
 $$;
 
@@ -376,11 +407,14 @@ BEGIN
 
     FOR one IN
         SELECT con.conname, con.conrelid::regclass AS relation, string_agg(format('%I', a.attname), ', ') AS columns,
-               string_agg(format('%I IS NOT NULL', a.attname), ' AND ') AS given
+               -- Since PostgreSQL 15, nulls can count as the same.
+               CASE WHEN to_jsonb(i) -> 'indnullsnotdistinct' = 'true' THEN 'true'
+                    ELSE string_agg(format('%I IS NOT NULL', a.attname), ' AND ') END AS given
           FROM pg_constraint con
+          JOIN pg_index i ON i.indexrelid = con.conindid
           JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
          WHERE con.contype IN ('p', 'u') AND con.condeferrable AND con.conrelid = ANY (relations)
-         GROUP BY con.oid, con.conname, con.conrelid
+         GROUP BY con.oid, con.conname, con.conrelid, i.*
     LOOP
         EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s GROUP BY %s HAVING count(*) > 1)',
             one.relation, one.given, one.columns) INTO violated;
@@ -390,6 +424,31 @@ BEGIN
                 CONSTRAINT = one.conname,
                 TABLE = one.relation::text,
                 MESSAGE = format('the rollback would violate the unique constraint %s of %s', one.conname, one.relation);
+        END IF;
+    END LOOP;
+
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS relation,
+               coalesce(pg_get_expr(i.indpred, i.indrelid), 'true') AS condition,
+               (SELECT string_agg(pg_get_indexdef(i.indexrelid, place::integer, false) || format(' AS c%s', place), ', ' ORDER BY place)
+                  FROM generate_series(1, i.indnkeyatts) AS place) AS columns,
+               (SELECT string_agg(format('a.c%1$s OPERATOR(%2$I.%3$s) b.c%1$s', e.place, ns.nspname, op.oprname), ' AND ')
+                  FROM unnest(con.conexclop) WITH ORDINALITY AS e(operator, place)
+                  JOIN pg_operator op ON op.oid = e.operator
+                  JOIN pg_namespace ns ON ns.oid = op.oprnamespace) AS matching
+          FROM pg_constraint con
+          JOIN pg_index i ON i.indexrelid = con.conindid
+         WHERE con.contype = 'x' AND con.condeferrable AND con.conrelid = ANY (relations)
+    LOOP
+        EXECUTE format('WITH r AS (SELECT ctid AS place, %s FROM %s WHERE %s)
+            SELECT EXISTS (SELECT FROM r a JOIN r b ON a.place <> b.place AND %s)',
+            one.columns, one.relation, one.condition, one.matching) INTO violated;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23P01',
+                CONSTRAINT = one.conname,
+                TABLE = one.relation::text,
+                MESSAGE = format('the rollback would violate the exclusion constraint %s of %s', one.conname, one.relation);
         END IF;
     END LOOP;
 END

@@ -5,6 +5,7 @@ mod clients;
 mod concurrency;
 mod foreign_keys;
 mod interruptions;
+mod own_code;
 mod rights;
 mod servers;
 mod side_effects;

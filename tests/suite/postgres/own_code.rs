@@ -1,0 +1,267 @@
+//! Code of a table's own, wherever it hides: what it writes is in the log, or refused (§3).
+
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::{ErrorCode, NewEvent};
+use serde_json::json;
+
+use super::{refusal, run_sql, superuser};
+use crate::support::{Database, create, delete, id, moment, run, update};
+
+const SNEAKY: &str = "
+    CREATE TABLE other (other_id uuid PRIMARY KEY, name text);
+    CREATE FUNCTION sneak() RETURNS integer LANGUAGE plpgsql AS $$ BEGIN INSERT INTO public.other VALUES (gen_random_uuid()); RETURN 1; END $$;
+    CREATE FUNCTION sneaks(integer) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN PERFORM public.sneak(); RETURN true; END $$;
+    CREATE FUNCTION sneaking(integer, integer) RETURNS integer LANGUAGE plpgsql AS $$ BEGIN RETURN public.sneak(); END $$;
+    CREATE OPERATOR @#@ (LEFTARG = integer, RIGHTARG = integer, FUNCTION = sneaking);
+    CREATE DOMAIN checked AS integer CHECK (sneaks(VALUE));
+    CREATE DOMAIN defaulted AS integer DEFAULT sneak();
+    CREATE DOMAIN above AS checked;
+    CREATE TYPE holding AS (held checked);
+";
+
+#[test]
+fn code_of_a_columns_type_and_behind_operators_is_watched_too() {
+    run(async {
+        for column in [
+            "x checked",
+            "x above",
+            "x checked[]",
+            "x holding",
+            "x defaulted",
+            "x integer DEFAULT 1 @#@ 2",
+            "x integer CHECK ((x @#@ 2) > 0)",
+        ] {
+            let lab = Database::with(
+                Backend::Postgres,
+                &format!("{SNEAKY} CREATE TABLE thing (thing_id uuid PRIMARY KEY, {column})"),
+            )
+            .await;
+            let data = match column {
+                "x checked[]" => json!({"x": [1]}),
+                "x holding" => json!({"x": {"held": 1}}),
+                "x defaulted" | "x integer DEFAULT 1 @#@ 2" => json!({}),
+                _ => json!({"x": 1}),
+            };
+            for count in [1, 5] {
+                let events = (1..=count)
+                    .map(|at| create("thing", id(at), data.clone()))
+                    .collect();
+                let error = lab.refused(events).await;
+                assert_eq!(
+                    error.code,
+                    ErrorCode::ConstraintViolated,
+                    "{column}: {}",
+                    error.message
+                );
+                assert!(
+                    error.message.contains("other"),
+                    "{column}: {}",
+                    error.message
+                );
+            }
+            lab.assert_no_drift().await;
+        }
+    });
+}
+
+const THING: &str = "
+    CREATE TABLE thing (thing_id uuid PRIMARY KEY, count int, name text);
+    CREATE TABLE other (other_id uuid PRIMARY KEY, name text);
+";
+
+async fn with_trigger(when: &str, body: &str) -> Database {
+    Database::with(
+        Backend::Postgres,
+        &format!(
+            "{THING} CREATE FUNCTION acting() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$ BEGIN {body} END $$;
+             CREATE TRIGGER acting {when} ON thing FOR EACH ROW EXECUTE FUNCTION acting()"
+        ),
+    )
+    .await
+}
+
+#[test]
+fn a_trigger_that_empties_another_table_is_refused() {
+    run(async {
+        let lab = with_trigger("AFTER UPDATE", "TRUNCATE public.other; RETURN NULL;").await;
+        lab.append(vec![
+            create("other", id(9), json!({})),
+            create("thing", id(1), json!({})),
+        ])
+        .await;
+        let error = lab
+            .refused(vec![update("thing", id(1), json!({"count": 1}))])
+            .await;
+        assert_eq!(
+            error.code,
+            ErrorCode::ConstraintViolated,
+            "{}",
+            error.message
+        );
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn an_event_of_the_same_row_inside_an_event_covers_no_other_row() {
+    run(async {
+        let lab = with_trigger(
+            "AFTER UPDATE",
+            r#"IF NEW.count = 1 THEN
+                 INSERT INTO sourcing.eventstore (event, type, uuid, data) VALUES ('update', 'thing', NEW.thing_id, '{"count": 2}');
+                 UPDATE public.thing SET name = 'sneaky' WHERE name = 'victim';
+               END IF; RETURN NULL;"#,
+        )
+        .await;
+        lab.append(vec![
+            create("thing", id(1), json!({})),
+            create("thing", id(2), json!({"name": "victim"})),
+        ])
+        .await;
+        lab.refused(vec![update("thing", id(1), json!({"count": 1}))])
+            .await;
+        // Where there is no victim, both events are recorded.
+        lab.append(vec![update("thing", id(2), json!({"name": "none"}))])
+            .await;
+        let rows = lab.rows().await;
+        lab.append(vec![update("thing", id(1), json!({"count": 1}))])
+            .await;
+        assert_eq!(lab.row("thing", id(1)).await.unwrap()["count"], 2);
+        lab.assert_no_drift().await;
+        lab.roll_back(RollbackTarget::AfterEvent(3), Strategy::Minimal)
+            .await
+            .unwrap();
+        assert_eq!(lab.rows().await, rows);
+    });
+}
+
+#[test]
+fn a_trigger_may_append_many_events_at_once() {
+    run(async {
+        let lab = with_trigger(
+            "AFTER INSERT",
+            "PERFORM sourcing.append(array_agg('create'::text), array_agg('other'::text), array_agg(NULL::uuid),
+                array_agg(jsonb_build_object('name', i)), array_agg(NULL::timestamptz)) FROM generate_series(1, 5) AS i; RETURN NULL;",
+        )
+        .await;
+        lab.append(vec![create("thing", id(1), json!({}))]).await;
+        assert_eq!(lab.store.head().await.unwrap(), 6);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn what_a_trigger_appends_to_an_imported_event_is_no_later_than_it() {
+    run(async {
+        let lab = with_trigger(
+            "AFTER INSERT",
+            "INSERT INTO sourcing.eventstore (event, type, uuid) VALUES ('create', 'other', NEW.thing_id); RETURN NULL;",
+        )
+        .await;
+        for (at, time) in [(1, "2020-01-01T00:00:00Z"), (2, "2020-01-02T00:00:00Z")] {
+            lab.append(vec![NewEvent {
+                timestamp: Some(moment(time)),
+                ..create("thing", id(at), json!({}))
+            }])
+            .await;
+        }
+        let times: Vec<_> = lab
+            .log()
+            .await
+            .iter()
+            .map(|event| event.timestamp)
+            .collect();
+        let first = moment("2020-01-01T00:00:00Z");
+        let second = moment("2020-01-02T00:00:00Z");
+        assert_eq!(times, [first, first, second, second]);
+        lab.roll_back(RollbackTarget::Before(second), Strategy::Minimal)
+            .await
+            .unwrap();
+        assert_eq!(lab.rows().await.len(), 2);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn a_trigger_that_acts_during_a_rollback_too_writes_nothing_unseen() {
+    run(async {
+        for enabled in ["ALWAYS", "REPLICA"] {
+            let lab = with_trigger(
+                "AFTER DELETE",
+                "INSERT INTO public.other VALUES (gen_random_uuid(), TG_OP); RETURN NULL;",
+            )
+            .await;
+            lab.append(vec![create("thing", id(1), json!({}))]).await;
+            lab.sql(&format!(
+                "ALTER TABLE thing ENABLE {enabled} TRIGGER acting"
+            ))
+            .await
+            .unwrap();
+            let (log, rows) = (lab.log().await, lab.rows().await);
+            let error = lab
+                .roll_back(RollbackTarget::BeforeEvent(1), Strategy::Minimal)
+                .await
+                .expect_err("it writes");
+            assert!(error.message.contains("other"), "{}", error.message);
+            assert_eq!((lab.log().await, lab.rows().await), (log, rows));
+        }
+    });
+}
+
+#[test]
+fn constraints_that_are_checked_late_are_checked_after_a_rollback() {
+    run(async {
+        for (constraint, data, state) in [
+            (
+                "EXCLUDE USING gist (span WITH &&) DEFERRABLE",
+                [
+                    json!({"span": "[1,5)"}),
+                    json!({"span": "[3,7)"}),
+                    json!({"span": "[7,8)"}),
+                ],
+                "23P01",
+            ),
+            (
+                "UNIQUE (span) DEFERRABLE",
+                [
+                    json!({"span": "[1,5)"}),
+                    json!({"span": "[1,5)"}),
+                    json!({"span": "[7,8)"}),
+                ],
+                "23505",
+            ),
+        ] {
+            let lab = Database::with(
+                Backend::Postgres,
+                "CREATE TABLE thing (thing_id uuid PRIMARY KEY, span int4range)",
+            )
+            .await;
+            let [a, b, c] = data;
+            lab.append(vec![
+                create("thing", id(1), a),
+                create("thing", id(2), b),
+                create("thing", id(3), c),
+            ])
+            .await;
+            lab.append(vec![delete("thing", id(1))]).await;
+            lab.append(vec![delete("thing", id(3))]).await;
+            lab.sql(&format!("ALTER TABLE thing ADD {constraint}"))
+                .await
+                .unwrap();
+            let mut client = superuser(&lab).await;
+            for (id, expected) in [(4, Some(state)), (5, None)] {
+                let sql = format!(
+                    "INSERT INTO sourcing.eventstore (event, data) SELECT 'rollback', jsonb_build_object('before', \"timestamp\") FROM sourcing.eventstore WHERE id = {id}"
+                );
+                match expected {
+                    Some(state) => {
+                        assert_eq!(refusal(&mut client, &sql).await.0, state, "{constraint}")
+                    }
+                    None => run_sql(&mut client, &sql).await.unwrap(),
+                }
+                lab.assert_no_drift().await;
+            }
+        }
+    });
+}
