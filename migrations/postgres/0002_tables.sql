@@ -11,8 +11,23 @@ SELECT c.oid AS relation,
   JOIN pg_namespace n ON n.oid = c.relnamespace
   JOIN pg_roles owner ON owner.oid = c.relowner
   JOIN pg_class log ON log.oid = to_regclass('sourcing.eventstore')
+  JOIN pg_roles store ON store.oid = log.relowner
   LEFT JOIN pg_constraint p ON p.conrelid = c.oid AND p.contype = 'p'
   LEFT JOIN pg_attribute k ON k.attrelid = c.oid AND k.attnum = p.conkey[1]
+ -- A trigger of the table's, or of a partition's, with a function in it of somebody who is not trusted.
+  LEFT JOIN LATERAL (
+       SELECT g.tgname AS trigger, writer.rolname AS name
+         FROM (SELECT c.oid UNION ALL
+               SELECT i.inhrelid FROM pg_inherits i WHERE c.relkind = 'p' AND pg_partition_root(i.inhrelid) = c.oid) AS part
+         JOIN pg_trigger g ON g.tgrelid = part.oid
+         JOIN pg_depend d ON d.classid = 'pg_trigger'::regclass AND d.objid = g.oid
+         LEFT JOIN pg_operator op ON d.refclassid = 'pg_operator'::regclass AND op.oid = d.refobjid
+         JOIN pg_proc f ON f.oid = CASE d.refclassid WHEN 'pg_proc'::regclass THEN d.refobjid ELSE op.oprcode END
+         JOIN pg_roles writer ON writer.oid = f.proowner
+        WHERE NOT g.tgisinternal
+          AND NOT writer.rolsuper AND NOT pg_has_role(writer.oid, log.relowner, 'MEMBER')
+        ORDER BY g.tgname
+        LIMIT 1) AS stranger ON true
  CROSS JOIN LATERAL (SELECT CASE
        WHEN p.oid IS NULL THEN 'it has no primary key'
        WHEN cardinality(p.conkey) > 1 THEN 'its primary key has more than one column'
@@ -30,6 +45,10 @@ SELECT c.oid AS relation,
        WHEN NOT owner.rolsuper AND NOT pg_has_role(c.relowner, log.relowner, 'MEMBER')
             THEN format('its owner, %s, is neither a superuser nor a member of the event store''s owner role, %s',
                         owner.rolname, pg_get_userbyid(log.relowner))
+       -- So are triggers, which whoever has that right on the table may make, without owning it.
+       WHEN stranger.name IS NOT NULL
+            THEN format('its trigger %s runs code of %s, who is neither a superuser nor a member of the event store''s owner role, %s',
+                        stranger.trigger, stranger.name, store.rolname)
        WHEN NOT (has_schema_privilege(log.relowner, n.oid, 'USAGE')
                  AND has_table_privilege(log.relowner, c.oid, 'SELECT') AND has_table_privilege(log.relowner, c.oid, 'INSERT')
                  AND has_table_privilege(log.relowner, c.oid, 'UPDATE') AND has_table_privilege(log.relowner, c.oid, 'DELETE'))

@@ -96,6 +96,42 @@ BEGIN
 END
 $$;
 
+-- A table's own code may name tables without their schema, and where the search path has none of that name, a temporary table
+-- stands in for it. One with code of its own would run it with the event store's rights.
+CREATE FUNCTION sourcing.check_session(shape sourcing.shape) RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    suspect text;
+BEGIN
+    IF pg_my_temp_schema() = 0 THEN
+        RETURN;
+    END IF;
+    SELECT c.relname INTO suspect
+      FROM pg_class c
+     WHERE c.relnamespace = pg_my_temp_schema() AND c.relkind NOT IN ('i', 'S', 't', 'c')
+       AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = c.relowner)
+       AND (c.relkind <> 'r' OR c.relhasrules OR c.relhastriggers OR c.relrowsecurity
+            OR EXISTS (SELECT FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
+                        WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+                          AND NOT (SELECT r.rolsuper FROM pg_roles r WHERE r.oid = ty.typowner))
+            OR EXISTS (SELECT FROM pg_depend d
+                        WHERE d.refclassid IN ('pg_proc'::regclass, 'pg_operator'::regclass)
+                          AND (d.classid = 'pg_attrdef'::regclass AND d.objid IN (SELECT oid FROM pg_attrdef WHERE adrelid = c.oid)
+                               OR d.classid = 'pg_constraint'::regclass AND d.objid IN (SELECT oid FROM pg_constraint WHERE conrelid = c.oid)
+                               OR d.classid = 'pg_class'::regclass AND d.objid IN (SELECT indexrelid FROM pg_index WHERE indrelid = c.oid))))
+     ORDER BY c.relname
+     LIMIT 1;
+    IF suspect IS NULL THEN
+        SELECT ty.typname INTO suspect FROM pg_type ty WHERE ty.typnamespace = pg_my_temp_schema() AND ty.typtype = 'd' LIMIT 1;
+    END IF;
+    IF suspect IS NOT NULL THEN
+        RAISE EXCEPTION USING ERRCODE = '42501', TABLE = shape.name,
+            MESSAGE = format('%s has code of its own, and so has %s, which is temporary and could stand in for a table that it names', shape.name, suspect),
+            HINT = format('drop %s first, or insert from another session', suspect);
+    END IF;
+END
+$$;
+
 -- Writes these columns of a state, by an INSERT or an UPDATE of the row, or removes it.
 -- Returns where the row then lies, and the row; nothing when no row was written.
 CREATE FUNCTION sourcing.write_row(
@@ -133,6 +169,7 @@ BEGIN
         EXECUTE statement INTO place, stored USING uuid, state;
         RETURN;
     END IF;
+    PERFORM sourcing.check_session(shape);
     IF shape.deferred IS NOT NULL THEN
         -- What they write belongs to this event, not to the end of the transaction, where nobody looks at it any more.
         EXECUTE format('SET CONSTRAINTS %s IMMEDIATE', shape.deferred);
