@@ -49,6 +49,10 @@ SELECT c.oid AS relation,
        WHEN stranger.name IS NOT NULL
             THEN format('its trigger %s runs code of %s, who is neither a superuser nor a member of the event store''s owner role, %s',
                         stranger.trigger, stranger.name, store.rolname)
+       -- A cascade would not stop at rows that are not seen, nor would a rollback see that they are still there.
+       WHEN c.relrowsecurity AND NOT store.rolsuper AND NOT store.rolbypassrls
+            AND (c.relforcerowsecurity OR NOT pg_has_role(store.oid, c.relowner, 'USAGE'))
+            THEN format('its row security hides rows from the event store''s owner role, %s, which has no BYPASSRLS', store.rolname)
        WHEN NOT (has_schema_privilege(log.relowner, n.oid, 'USAGE')
                  AND has_table_privilege(log.relowner, c.oid, 'SELECT') AND has_table_privilege(log.relowner, c.oid, 'INSERT')
                  AND has_table_privilege(log.relowner, c.oid, 'UPDATE') AND has_table_privilege(log.relowner, c.oid, 'DELETE'))

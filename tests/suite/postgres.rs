@@ -9,6 +9,7 @@ mod own_code;
 mod rights;
 mod servers;
 mod side_effects;
+mod trust;
 mod types;
 
 use ebbtide::store::Address;
