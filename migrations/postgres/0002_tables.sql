@@ -78,8 +78,8 @@ END
 $$;
 
 -- What of a type JSON cannot carry, one letter each: `f` the negative zero of floats; `a` an array's lower bounds;
--- `j` elements that are themselves JSON arrays or nulls, in an array of JSON; `!` anything, so that its
--- values always travel as the type's own text. Empty for a type that JSON carries whole.
+-- `j` elements that are themselves JSON arrays or nulls, in an array of JSON; `n` a JSON null inside a composite value; `!` anything, so
+-- that its values always travel as the type's own text. Empty for a type that JSON carries whole.
 CREATE FUNCTION sourcing.beyond_json(type oid) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -90,9 +90,12 @@ BEGIN
     IF t.typtype = 'd' THEN
         RETURN sourcing.beyond_json(t.typbasetype);
     ELSIF t.typtype = 'c' THEN
-        SELECT string_agg(sourcing.beyond_json(atttypid), '') INTO inner_letters
-          FROM pg_attribute WHERE attrelid = t.typrelid AND attnum > 0 AND NOT attisdropped;
-        RETURN CASE WHEN inner_letters ~ '[aj!]' THEN '!' WHEN inner_letters ~ 'f' THEN 'f' ELSE '' END;
+        SELECT string_agg(CASE WHEN coalesce(nullif(ty.typbasetype, 0), ty.oid) IN ('json'::regtype, 'jsonb'::regtype) THEN 'n'
+                               ELSE sourcing.beyond_json(ty.oid) END, '') INTO inner_letters
+          FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
+         WHERE a.attrelid = t.typrelid AND a.attnum > 0 AND NOT a.attisdropped;
+        RETURN CASE WHEN inner_letters ~ '[aj!]' THEN '!'
+                    ELSE concat(substring(inner_letters FROM 'f'), substring(inner_letters FROM 'n')) END;
     ELSIF t.typcategory = 'A' THEN
         inner_letters := sourcing.beyond_json(t.typelem);
         RETURN CASE
@@ -119,7 +122,9 @@ BEGIN
         SELECT string_agg(format(
                    ' OPERATOR(pg_catalog.||) CASE WHEN %s THEN pg_catalog.jsonb_build_object(%L, t.%I::pg_catalog.text) ELSE ''{}'' END',
                    concat_ws(' OR ',
-                       CASE WHEN letters ~ '!' THEN format('t.%I IS NOT NULL', name) END,
+                       -- Not IS NOT NULL, which a composite value with a null in it is not.
+                       CASE WHEN letters ~ '!' THEN format('t.%I IS DISTINCT FROM NULL', name) END,
+                       CASE WHEN letters ~ 'n' THEN format('pg_catalog.strpos(t.%I::pg_catalog.text, ''null'') OPERATOR(pg_catalog.>) 0', name) END,
                        CASE WHEN letters ~ 'f' THEN format('t.%I::pg_catalog.text OPERATOR(pg_catalog.~) ''(^|[^0-9e.])-0([^0-9e.]|$)''', name) END,
                        CASE WHEN letters ~ '[aj]' THEN format('pg_catalog.strpos(pg_catalog.replace(pg_catalog.array_dims(t.%I), ''[1:'', ''''), ''['') OPERATOR(pg_catalog.>) 0', name) END,
                        CASE WHEN letters ~ 'j' THEN format('EXISTS (SELECT FROM pg_catalog.unnest(t.%I) AS e

@@ -736,3 +736,46 @@ fn columns_may_come_and_go_between_events() {
         assert_eq!(state, "EB003", "{message}");
     });
 }
+
+#[test]
+fn composite_values_with_nulls_in_them_come_back_whole() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE EXTENSION hstore;
+             CREATE TYPE deep AS (n int, tags hstore, places int[]);
+             CREATE TYPE noted AS (n int, note jsonb);
+             CREATE TABLE thing (thing_id uuid PRIMARY KEY, d deep, n noted, many noted[])",
+        )
+        .await;
+        let whole = [
+            Some(r#"(,"""a""=>NULL","[0:1]={1,2}")"#.to_owned()),
+            Some("(1,null)".to_owned()),
+            Some(r#"{"(,null)","(2,)"}"#.to_owned()),
+        ];
+        let text = async || {
+            sqlx::query_scalar::<_, Vec<Option<String>>>(
+                "SELECT ARRAY[d::text, n::text, many::text] FROM thing",
+            )
+            .fetch_one(&mut superuser(&lab).await)
+            .await
+            .unwrap()
+        };
+        lab.append(vec![create(
+            "thing",
+            id(1),
+            serde_json::json!({"d": whole[0], "n": whole[1], "many": whole[2]}),
+        )])
+        .await;
+        assert_eq!(text().await, whole);
+        lab.append(vec![delete("thing", id(1))]).await;
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            lab.roll_back(RollbackTarget::BeforeEvent(2), strategy)
+                .await
+                .unwrap();
+            assert_eq!(text().await, whole, "by {strategy}");
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+        }
+    });
+}
