@@ -334,6 +334,10 @@ BEGIN
          WHERE i.indrelid = wanted AND (i.indisunique OR i.indisexclusion)
            AND NOT (a.attname = ANY (found.distinct_text) AND i.indnkeyatts = 1 AND i.indpred IS NULL));
     found.constants := sourcing.constants(wanted);
+    IF NOT (found.ordered || found.distinct_text) <@ found.written THEN
+        -- A generated column changes with those that it is made of.
+        found.ordered := found.written;
+    END IF;
     RETURN found;
 END
 $$;

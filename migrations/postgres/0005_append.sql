@@ -219,6 +219,10 @@ DECLARE
 BEGIN
     IF shape.key IS NULL OR shape.has_code OR kind NOT IN ('create', 'update', 'delete')
        OR kind = 'delete' AND (shape.delete_carries OR shape.self_pointing <> '{}')
+       -- A key that is there already would not be noticed now; a default could point at a row that comes later.
+       OR kind = 'create' AND (NOT shape.conflict_tells OR EXISTS (
+              SELECT FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
+               WHERE a.attrelid = shape.relation AND a.attname = ANY (shape.self_pointing) AND (a.atthasdef OR ty.typdefault IS NOT NULL)))
        OR EXISTS (SELECT FROM unnest(datas) AS d WHERE jsonb_typeof(d) IS DISTINCT FROM 'object') THEN
         RETURN NULL;
     END IF;
@@ -255,7 +259,7 @@ BEGIN
                      SELECT g.*, jsonb_build_object(%1$L, g.uuid%2$s) || g.data AS expected FROM %3$s
                  ), written AS (
                      INSERT INTO %4$s AS t (%5$s) OVERRIDING SYSTEM VALUE
-                     SELECT %5$s FROM made m CROSS JOIN LATERAL jsonb_to_record(m.expected) AS r(%6$s)
+                     SELECT %5$s FROM (SELECT r.* FROM made m CROSS JOIN LATERAL jsonb_to_record(m.expected) AS r(%6$s)) AS r
                      RETURNING t.%1$I AS uuid, %7$s AS stored
                  ), done AS (
                      SELECT m.place, %8$s AS filled FROM made m JOIN written w ON w.uuid = m.uuid
