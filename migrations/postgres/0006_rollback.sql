@@ -108,7 +108,7 @@ BEGIN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'undoes and redoes must be the ids of rollbacks';
     END IF;
     BEGIN
-        IF jsonb_typeof(data -> 'before') = 'string' AND data ->> 'before' ~ '^\s*\d{4,6}-\d' THEN
+        IF jsonb_typeof(data -> 'before') = 'string' AND data ->> 'before' ~ '^[[:space:]]*[0-9]{4,6}-[0-9]' THEN
             moment := sourcing.moment_before(data);
         END IF;
     EXCEPTION WHEN data_exception THEN

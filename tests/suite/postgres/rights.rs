@@ -318,6 +318,52 @@ fn type_reaches_tables_that_take_part_and_nothing_else() {
 }
 
 #[test]
+fn a_name_and_a_key_mean_one_row_only() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE SCHEMA a; CREATE SCHEMA \"a.b\"; CREATE SCHEMA x; CREATE SCHEMA \"x.y\";
+             CREATE TABLE a.\"b.c\" (i uuid PRIMARY KEY); CREATE TABLE \"a.b\".c (i uuid PRIMARY KEY);
+             CREATE TABLE \"x.y\".z (i uuid PRIMARY KEY); CREATE TABLE x.t (i int); CREATE INDEX \"y.z\" ON x.t (i);
+             CREATE TABLE made (made_id uuid GENERATED ALWAYS AS (md5(name)::uuid) STORED PRIMARY KEY, name text)",
+        )
+        .await;
+        let tables = lab.store.tables().await.unwrap();
+        let tracked: Vec<bool> = tables
+            .iter()
+            .filter(|table| table.name == "a.b.c")
+            .map(|table| table.key().is_some())
+            .collect();
+        assert_eq!(tracked.iter().filter(|tracked| **tracked).count(), 1);
+        lab.append(vec![
+            create("a.b.c", id(1), json!({})),
+            // An index of that name is no table.
+            create("x.y.z", id(2), json!({})),
+        ])
+        .await;
+        // The database would choose another row than the event says.
+        let error = lab
+            .refused(vec![create("made", id(3), json!({"name": "a"}))])
+            .await;
+        assert_eq!(error.code, ErrorCode::UntrackedTable, "{}", error.message);
+        assert!(error.message.contains("generated"), "{}", error.message);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn a_rollback_is_understood_in_any_session() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let mut client = superuser(&lab).await;
+        run_sql(&mut client, r#"SET standard_conforming_strings = off; SET backslash_quote = off; INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{"before": "2020-02-17T03:09:59.145749"}')"#)
+            .await
+            .unwrap();
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
 fn a_table_of_ones_own_gives_no_rights() {
     run(async {
         let lab = Database::mad_lab(Backend::Postgres).await;
