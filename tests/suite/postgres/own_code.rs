@@ -256,7 +256,7 @@ fn constraints_that_are_checked_late_are_checked_after_a_rollback() {
                 );
                 match expected {
                     Some(state) => {
-                        assert_eq!(refusal(&mut client, &sql).await.0, state, "{constraint}")
+                        assert_eq!(refusal(&mut client, &sql).await.0, state, "{constraint}");
                     }
                     None => run_sql(&mut client, &sql).await.unwrap(),
                 }
