@@ -515,13 +515,13 @@ END
 $$;
 
 -- Notes what a nested event has written, for the event outside it.
-CREATE FUNCTION sourcing.explain(shape sourcing.shape, event text, row_uuid uuid, again boolean) RETURNS void
+CREATE FUNCTION sourcing.explain(shape sourcing.shape, event text, row_uuid uuid, again boolean, carries boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     INSERT INTO sourcing.explained (transaction, relation, uuid, kind, rows)
     SELECT pg_current_xact_id(), shape.relation, row_uuid, event, 1
      UNION ALL SELECT pg_current_xact_id(), shape.relation, row_uuid, 'update', 1 WHERE again
-     UNION ALL SELECT pg_current_xact_id(), c.relation, c.uuid, 'update', c.times + 1 FROM sourcing.carried c;
+     UNION ALL SELECT pg_current_xact_id(), c.relation, c.uuid, 'update', c.times + 1 FROM sourcing.carried c WHERE carries;
 END
 $$;
 
@@ -638,7 +638,7 @@ BEGIN
         PERFORM sourcing.check_row_writes(what, shape, event, writes_before, again);
     END IF;
     IF pg_trigger_depth() > 1 THEN
-        PERFORM sourcing.explain(shape, event, uuid, again);
+        PERFORM sourcing.explain(shape, event, uuid, again, carries);
     END IF;
     IF carries THEN
         DELETE FROM sourcing.carried;

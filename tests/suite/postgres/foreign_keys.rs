@@ -276,3 +276,42 @@ fn a_cascade_to_a_table_that_takes_no_part_is_refused_only_where_it_changes_a_ro
         lab.assert_no_drift().await;
     });
 }
+
+#[test]
+fn a_trigger_of_a_row_that_an_update_is_carried_on_to_may_append_events() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            r#"CREATE TABLE parent (parent_id uuid PRIMARY KEY, code text UNIQUE);
+               CREATE TABLE child (child_id uuid PRIMARY KEY, code text REFERENCES parent (code) ON UPDATE CASCADE);
+               CREATE TABLE note (note_id uuid PRIMARY KEY, text text);
+               CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'note', jsonb_build_object('text', NEW.code)); RETURN NULL; END $$;
+               CREATE TRIGGER noting AFTER UPDATE ON child FOR EACH ROW EXECUTE FUNCTION noting()"#,
+        )
+        .await;
+        lab.append(vec![
+            create("parent", id(1), json!({"code": "a"})),
+            create("child", id(2), json!({"code": "a"})),
+            create("child", id(3), json!({"code": "a"})),
+        ])
+        .await;
+        let rows = lab.rows().await;
+        lab.append(vec![update("parent", id(1), json!({"code": "b"}))])
+            .await;
+        let children = lab
+            .log()
+            .await
+            .iter()
+            .filter(|event| {
+                event.kind.as_str() == "update" && event.row.as_ref().unwrap().table == "child"
+            })
+            .count();
+        assert_eq!(children, 2, "each once");
+        lab.assert_no_drift().await;
+        lab.roll_back(RollbackTarget::AfterEvent(3), Strategy::Minimal)
+            .await
+            .unwrap();
+        assert_eq!(lab.rows().await, rows);
+    });
+}
