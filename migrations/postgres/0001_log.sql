@@ -93,6 +93,7 @@ BEGIN
                stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond',
                                 (SELECT latest FROM sourcing.taken_over) + interval '1 microsecond');
         DELETE FROM sourcing.explained;
+        DELETE FROM sourcing.waiting;
     END IF;
     RETURN coalesce(last_id, 0);
 END

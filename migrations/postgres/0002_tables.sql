@@ -203,7 +203,8 @@ BEGIN
     FOR one IN
         SELECT a.attname::text AS name, pg_get_expr(d.adbin, d.adrelid) AS expression, format_type(a.atttypid, a.atttypmod) AS type
           FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
-         WHERE d.adrelid = relation AND a.attgenerated = ''
+         -- A domain's constraints could be code of their own.
+         WHERE d.adrelid = relation AND a.attgenerated = '' AND a.atttypid < 16384
     LOOP
         -- Whatever calls a function is not tried: a sequence would move on.
         CONTINUE WHEN one.expression ~ '[(]';

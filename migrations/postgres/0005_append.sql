@@ -7,10 +7,15 @@
 -- Events that only concern their own row wait until their statement ends, or until one comes that does not, and are then
 -- applied in runs of one kind on one table: a statement for a thousand rows costs little more than one for one row.
 
--- Where in the log the events begin that are logged and not applied yet; past its end when there are none. Only
--- ever read by the transaction that holds the writer's lock, which sets it past the end whenever it has applied them.
--- A sequence, for a row that is updated for each statement would be found more and more slowly.
-CREATE SEQUENCE sourcing.unapplied;
+-- Where in the log events begin that are logged before they are applied: a row when the first of them is logged, another when they have been
+-- applied. The latest says whether any wait. Rows, so that a subtransaction which is undone takes back what it says
+-- along with what it did; and only ever new ones, for one that is updated for each statement would be found more and more slowly.
+-- Emptied by whoever takes the lock next.
+CREATE UNLOGGED TABLE sourcing.waiting (
+    first bigint,
+    applied boolean,
+    PRIMARY KEY (first, applied)
+);
 
 -- How many events the statement under way has inserted.
 CREATE SEQUENCE sourcing.inserted MINVALUE 0;
@@ -71,7 +76,6 @@ BEGIN
     new_event.filled := sourcing.apply(what, shape, new_event.event, new_event.uuid, new_event.data, new_event."timestamp", given_moment);
     -- Last: what a cascade or a trigger of the table has appended comes before its cause.
     new_event.id := coalesce((SELECT max(id) FROM sourcing.eventstore), 0) + 1;
-    PERFORM setval('sourcing.unapplied', new_event.id + 1);
     RETURN new_event;
 END
 $$;
@@ -85,7 +89,6 @@ DECLARE
     last record;
     given_moment timestamptz := coalesce(NEW."timestamp", '-infinity');
     seen record;
-    unapplied bigint;
 BEGIN
     SELECT * INTO writer FROM sourcing.writer;
     what := concat_ws(' ', NEW.event, NEW.type, nullif(NEW.uuid, not_given));
@@ -148,7 +151,6 @@ BEGIN
             -- Nothing comes after the target: nothing is appended.
             RETURN NULL;
         END IF;
-        PERFORM setval('sourcing.unapplied', NEW.id + 1);
         RETURN NEW;
     END IF;
 
@@ -169,10 +171,9 @@ BEGIN
             IF NEW.event = 'create' AND seen.constants <> '{}' THEN
                 NEW.filled := nullif(seen.constants - ARRAY(SELECT jsonb_object_keys(NEW.data)), '{}');
             END IF;
-            SELECT last_value INTO unapplied FROM sourcing.unapplied;
-            IF unapplied > coalesce(last.id, 0) THEN
+            IF (SELECT applied FROM sourcing.waiting ORDER BY first DESC, applied DESC LIMIT 1) IS DISTINCT FROM false THEN
                 -- None is waiting: this is the first.
-                PERFORM setval('sourcing.unapplied', NEW.id);
+                INSERT INTO sourcing.waiting VALUES (NEW.id, false);
             END IF;
             RETURN NEW;
         END IF;
@@ -428,13 +429,14 @@ SET quote_all_identifiers = off
 SET jit = off
 AS $$
 DECLARE
-    waiting constant bigint := (SELECT last_value FROM sourcing.unapplied);
+    waiting constant bigint := (
+        SELECT w.first FROM (SELECT * FROM sourcing.waiting ORDER BY first DESC, applied DESC LIMIT 1) AS w WHERE NOT w.applied);
     head constant bigint := (SELECT max(id) FROM sourcing.eventstore);
     one sourcing.eventstore;
     last_id bigint;
     result jsonb;
 BEGIN
-    IF head IS NULL OR waiting > head THEN
+    IF waiting IS NULL THEN
         RETURN;
     END IF;
     FOR first_id IN waiting .. head BY 1000 LOOP
@@ -448,7 +450,7 @@ BEGIN
             END IF;
         END LOOP;
     END LOOP;
-    PERFORM setval('sourcing.unapplied', head + 1);
+    INSERT INTO sourcing.waiting VALUES (waiting, true);
 END
 $$;
 

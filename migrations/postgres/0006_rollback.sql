@@ -491,7 +491,6 @@ BEGIN
     INSERT INTO sourcing.eventstore (id, event, uuid, data, "timestamp", actor)
     SELECT max(id) + 1, 'rollback-end', NULL, NEW.data, NEW."timestamp", NEW.actor FROM sourcing.eventstore;
     UPDATE sourcing.writer SET expanding = NULL;
-    PERFORM setval('sourcing.unapplied', (SELECT max(id) + 1 FROM sourcing.eventstore));
 
     PERFORM sourcing.write_touched();
     PERFORM sourcing.check_constraints();

@@ -83,7 +83,6 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE sourcing.writer SET expanding = NULL;
-    PERFORM setval('sourcing.unapplied', coalesce(head, 0) + 1);
     RETURN coalesce(head, before) - before;
 END
 $$;

@@ -150,3 +150,82 @@ fn columns_may_be_called_what_the_engine_calls_things() {
         lab.assert_no_drift().await;
     });
 }
+
+#[test]
+fn events_of_one_row_in_one_statement_keep_their_order() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE thing (thing_id uuid PRIMARY KEY, a int, b int)",
+        )
+        .await;
+        lab.append(
+            (1..=4)
+                .map(|at| create("thing", id(at), json!({})))
+                .collect(),
+        )
+        .await;
+        // Whichever columns they set, in either order.
+        for (first, last) in [
+            (json!({"a": 1, "b": 1}), json!({"a": 2})),
+            (json!({"a": 3}), json!({"a": 4, "b": 4})),
+        ] {
+            let mut events = vec![update("thing", id(1), first)];
+            events.extend((2..=4).map(|at| update("thing", id(at), json!({"a": 1}))));
+            events.push(update("thing", id(1), last.clone()));
+            lab.append(events).await;
+            assert_eq!(lab.row("thing", id(1)).await.unwrap()["a"], last["a"]);
+            lab.assert_no_drift().await;
+        }
+        // The second time it is not there any more.
+        let events = [1, 2, 3, 4, 1].map(|at| ("delete", "thing", id(at), "{}"));
+        refused_both_ways(&lab, &events).await;
+    });
+}
+
+#[test]
+fn what_is_undone_within_a_statement_does_not_take_the_events_before_it_along() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE thing (thing_id uuid PRIMARY KEY, n int);
+             CREATE FUNCTION trying(i int) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN
+                IF i % 8 = 0 THEN
+                    BEGIN
+                        INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'thing', '{\"n\": 0}');
+                        RAISE EXCEPTION 'no';
+                    EXCEPTION WHEN raise_exception THEN NULL;
+                    END;
+                END IF;
+                RETURN jsonb_build_object('n', i);
+             END $$",
+        )
+        .await;
+        let mut client = super::login(&lab, "nmr", "writer").await;
+        run_sql(&mut client, "INSERT INTO sourcing.eventstore (event, type, data) SELECT 'create', 'thing', trying(i) FROM generate_series(1, 20) AS i")
+            .await
+            .unwrap();
+        assert_eq!(lab.store.head().await.unwrap(), 20);
+        assert_eq!(lab.rows().await.len(), 20);
+        lab.assert_no_drift().await;
+        // Nor do savepoints around whole statements.
+        let many = |from: i32| {
+            format!(
+                "INSERT INTO sourcing.eventstore (event, type, data) SELECT 'create', 'thing', jsonb_build_object('n', i) FROM generate_series({from}, {from} + 9) AS i"
+            )
+        };
+        run_sql(
+            &mut client,
+            &format!(
+                "BEGIN; {}; SAVEPOINT s; {}; ROLLBACK TO s; {}; COMMIT",
+                many(100),
+                many(200),
+                many(300)
+            ),
+        )
+        .await
+        .unwrap();
+        assert_eq!(lab.rows().await.len(), 40);
+        lab.assert_no_drift().await;
+    });
+}
