@@ -65,7 +65,7 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
         ))?;
         if differences_recorded > 0 {
             output.note(&format!(
-                "{} record what was not what the log said",
+                "what was not what the log said is recorded in {}",
                 text::count(differences_recorded, "event", "events")
             ))?;
         }
