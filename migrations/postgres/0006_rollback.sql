@@ -139,7 +139,8 @@ CREATE UNLOGGED TABLE sourcing.touched (
     PRIMARY KEY (type, uuid)
 );
 
--- Fills `touched` with the rows that the events in these spans concern.
+-- Fills `touched` with the rows that the events in these spans concern, as far as they live before the rollback or after it:
+-- what else stands in a table the log does not know, and a rollback leaves it.
 CREATE FUNCTION sourcing.find_touched(spans sourcing.span[], now sourcing.span[], target sourcing.span[]) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -168,6 +169,7 @@ BEGIN
                  GROUP BY e.uuid) AS state
          WHERE t.type = one AND t.uuid = state.uuid;
     END LOOP;
+    DELETE FROM sourcing.touched AS w WHERE w.now IS NULL AND w.target IS NULL;
 END
 $$;
 

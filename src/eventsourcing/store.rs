@@ -210,6 +210,9 @@ pub trait EventStore: Send + Sync {
     /// How many creates, updates and deletes these ids are.
     async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts>;
 
+    /// How many rows live after the creates, updates and deletes among these ids.
+    async fn count_living(&self, ids: &Ranges) -> Result<u64>;
+
     /// The rows, each once, that the creates, updates and deletes among these ids concern.
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>>;
 

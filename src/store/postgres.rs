@@ -154,6 +154,10 @@ impl EventStore for PostgresStore {
         log::count_changes(&self.pool, &OWN, ids).await
     }
 
+    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
+        log::count_living(&self.pool, &OWN, ids).await
+    }
+
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
         log::rows_touched(&self.pool, &OWN, ids).await
     }

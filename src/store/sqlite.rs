@@ -128,6 +128,10 @@ impl EventStore for SqliteStore {
         log::count_changes(&self.pool, ids).await
     }
 
+    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
+        log::count_living(&self.pool, ids).await
+    }
+
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
         log::rows_touched(&self.pool, ids).await
     }

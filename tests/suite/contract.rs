@@ -5,6 +5,7 @@ mod opening;
 mod reading;
 mod refusing;
 mod rolling_back;
+mod unknown_rows;
 mod values;
 mod verifying;
 

@@ -93,7 +93,7 @@ async fn plan_for(
     let then = history.effective_at(keeps_through);
     let (undone, reinstated) = (now.minus(&then), then.minus(&now));
 
-    let live = store.count_changes(&now).await?;
+    let living = store.count_living(&now).await?;
     let repeated = store.count_changes(&then).await?.total();
     let tables: HashMap<String, Table> = store
         .tables()
@@ -128,7 +128,7 @@ async fn plan_for(
         later_events,
         appends_minimal: markers + changes.len() as u64,
         appends_replay: match before {
-            Some(_) => markers + live.creates.saturating_sub(live.deletes) + repeated,
+            Some(_) => markers + living + repeated,
             None => 0,
         },
         tables: counts(&changes),

@@ -258,6 +258,10 @@ impl EventStore for LegacyStore {
         log::count_changes(&self.pool, &self.source, ids).await
     }
 
+    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
+        log::count_living(&self.pool, &self.source, ids).await
+    }
+
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
         log::rows_touched(&self.pool, &self.source, ids).await
     }

@@ -383,6 +383,25 @@ pub(super) async fn count_changes(
     })
 }
 
+pub(super) async fn count_living(pool: &PgPool, source: &Source, ids: &Ranges) -> Result<u64> {
+    let (first, last) = bounds(ids);
+    let living: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT count(*) FROM (
+             SELECT FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
+               JOIN {} e ON e.id BETWEEN range.first AND range.last
+              WHERE e.event IN ('create', 'delete')
+              GROUP BY e.type, e.uuid
+             HAVING max(e.id) FILTER (WHERE e.event = 'create') > coalesce(max(e.id) FILTER (WHERE e.event = 'delete'), 0)) AS living",
+        source.log
+    )))
+    .bind(first)
+    .bind(last)
+    .fetch_one(pool)
+    .await
+    .map_err(failed)?;
+    Ok(living.unsigned_abs())
+}
+
 pub(super) async fn rows_touched(
     pool: &PgPool,
     source: &Source,

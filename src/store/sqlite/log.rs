@@ -353,6 +353,30 @@ pub(super) fn ranges_json(ids: &Ranges) -> String {
 pub(super) const IN_RANGES: &str = "json_each(?1) AS range CROSS JOIN eventstore e
     ON e.id BETWEEN range.value ->> 0 AND range.value ->> 1";
 
+/// The rows that live after the events that the parameter `?1` lists, each with its create.
+pub(super) fn living() -> String {
+    format!(
+        "SELECT type, uuid, born
+           FROM (SELECT e.type, e.uuid, max(e.id) FILTER (WHERE e.event = 'create') AS born,
+                        max(e.id) FILTER (WHERE e.event = 'delete') AS died
+                   FROM {IN_RANGES}
+                  WHERE e.event IN ('create', 'delete') GROUP BY e.type, e.uuid)
+          WHERE born > coalesce(died, 0)"
+    )
+}
+
+pub(super) async fn count_living(executor: impl SqliteExecutor<'_>, ids: &Ranges) -> Result<u64> {
+    let living: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "SELECT count(*) FROM ({})",
+        living()
+    )))
+    .bind(ranges_json(ids))
+    .fetch_one(executor)
+    .await
+    .map_err(failed)?;
+    Ok(living.unsigned_abs())
+}
+
 pub(super) async fn count_changes(
     executor: impl SqliteExecutor<'_>,
     ids: &Ranges,

@@ -145,12 +145,9 @@ async fn append_replay(
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO eventstore (id, event, type, uuid, data, timestamp, actor)
          SELECT ?2 + row_number() OVER (ORDER BY born DESC), 'delete', type, uuid, '{{}}', ?3, ?4
-           FROM (SELECT e.type, e.uuid, max(e.id) FILTER (WHERE e.event = 'create') AS born,
-                        max(e.id) FILTER (WHERE e.event = 'delete') AS died
-                   FROM {IN_RANGES}
-                  WHERE e.event IN ('create', 'delete') GROUP BY e.type, e.uuid)
-          WHERE born > coalesce(died, 0)
-          ORDER BY born DESC"
+           FROM ({})
+          ORDER BY born DESC",
+        log::living()
     )))
     .bind(log::ranges_json(&now))
     .bind(marker.id)
@@ -176,10 +173,19 @@ async fn append_replay(
     .map_err(failed)?;
 
     let tables = tables(all).await?;
-    let touched = log::rows_touched(&mut *all, &now.union(&then)).await?;
     let mut states = States::new();
-    for keys in touched.chunks(ROWS_AT_ONCE) {
+    for keys in log::rows_touched(&mut *all, &then)
+        .await?
+        .chunks(ROWS_AT_ONCE)
+    {
         fold_into(all, &tables, keys, &then, keeps_through, &mut states).await?;
+    }
+    // What lives neither then nor now, and stands in a table all the same, the log does not know: it stays.
+    states.retain(|_, state| state.is_some());
+    for key in log::rows_touched(&mut *all, &Ranges::of(marker.id + 1, deleted)).await? {
+        if tables.contains_key(&key.table) {
+            states.entry(key).or_insert(None);
+        }
     }
     Ok(states)
 }

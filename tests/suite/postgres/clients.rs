@@ -256,6 +256,8 @@ fn fault_05_rows_that_went_or_came_behind_the_logs_back_do_not_stop_a_rollback()
             .await
             .unwrap();
         assert!(lab.row("fragment", id(1)).await.is_none());
+        // What the log never knew stays as it is.
+        assert_eq!(lab.row("fragment", id(2)).await.unwrap()["smiles"], "Z");
         assert_eq!(
             lab.row(
                 "molecule",

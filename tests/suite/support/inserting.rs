@@ -147,6 +147,10 @@ impl EventStore for Inserting {
         self.inner.count_changes(ids).await
     }
 
+    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
+        self.inner.count_living(ids).await
+    }
+
     async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
         self.inner.rows_touched(ids).await
     }
