@@ -74,7 +74,9 @@ CREATE FUNCTION sourcing.fold_step(
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN sourcing.expected(shape, state, event, uuid, data, moment) || coalesce(filled, '{}');
+    -- Data that is no object, which other programs wrote, says nothing.
+    RETURN sourcing.expected(shape, state, event, uuid, CASE jsonb_typeof(data) WHEN 'object' THEN data ELSE '{}' END, moment)
+           || coalesce(filled, '{}');
 END
 $$;
 

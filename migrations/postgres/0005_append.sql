@@ -104,9 +104,12 @@ BEGIN
     END IF;
     SELECT id, event, "timestamp" INTO last FROM sourcing.eventstore ORDER BY id DESC LIMIT 1;
     IF writer.expanding IS NOT NULL OR last.event = 'rollback' THEN
-        RAISE EXCEPTION USING ERRCODE = 'EB005',
-            MESSAGE = format('%s: nothing can follow a rollback in the same statement', what),
-            HINT = 'insert the rollback alone, or last';
+        -- One that another program wrote is no more than an event.
+        IF writer.expanding IS NOT NULL OR NOT EXISTS (SELECT FROM sourcing.taken_over WHERE through >= last.id) THEN
+            RAISE EXCEPTION USING ERRCODE = 'EB005',
+                MESSAGE = format('%s: nothing can follow a rollback in the same statement', what),
+                HINT = 'insert the rollback alone, or last';
+        END IF;
     END IF;
     IF NEW.event IS NULL OR NEW.event NOT IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore') THEN
         RAISE EXCEPTION USING ERRCODE = 'EB007',
@@ -147,7 +150,7 @@ BEGIN
         NEW.uuid := NULL;
         NEW.data := sourcing.accept_rollback(NEW.data);
         NEW.id := coalesce(last.id, 0) + 1;
-        IF last.id IS NULL OR sourcing.moment_before(NEW.data) > last."timestamp" THEN
+        IF last.id IS NULL OR sourcing.position_before(sourcing.moment_before(NEW.data), last.id + 1) = last.id THEN
             -- Nothing comes after the target: nothing is appended.
             RETURN NULL;
         END IF;

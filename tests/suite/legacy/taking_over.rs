@@ -6,9 +6,9 @@ use ebbtide::store::{self, TakeOver};
 use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
-use super::{Maker, Old, assert_same, of_each};
+use super::{Maker, Old, State, assert_same, at, of_each};
 use crate::cli::{ebb, ebb_with_input};
-use crate::support::{create, delete, id, options, update};
+use crate::support::{create, delete, id, moment, options, update};
 
 const MOLECULE: &str = "c053009a-9b1d-44a7-8267-f5befdb03eb0";
 const BEFORE_15: &str = "2020-02-17T03:09:59.145749";
@@ -151,6 +151,62 @@ of_each! {
         let (old, recorded) = old.taken_over(false).await;
         assert_eq!(recorded, 0);
         assert_eq!(verify::drift(&*old.lab.store).await.unwrap().findings, before);
+    }
+
+    async fn before_a_moment_keeps_the_longest_run_of_earlier_events(maker) {
+        // The last event is of a time before most of the others.
+        for (before, keeps) in [("03:15:00", 19), ("03:05:00", 0)] {
+            for strategy in [Strategy::Minimal, Strategy::Replay] {
+                let mut old = Old::mad_lab(maker).await;
+                for (n, time) in ["03:20:00", "03:15:00", "03:25:00", "03:05:00"].iter().enumerate() {
+                    let fragment = create("fragment", id(n as u128), json!({"smiles": format!("F{n}")}));
+                    old.tell(&at(&format!("2020-02-17T{time}"), fragment)).await;
+                }
+                let (mut old, _) = old.taken_over(false).await;
+                let target = RollbackTarget::Before(moment(&format!("2020-02-17T{before}")));
+                let outcome = old.lab.roll_back(target, strategy).await.unwrap();
+                assert_eq!(outcome.keeps_through, keeps, "before {before}, by {strategy}");
+                let kept = if keeps == 0 { State::new() } else { old.state(keeps).clone() };
+                assert_same(&old.now().await, &kept, &format!("before {before}, by {strategy}"));
+                // What comes after every event is still none.
+                let head = old.lab.store.head().await.unwrap();
+                let target = RollbackTarget::Before(moment("2099-01-01"));
+                assert_eq!(old.lab.roll_back(target, strategy).await.unwrap().rollback, None);
+                old.lab.sql(r#"INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{"before": "2099-01-01"}')"#).await.unwrap();
+                assert_eq!(old.lab.store.head().await.unwrap(), head);
+            }
+        }
+    }
+
+    async fn data_that_is_no_object_stands_in_no_rollbacks_way(maker) {
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            let mut old = Old::mad_lab(maker).await;
+            let molecule = "e3dde6c2-ab0c-4c77-9d55-e52d58a1425d".parse().unwrap();
+            let touch = old.tell(&update("molecule", molecule, json!({}))).await;
+            old.lab.sql(&format!("UPDATE sourcing.eventstore SET data = '3' WHERE id = {touch}")).await.unwrap();
+            let gone = old.insert_row("delete", (Some("molecule"), Some(molecule)), json!(null), None).await.unwrap();
+            old.note(gone).await;
+            let (mut old, _) = old.taken_over(false).await;
+            old.lab.assert_no_drift().await;
+            old.lab.append(vec![create("fragment", id(1), json!({"smiles": "late"}))]).await;
+            for kept in [gone, touch] {
+                old.lab.roll_back(RollbackTarget::AfterEvent(kept), strategy).await.unwrap();
+                assert_same(&old.now().await, old.state(kept), &format!("after #{kept}, by {strategy}"));
+                old.lab.assert_no_drift().await;
+                old.lab.undo(false).await.unwrap();
+                old.lab.assert_no_drift().await;
+            }
+        }
+    }
+
+    async fn a_log_that_ends_with_a_rollback_of_theirs_goes_on(maker) {
+        let mut old = Old::mad_lab(maker).await;
+        let last = old.insert_row("rollback-begin", (None, None), json!({}), None).await.unwrap();
+        old.lab.sql(&format!("UPDATE sourcing.eventstore SET event = 'rollback' WHERE id = {last}")).await.unwrap();
+        let (old, _) = old.taken_over(false).await;
+        old.lab.append(vec![create("fragment", id(1), json!({"smiles": "F"}))]).await;
+        old.lab.roll_back(RollbackTarget::BeforeEvent(last), Strategy::Replay).await.unwrap();
+        old.lab.assert_no_drift().await;
     }
 
     async fn a_log_that_has_grown_is_not_taken_over(maker) {
