@@ -67,11 +67,27 @@ CREATE TABLE sourcing.writer (
     -- The timestamp of that transaction's events.
     stamp timestamptz,
     -- While a rollback writes its events: the trigger depth of the function that does. Only its own inserts,
-    -- one deeper, are taken as they are.
-    expanding integer
+    -- one deeper, are taken as they are. Never what a client's own statement is inserted at.
+    expanding integer CHECK (expanding > 0)
 ) WITH (fillfactor = 10);
 
 INSERT INTO sourcing.writer DEFAULT VALUES;
+
+-- What says that a write is the engine's own is only written from inside, that is by its triggers: not by the owner's or a superuser's
+-- statements either.
+CREATE FUNCTION sourcing.refuse_from_outside() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RAISE EXCEPTION USING
+        ERRCODE = 'EB012',
+        MESSAGE = format('sourcing.%s is written by the event store itself: %s is refused', TG_TABLE_NAME, TG_OP),
+        HINT = 'append an event or a rollback';
+END
+$$;
+
+CREATE TRIGGER from_inside BEFORE INSERT OR UPDATE OF expanding OR DELETE OR TRUNCATE ON sourcing.writer
+    FOR EACH STATEMENT WHEN (pg_catalog.pg_trigger_depth() = 0) EXECUTE FUNCTION sourcing.refuse_from_outside();
+ALTER TABLE sourcing.writer ENABLE ALWAYS TRIGGER from_inside;
 
 -- Waits for the lock, unless this transaction holds it already. Returns the last event's id, 0 for none.
 CREATE FUNCTION sourcing.take_writer() RETURNS bigint

@@ -16,6 +16,9 @@ CREATE UNLOGGED TABLE sourcing.waiting (
     applied boolean,
     PRIMARY KEY (first, applied)
 );
+CREATE TRIGGER from_inside BEFORE INSERT OR UPDATE ON sourcing.waiting
+    FOR EACH STATEMENT WHEN (pg_catalog.pg_trigger_depth() = 0) EXECUTE FUNCTION sourcing.refuse_from_outside();
+ALTER TABLE sourcing.waiting ENABLE ALWAYS TRIGGER from_inside;
 
 -- How many events the statement under way has inserted.
 CREATE SEQUENCE sourcing.inserted MINVALUE 0;

@@ -28,9 +28,16 @@ BEGIN
 END
 $$;
 
--- Appends, for each row that is not what the log says, events after which it is, without touching the tables. Returns how
--- many. Fails when they differ all the same.
-CREATE FUNCTION sourcing.record_differences() RETURNS bigint
+-- When differences were recorded, and in how many events. Inserting a row is what records them: only from inside a trigger are
+-- events taken as they are.
+CREATE TABLE sourcing.recorded (
+    "timestamp" timestamptz NOT NULL DEFAULT now(),
+    events bigint NOT NULL DEFAULT 0
+);
+
+-- Appends, for each row that is not what the log says, events after which it is, without touching the tables. Fails when they
+-- differ all the same.
+CREATE FUNCTION sourcing.record_differences() RETURNS trigger
 LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp
 SET "TimeZone" = 'UTC'
@@ -50,6 +57,7 @@ DECLARE
     wrong record;
 BEGIN
     UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+    SELECT stamp INTO NEW."timestamp" FROM sourcing.writer;
     FOR one IN SELECT name FROM sourcing.tables WHERE key IS NOT NULL ORDER BY name COLLATE "C" LOOP
         sh := sourcing.shape(one.name);
         INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
@@ -60,7 +68,7 @@ BEGIN
                        SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(d.there) AS s
                         WHERE s.key = ANY (sh.written) AND (s.key = 'updated_on' OR s.value <> coalesce(d.told -> s.key, 'null')))
                    ELSE '{}' END,
-               (SELECT stamp FROM sourcing.writer),
+               NEW."timestamp",
                CASE WHEN k.event <> 'delete' THEN nullif(d.there - sh.written, '{}') END,
                sourcing.actor()
           FROM sourcing.differences(sh) AS d
@@ -83,8 +91,12 @@ BEGIN
         END IF;
     END LOOP;
     UPDATE sourcing.writer SET expanding = NULL;
-    RETURN coalesce(head, before) - before;
+    NEW.events := coalesce(head, before) - before;
+    RETURN NEW;
 END
 $$;
+
+CREATE TRIGGER record_differences BEFORE INSERT ON sourcing.recorded
+    FOR EACH ROW EXECUTE FUNCTION sourcing.record_differences();
 
 REVOKE ALL ON FUNCTION sourcing.of_columns(jsonb, text[]), sourcing.differences(sourcing.shape), sourcing.record_differences() FROM PUBLIC;

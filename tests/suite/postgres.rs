@@ -1,5 +1,6 @@
 //! What only PostgreSQL has: other clients, roles, triggers, every type, many writers at once.
 
+mod append_only;
 mod batches;
 mod clients;
 mod concurrency;

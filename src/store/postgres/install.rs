@@ -86,7 +86,7 @@ pub(super) async fn take_over(
     .map_err(failed)?;
     run_schema(&mut all, schema, &path).await?;
     let recorded: i64 = match consent.record_differences {
-        true => sqlx::query_scalar("SELECT sourcing.record_differences()")
+        true => sqlx::query_scalar("INSERT INTO sourcing.recorded DEFAULT VALUES RETURNING events")
             .fetch_one(&mut *all)
             .await
             .map_err(failed)?,

@@ -1,0 +1,87 @@
+//! Nobody changes the log: not the role that owns it, and no superuser, by any statement on rows (§2).
+
+use ebbtide::eventsourcing::store::Backend;
+use serde_json::json;
+
+use super::{login, refusal, run_sql, superuser};
+use crate::support::{Database, create, id, run, update};
+
+/// What was tried, alone or after something that would make it pass for the event store's own.
+const TRIES: [&str; 6] = [
+    "UPDATE sourcing.eventstore SET actor = 'x'",
+    "DELETE FROM sourcing.eventstore WHERE id = 18",
+    "TRUNCATE sourcing.eventstore",
+    "INSERT INTO sourcing.eventstore (id, event, type, uuid, actor, hash) VALUES (19, 'create', 'fragment', gen_random_uuid(), 'x', 'x')",
+    "INSERT INTO sourcing.eventstore (id, event, type, uuid) VALUES (18, 'create', 'fragment', gen_random_uuid())
+         ON CONFLICT (id) DO UPDATE SET actor = 'x'",
+    "INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'no_table') ON CONFLICT (id) DO UPDATE SET actor = 'x'",
+];
+
+const DISGUISES: [&str; 9] = [
+    "SELECT",
+    "UPDATE sourcing.writer SET expanding = 0",
+    "UPDATE sourcing.writer SET expanding = 1",
+    "UPDATE sourcing.writer SET (expanding, transaction) = (0, pg_current_xact_id())",
+    "SELECT sourcing.take_writer(); UPDATE sourcing.writer SET expanding = 0",
+    "INSERT INTO sourcing.writer VALUES (true) ON CONFLICT (only_one) DO UPDATE SET expanding = 0",
+    "DELETE FROM sourcing.writer; INSERT INTO sourcing.writer (expanding) VALUES (0)",
+    "TRUNCATE sourcing.writer; INSERT INTO sourcing.writer (expanding) VALUES (0)",
+    "SELECT sourcing.take_writer(); INSERT INTO sourcing.waiting VALUES (1, false)",
+];
+
+#[test]
+fn nobody_changes_the_log_by_a_statement_on_rows() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let log = lab.log().await;
+        let mut owner = login(&lab, "chief", "owner").await;
+        let mut replica = superuser(&lab).await;
+        run_sql(&mut replica, "SET session_replication_role = replica")
+            .await
+            .unwrap();
+        for client in [&mut owner, &mut superuser(&lab).await, &mut replica] {
+            for disguise in DISGUISES {
+                for attempt in TRIES {
+                    let (state, message) = refusal(client, &format!("{disguise}; {attempt}")).await;
+                    assert!(
+                        ["EB012", "EB008"].contains(&state.as_str()),
+                        "{disguise}; {attempt}: {state} {message}"
+                    );
+                    assert_eq!(lab.log().await, log, "{disguise}; {attempt}");
+                }
+            }
+        }
+        let event = "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'fragment', '{\"smiles\": \"X\"}')";
+        run_sql(&mut owner, event).await.unwrap();
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn events_that_are_applied_are_not_applied_again() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        lab.append(vec![create("fragment", id(1), json!({"smiles": "P"}))])
+            .await;
+        lab.append(vec![update("fragment", id(1), json!({"smiles": "Q"}))])
+            .await;
+        let (log, rows) = (lab.log().await, lab.rows().await);
+        for client in [
+            &mut login(&lab, "chief", "owner").await,
+            &mut superuser(&lab).await,
+        ] {
+            for sql in [
+                "INSERT INTO sourcing.waiting VALUES (20, false)",
+                "UPDATE sourcing.waiting SET applied = false",
+            ] {
+                let (state, message) = refusal(
+                    client,
+                    &format!("SELECT sourcing.take_writer(); {sql}; INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'fragment', '{{\"smiles\": \"R\"}}')"),
+                )
+                .await;
+                assert_eq!(state, "EB012", "{sql}: {message}");
+            }
+        }
+        assert_eq!((lab.log().await, lab.rows().await), (log, rows));
+    });
+}
