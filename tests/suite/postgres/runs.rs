@@ -229,3 +229,45 @@ fn what_is_undone_within_a_statement_does_not_take_the_events_before_it_along() 
         lab.assert_no_drift().await;
     });
 }
+
+#[test]
+fn what_a_single_insert_returns_is_final_after_a_statement_that_failed() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY, name text, luck float8 DEFAULT random())",
+        )
+        .await;
+        let mut client = superuser(&lab).await;
+        let insert = |names: &str| {
+            format!(
+                "INSERT INTO sourcing.eventstore (event, type, data)
+                 SELECT 'create', 'sample', jsonb_build_object('name', name) FROM unnest(ARRAY[{names}]) AS name"
+            )
+        };
+        run_sql(&mut client, &format!("BEGIN; {}; SAVEPOINT s", insert("1")))
+            .await
+            .unwrap();
+        let (state, message) = refusal(
+            &mut client,
+            "INSERT INTO sourcing.eventstore (event, type, data)
+             SELECT 'create', CASE WHEN n < 9 THEN 'sample' ELSE 'smaple' END, '{}' FROM generate_series(1, 9) AS n",
+        )
+        .await;
+        assert_eq!(state, "EB001", "{message}");
+        run_sql(&mut client, "ROLLBACK TO s").await.unwrap();
+        let returned: serde_json::Value =
+            sqlx::query_scalar(sqlx::AssertSqlSafe(insert("2") + " RETURNING filled"))
+                .fetch_one(&mut client)
+                .await
+                .unwrap();
+        assert!(returned["luck"].is_number(), "{returned}");
+        run_sql(&mut client, "COMMIT").await.unwrap();
+        let log = lab.log().await;
+        assert_eq!(
+            returned,
+            serde_json::Value::Object(log[1].filled.clone().unwrap())
+        );
+        lab.assert_no_drift().await;
+    });
+}
