@@ -509,7 +509,9 @@ BEGIN
     IF FOUND THEN
         RAISE EXCEPTION USING ERRCODE = '27000', TABLE = shape.name,
             MESSAGE = format('%s: a trigger or a rule of %s also wrote to %s (%s), which no event says', what, shape.name, wrong.name, wrong.kind),
-            HINT = 'let it insert an event into sourcing.eventstore instead, or only set the columns of its own new row';
+            -- The server goes on counting what was undone within the transaction, and says nothing of which rows it counts.
+            HINT = 'let it insert an event into sourcing.eventstore instead, or only set the columns of its own new row, BEFORE it is written; '
+                || 'what it undoes itself (a block with EXCEPTION) counts as written, and so does a third write of one row';
     END IF;
 END
 $$;

@@ -265,3 +265,81 @@ fn constraints_that_are_checked_late_are_checked_after_a_rollback() {
         }
     });
 }
+
+/// The server counts the rows that a transaction has written, and goes on counting what was undone in it.
+#[test]
+fn what_a_trigger_undoes_itself_counts_as_written_and_the_refusal_says_so() {
+    run(async {
+        let tag = "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'other', jsonb_build_object('name', NEW.name));";
+        let first = create("thing", id(1), json!({"name": "red"}));
+        let second = create("thing", id(2), json!({"name": "red"}));
+        let lab = with_trigger(
+            "AFTER INSERT",
+            &format!("BEGIN {tag} EXCEPTION WHEN unique_violation THEN NULL; END; RETURN NULL;"),
+        )
+        .await;
+        lab.sql("ALTER TABLE other ADD UNIQUE (name)")
+            .await
+            .unwrap();
+        lab.append(vec![first.clone()]).await;
+        let error = lab.refused(vec![second.clone()]).await;
+        assert!(
+            error
+                .message
+                .ends_with("also wrote to other (create), which no event says"),
+            "{}",
+            error.message
+        );
+        let hint = error.hint.unwrap();
+        assert!(hint.contains("EXCEPTION"), "{hint}");
+
+        // One that looks first has nothing to undo.
+        let lab = with_trigger(
+            "AFTER INSERT",
+            &format!("IF NOT EXISTS (SELECT FROM public.other o WHERE o.name = NEW.name) THEN {tag} END IF; RETURN NULL;"),
+        )
+        .await;
+        lab.append(vec![first, second]).await;
+        assert_eq!(lab.rows().await.len(), 3);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn a_row_that_triggers_write_a_third_time_is_refused_and_the_refusal_says_so() {
+    run(async {
+        let after = "UPDATE public.thing SET count = coalesce(count, 0) + 1 WHERE thing_id = NEW.thing_id; RETURN NULL;";
+        let lab = with_trigger("AFTER INSERT", after).await;
+        lab.append(vec![create("thing", id(1), json!({}))]).await;
+        assert_eq!(lab.row("thing", id(1)).await.unwrap()["count"], 1);
+        lab.sql(
+            "CREATE TRIGGER again AFTER INSERT ON thing FOR EACH ROW EXECUTE FUNCTION acting()",
+        )
+        .await
+        .unwrap();
+        let error = lab.refused(vec![create("thing", id(2), json!({}))]).await;
+        assert!(
+            error
+                .message
+                .ends_with("also wrote to thing (update), which no event says"),
+            "{}",
+            error.message
+        );
+        let hint = error.hint.unwrap();
+        assert!(
+            hint.contains("BEFORE") && hint.contains("third write"),
+            "{hint}"
+        );
+
+        let before = "NEW.count := coalesce(NEW.count, 0) + 1; RETURN NEW;";
+        let lab = with_trigger("BEFORE INSERT", before).await;
+        lab.sql(
+            "CREATE TRIGGER again BEFORE INSERT ON thing FOR EACH ROW EXECUTE FUNCTION acting()",
+        )
+        .await
+        .unwrap();
+        lab.append(vec![create("thing", id(2), json!({}))]).await;
+        assert_eq!(lab.row("thing", id(2)).await.unwrap()["count"], 2);
+        lab.assert_no_drift().await;
+    });
+}
