@@ -19,13 +19,13 @@ const TAKE_OVER: &str = include_str!("../../../migrations/take_over_postgres.sql
 pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
     let server = Server::new(url, options, Path::Theirs)?;
     let mut connection = server.connect().await?;
+    let path = pin_search_path(&mut connection).await?;
     let found = connect::find(&mut connection)
         .await
         .map_err(|error| server.not_readable(error))?;
     version::check_can_init(found, &connect::migrator(), &server.place)?;
     // The migrations and the schema, or nothing.
     let mut all = connection.begin().await.map_err(failed)?;
-    let path = pin_search_path(&mut all).await?;
     migrate(&mut all, &server).await?;
     run_schema(&mut all, schema, &path).await?;
     let roles = make_roles(&mut all).await?;
@@ -43,6 +43,7 @@ pub(super) async fn take_over(
 ) -> Result<(String, u64)> {
     let server = Server::new(url, options, Path::Theirs)?;
     let mut connection = server.connect().await?;
+    let path = pin_search_path(&mut connection).await?;
     if connect::find(&mut connection).await? != Found::Legacy {
         return Err(Error::new(
             ErrorCode::Stale,
@@ -56,7 +57,6 @@ pub(super) async fn take_over(
     // Evaluated before the transaction: one that fails would take it along.
     let tables = legacy::stored_columns(&mut connection).await?;
     let mut all = connection.begin().await.map_err(failed)?;
-    let path = pin_search_path(&mut all).await?;
     all.execute(sqlx::raw_sql(TAKE_OVER))
         .await
         .map_err(failed)?;
@@ -152,7 +152,6 @@ async fn run_schema(all: &mut PgConnection, schema: Option<&str>, path: &str) ->
     set_search_path(all, path).await?;
     all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
         .await
-        .map(drop)
         .map_err(|error| {
             let error = failed(error);
             Error {
@@ -162,7 +161,8 @@ async fn run_schema(all: &mut PgConnection, schema: Option<&str>, path: &str) ->
                 ),
                 ..error
             }
-        })
+        })?;
+    set_search_path(all, PINNED_PATH).await
 }
 
 async fn make_roles(all: &mut PgConnection) -> Result<String> {
@@ -172,19 +172,20 @@ async fn make_roles(all: &mut PgConnection) -> Result<String> {
         .map_err(failed)
 }
 
-/// What the search path of the role or the database may find first must not get into the event store.
-/// Returns the path as it was.
-async fn pin_search_path(all: &mut PgConnection) -> Result<String> {
+/// The first thing that a connection does which begins with the search path of the role or the database: what that may find
+/// first, an operator of a stranger's say, must not run here nor get into the event store. So this itself
+/// leaves nothing to be looked up. Returns the path as it was.
+async fn pin_search_path(connection: &mut PgConnection) -> Result<String> {
     let path = sqlx::query_scalar("SELECT pg_catalog.current_setting('search_path')")
-        .fetch_one(&mut *all)
+        .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    set_search_path(all, PINNED_PATH).await?;
+    set_search_path(connection, PINNED_PATH).await?;
     Ok(path)
 }
 
 async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()> {
-    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)")
+    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, false)")
         .bind(path)
         .execute(connection)
         .await

@@ -185,6 +185,14 @@ of_each! {
         old.tell(&create("fragment", id(20), json!({"smiles": "still theirs"}))).await;
     }
 
+    async fn no_operator_of_a_stranger_runs(maker) {
+        let old = worked_on(maker).await;
+        old.lab.sql(crate::postgres::HOSTILE_OPERATORS).await.unwrap();
+        let (old, _) = old.taken_over(true).await;
+        let proof = old.lab.rows().await.into_iter().filter(|(table, _)| table == "proof").count();
+        assert_eq!(proof, 0, "a stranger's operator ran");
+    }
+
     async fn init_shows_what_it_would_do_and_asks(maker) {
         let old = worked_on(maker).await;
         old.lab.sql("UPDATE molecule SET smiles = 'edited'").await.unwrap();

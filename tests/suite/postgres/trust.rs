@@ -3,11 +3,12 @@
 use ebbtide::eventsourcing::ErrorCode;
 use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
+use ebbtide::store::{self, Address};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use super::{login, name, refusal, run_sql, superuser};
-use crate::support::{Database, create, delete, id, run};
+use super::{HOSTILE_OPERATORS, login, name, refusal, run_sql, superuser};
+use crate::support::{Database, create, delete, fresh_address, id, options, run};
 
 const TABLES: &str = "
     CREATE TABLE thing (thing_id uuid PRIMARY KEY, name text);
@@ -203,5 +204,26 @@ fn a_table_whose_rows_are_hidden_from_the_event_store_takes_no_part() {
             .unwrap();
         assert_eq!(lab.rows().await, []);
         lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn init_does_not_look_where_strangers_may_put_operators() {
+    run(async {
+        let (address, _directory) = fresh_address(Backend::Postgres).await;
+        let Address::Postgres(url) = &address else {
+            panic!("a PostgreSQL database");
+        };
+        let mut client = PgConnection::connect(url).await.unwrap();
+        run_sql(&mut client, HOSTILE_OPERATORS).await.unwrap();
+        for schema in [None, Some("CREATE TABLE thing (thing_id uuid PRIMARY KEY)")] {
+            let made = store::init(&address, &options(), schema).await.unwrap();
+            made.store.close().await;
+        }
+        let proof: Vec<String> = sqlx::query_scalar("SELECT DISTINCT who FROM public.proof")
+            .fetch_all(&mut client)
+            .await
+            .unwrap();
+        assert_eq!(proof, [""; 0], "a stranger's operator ran");
     });
 }
