@@ -61,6 +61,7 @@ impl Old {
                 Maker::Molar => include_str!("legacy/molar.sql"),
             },
             include_str!("legacy/rules.sql"),
+            include_str!("legacy/hid.sql"),
         ] {
             client
                 .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))

@@ -15,6 +15,20 @@ use crate::store::{OpenOptions, TakeOver};
 /// What of an older program's table is made ours before the migrations make the rest.
 const TAKE_OVER: &str = include_str!("../../../migrations/take_over_postgres.sql");
 
+/// mdb's trigger on the log that gives a synthesis its hid, in a database with the tables that this takes.
+const GIVES_HID: &str = "
+    SELECT format('%I', g.tgname)
+      FROM pg_trigger g
+     WHERE g.tgrelid = 'sourcing.eventstore'::regclass AND g.tgfoid = to_regprocedure('public.add_synthesis_hid()')
+       AND (SELECT count(*) FROM pg_attribute a
+             WHERE NOT a.attisdropped
+               AND (a.attrelid = to_regclass('public.synthesis') AND a.attname IN ('hid', 'created_on', 'synthesis_machine_id')
+                 OR a.attrelid = to_regclass('public.synthesis_machine') AND a.attname IN ('synthesis_machine_id', 'lab_id')
+                 OR a.attrelid = to_regclass('public.lab') AND a.attname IN ('lab_id', 'short_name'))) = 7";
+
+/// The trigger that does it on the table itself.
+const HID: &str = include_str!("../../../migrations/synthesis_hid_postgres.sql");
+
 /// Returns what became of the roles, in words.
 pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
     let server = Server::new(url, options, Path::Theirs)?;
@@ -57,6 +71,7 @@ pub(super) async fn take_over(
     // Evaluated before the transaction: one that fails would take it along.
     let tables = legacy::stored_columns(&mut connection).await?;
     let mut all = connection.begin().await.map_err(failed)?;
+    move_hid_trigger(&mut all).await?;
     all.execute(sqlx::raw_sql(TAKE_OVER))
         .await
         .map_err(failed)?;
@@ -96,6 +111,22 @@ pub(super) async fn take_over(
     all.commit().await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
     Ok((roles, recorded.unsigned_abs()))
+}
+
+/// A column that a trigger on the log filled goes on being filled.
+async fn move_hid_trigger(all: &mut PgConnection) -> Result<()> {
+    let found: Option<String> = sqlx::query_scalar(GIVES_HID)
+        .fetch_optional(&mut *all)
+        .await
+        .map_err(failed)?;
+    let Some(trigger) = found else {
+        return Ok(());
+    };
+    let moving = format!("DROP TRIGGER {trigger} ON sourcing.eventstore; {HID}");
+    all.execute(sqlx::raw_sql(AssertSqlSafe(moving)))
+        .await
+        .map(drop)
+        .map_err(failed)
 }
 
 /// Writes into the events of a table what the database made of them, as far as it is known: `columns` are the table's, each
