@@ -2,6 +2,7 @@
 //!
 //! `legacy/*.sql` makes such databases anew, each with a trigger of ours that does to the tables what those programs did.
 
+mod oddities;
 mod reading;
 mod refusing;
 mod taking_over;

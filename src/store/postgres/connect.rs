@@ -168,6 +168,26 @@ impl Server {
         }
     }
 
+    /// What a role that lacks a right on something of the older program's is told.
+    pub(super) fn not_taken_over(&self, error: Error) -> Error {
+        if error.code != ErrorCode::NotAllowed {
+            return error;
+        }
+        Error {
+            message: format!(
+                "the role {} may not take over the event store of {}: {}",
+                self.options.get_username(),
+                self.place,
+                error.message
+            ),
+            hint: Some(
+                "nothing was changed; do it as a superuser, or as the role that owns the event store and its tables"
+                    .to_owned(),
+            ),
+            ..error
+        }
+    }
+
     fn pool(&self, options: &OpenOptions) -> PgPool {
         let person = options.person.clone().unwrap_or_default();
         PgPoolOptions::new()

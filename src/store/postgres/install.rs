@@ -56,6 +56,15 @@ pub(super) async fn take_over(
     consent: &TakeOver,
 ) -> Result<(String, u64)> {
     let server = Server::new(url, options, Path::Theirs)?;
+    let taken = take_over_there(&server, schema, consent).await;
+    taken.map_err(|error| server.not_taken_over(error))
+}
+
+async fn take_over_there(
+    server: &Server,
+    schema: Option<&str>,
+    consent: &TakeOver,
+) -> Result<(String, u64)> {
     let mut connection = server.connect().await?;
     let path = pin_search_path(&mut connection).await?;
     if connect::find(&mut connection).await? != Found::Legacy {
@@ -92,7 +101,7 @@ pub(super) async fn take_over(
     for (table, columns) in tables {
         record_filled(&mut all, &table, &columns).await?;
     }
-    migrate(&mut all, &server).await?;
+    migrate(&mut all, server).await?;
     sqlx::query(
         r#"INSERT INTO sourcing.taken_over SELECT max(id), count(*), max("timestamp") FROM sourcing.eventstore HAVING count(*) > 0"#,
     )

@@ -53,7 +53,7 @@ async fn worked_on(maker: Maker) -> Old {
 
 impl Old {
     /// Takes the database over, and goes on with it as ebb's own.
-    async fn taken_over(mut self, record_differences: bool) -> (Self, u64) {
+    pub(super) async fn taken_over(mut self, record_differences: bool) -> (Self, u64) {
         let head = self.lab.store.head().await.unwrap();
         self.lab.store.close().await;
         let consent = TakeOver {
