@@ -7,6 +7,7 @@ mod foreign_keys;
 mod interruptions;
 mod own_code;
 mod rights;
+mod roles;
 mod runs;
 mod servers;
 mod side_effects;

@@ -296,6 +296,49 @@ fn a_table_of_a_strangers_runs_nothing_as_whoever_looks_at_it() {
 }
 
 #[test]
+fn a_partition_of_somebody_elses_gives_no_rights() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            &format!(
+                "{TABLES}
+                 CREATE TABLE parted (parted_id uuid PRIMARY KEY, name text) PARTITION BY HASH (parted_id);
+                 CREATE TABLE branch PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0) PARTITION BY HASH (parted_id);
+                 CREATE TABLE part PARTITION OF branch FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+            ),
+        )
+        .await;
+        let mut mallory = mallory(&lab).await;
+        lab.append(vec![create("parted", id(1), json!({}))]).await;
+        let owner = format!("mallory_{}", name(&lab));
+        lab.sql(&format!("ALTER TABLE part OWNER TO {owner}"))
+            .await
+            .unwrap();
+        run_sql(
+            &mut mallory,
+            "ALTER TABLE part ADD CHECK (NOT mine.prove())",
+        )
+        .await
+        .unwrap();
+        let create = "INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'parted')";
+        let (state, message) = refusal(&mut mallory, create).await;
+        assert_eq!(state, "EB002", "{message}");
+        assert!(
+            message.contains("part") && message.contains(&owner),
+            "{message}"
+        );
+        let (state, message) = refusal(&mut superuser(&lab).await, ROLLBACK).await;
+        assert_eq!(state, "EB013", "{message}");
+        assert_eq!(ran_as(&lab).await, [""; 0]);
+        lab.sql("ALTER TABLE part OWNER TO postgres").await.unwrap();
+        lab.sql("ALTER TABLE part DROP CONSTRAINT part_check")
+            .await
+            .unwrap();
+        run_sql(&mut mallory, create).await.unwrap();
+    });
+}
+
+#[test]
 fn init_does_not_look_where_strangers_may_put_operators() {
     run(async {
         let (address, _directory) = fresh_address(Backend::Postgres).await;
