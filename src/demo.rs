@@ -12,7 +12,11 @@ use crate::eventsourcing::{
 pub fn schema(backend: Backend) -> &'static str {
     match backend {
         Backend::Sqlite => include_str!("../assets/mad-lab/sqlite.sql"),
-        Backend::Postgres => include_str!("../assets/mad-lab/postgres.sql"),
+        Backend::Postgres => concat!(
+            include_str!("../assets/mad-lab/postgres.sql"),
+            "\n",
+            include_str!("../migrations/synthesis_hid_postgres.sql")
+        ),
     }
 }
 

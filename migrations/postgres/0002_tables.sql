@@ -28,6 +28,15 @@ SELECT c.oid AS relation,
           AND NOT writer.rolsuper AND NOT pg_has_role(writer.oid, log.relowner, 'MEMBER')
         ORDER BY g.tgname
         LIMIT 1) AS stranger ON true
+  -- A partition of somebody who is not trusted: its constraints are code too.
+  LEFT JOIN LATERAL (
+       SELECT part.relname AS partition, holder.rolname AS name
+         FROM pg_partition_tree(CASE c.relkind WHEN 'p' THEN c.oid END) AS tree
+         JOIN pg_class part ON part.oid = tree.relid
+         JOIN pg_roles holder ON holder.oid = part.relowner
+        WHERE NOT holder.rolsuper AND NOT pg_has_role(holder.oid, log.relowner, 'MEMBER')
+        ORDER BY part.relname
+        LIMIT 1) AS apart ON true
  CROSS JOIN LATERAL (SELECT CASE
        WHEN p.oid IS NULL THEN 'it has no primary key'
        WHEN cardinality(p.conkey) > 1 THEN 'its primary key has more than one column'
@@ -52,6 +61,9 @@ SELECT c.oid AS relation,
        WHEN NOT owner.rolsuper AND NOT pg_has_role(c.relowner, log.relowner, 'MEMBER')
             THEN format('its owner, %s, is neither a superuser nor a member of the event store''s owner role, %s',
                         owner.rolname, pg_get_userbyid(log.relowner))
+       WHEN apart.name IS NOT NULL
+            THEN format('its partition %s belongs to %s, who is neither a superuser nor a member of the event store''s owner role, %s',
+                        apart.partition, apart.name, store.rolname)
        -- So are triggers, which whoever has that right on the table may make, without owning it.
        WHEN stranger.name IS NOT NULL
             THEN format('its trigger %s runs code of %s, who is neither a superuser nor a member of the event store''s owner role, %s',

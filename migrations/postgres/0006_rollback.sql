@@ -237,6 +237,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
 
     INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor, origin)
     SELECT (SELECT max(id) FROM sourcing.eventstore) + row_number() OVER (ORDER BY e.id),
+           -- Another program's data may be no object.
            e.event, e.type, e.uuid, CASE jsonb_typeof(e.data) WHEN 'object' THEN e.data ELSE '{}' END,
            marker."timestamp", e.filled, marker.actor, e.id
       FROM unnest(target) AS s

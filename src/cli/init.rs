@@ -104,6 +104,12 @@ async fn consent(
         "- creates are completed by the constant defaults of the columns that they do not name",
     )?;
     output.note("- its triggers, and the functions in the schema sourcing, are dropped, and ebb's take their place")?;
+    if tables
+        .iter()
+        .any(|table| table.name == "synthesis" && table.column("hid").is_some())
+    {
+        output.note("- its trigger that gives a synthesis a hid, if there is one, is replaced by one on the table synthesis")?;
+    }
     for table in &tables {
         if let Tracking::Untracked { reason } = &table.tracking {
             output.note(&format!(

@@ -34,7 +34,12 @@ async fn list(store: &dyn EventStore, output: &Output) -> Result<End> {
         .max()
         .unwrap_or_default();
     for table in &tables {
-        let rows = store.row_count(table).await?;
+        let (rows, unreadable) = match store.row_count(table).await {
+            Ok(rows) => (Some(rows), None),
+            // The others can be listed all the same; in JSON its count is null.
+            Err(error) if error.code == ErrorCode::NotAllowed => (None, Some(error.message)),
+            Err(error) => return Err(error),
+        };
         let reason = match &table.tracking {
             Tracking::Tracked { .. } => None,
             Tracking::Untracked { reason } => Some(reason),
@@ -47,8 +52,10 @@ async fn list(store: &dyn EventStore, output: &Output) -> Result<End> {
                 "reason": reason,
             }))?;
         } else {
-            let note =
+            let mut note =
                 reason.map_or_else(String::new, |reason| format!("  takes no part: {reason}"));
+            note.extend(unreadable.map(|why| format!("  {why}")));
+            let rows = rows.map_or_else(|| "?".to_owned(), |rows| rows.to_string());
             let name = text::fitted(&text::visible(&table.name), longest);
             output.line(&text::visible(&format!("{name}  {rows:>8}{note}")))?;
         }

@@ -124,6 +124,8 @@ pub struct OutsideReference {
     pub column: String,
     /// The row that it points at.
     pub to: RowKey,
+    /// Why the table was not looked into, in words: then the row is only one that it may point at.
+    pub unseen: Option<String>,
 }
 
 /// One row, in its table and in the log, read at one moment.

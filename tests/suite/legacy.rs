@@ -2,6 +2,7 @@
 //!
 //! `legacy/*.sql` makes such databases anew, each with a trigger of ours that does to the tables what those programs did.
 
+mod oddities;
 mod reading;
 mod refusing;
 mod taking_over;
@@ -61,6 +62,7 @@ impl Old {
                 Maker::Molar => include_str!("legacy/molar.sql"),
             },
             include_str!("legacy/rules.sql"),
+            include_str!("legacy/hid.sql"),
         ] {
             client
                 .execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned())))

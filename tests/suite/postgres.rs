@@ -8,6 +8,7 @@ mod foreign_keys;
 mod interruptions;
 mod own_code;
 mod rights;
+mod roles;
 mod runs;
 mod servers;
 mod side_effects;
@@ -18,6 +19,22 @@ use ebbtide::store::Address;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::Database;
+
+/// Operators in `public` that fit the catalogue's types better than those of `pg_catalog`, as anybody who may create things there
+/// can make them. They note in `public.proof` who they have run as.
+pub(crate) const HOSTILE_OPERATORS: &str = "
+    CREATE TABLE public.proof (who text);
+    GRANT INSERT ON public.proof TO PUBLIC;
+    DO $make$ DECLARE one text; BEGIN
+        FOREACH one IN ARRAY ARRAY['regclass', 'regtype', 'regnamespace', 'regproc', 'regrole'] LOOP
+            EXECUTE format($$
+                CREATE FUNCTION public.prove(oid, %1$s) RETURNS boolean LANGUAGE plpgsql AS
+                    'BEGIN INSERT INTO public.proof VALUES (current_user); RETURN $1 OPERATOR(pg_catalog.=) $2::oid; END';
+                CREATE OPERATOR public.= (LEFTARG = oid, RIGHTARG = %1$s, FUNCTION = public.prove);
+            $$, one);
+        END LOOP;
+    END $make$;
+";
 
 /// The database's name.
 pub(crate) fn name(lab: &Database) -> String {

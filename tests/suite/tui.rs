@@ -3,7 +3,7 @@
 mod grid;
 pub(crate) mod player;
 mod preview;
-mod pty;
+pub(crate) mod pty;
 mod screens;
 mod story;
 mod transitions;

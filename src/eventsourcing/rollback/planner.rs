@@ -12,7 +12,7 @@ use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
 use crate::eventsourcing::history::{History, Ranges};
 use crate::eventsourcing::row;
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::EventStore;
+use crate::eventsourcing::store::{EventStore, OutsideReference};
 use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 
@@ -372,13 +372,23 @@ async fn blockers(
         .map(|change| change.key.clone())
         .collect();
     for reference in store.outside_references(&removed).await? {
+        let OutsideReference {
+            table,
+            column,
+            to,
+            unseen,
+        } = reference;
         blockers.push(Blocker {
             kind: "outside-reference",
-            message: format!(
-                "{} would go, but a row of {}, which takes no part, points at it ({})",
-                reference.to, reference.table, reference.column
-            ),
-            row: reference.to,
+            message: match unseen {
+                None => format!(
+                    "{to} would go, but a row of {table}, which takes no part, points at it ({column})"
+                ),
+                Some(why) => format!(
+                    "{to} would go, but {table}, which takes no part, may point at it ({column}), and cannot be looked at: {why}"
+                ),
+            },
+            row: to,
         });
     }
     Ok(blockers)

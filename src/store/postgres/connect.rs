@@ -72,6 +72,9 @@ impl Server {
             ("lc_monetary", "C"),
             ("xmloption", "content"),
             ("standard_conforming_strings", "on"),
+            // A policy is code of its table's owner, which must not run as whoever looks at the table; and what is hidden must
+            // not be taken for not there. Reading it fails.
+            ("row_security", "off"),
             (READ_ONLY, if options.read_only { "on" } else { "off" }),
         ]);
         if let Path::Pinned = path {
@@ -161,6 +164,26 @@ impl Server {
                 "let its owner give the right, as by GRANT \"{}_reader\" TO \"{role}\"",
                 self.database
             )),
+            ..error
+        }
+    }
+
+    /// What a role that lacks a right on something of the older program's is told.
+    pub(super) fn not_taken_over(&self, error: Error) -> Error {
+        if error.code != ErrorCode::NotAllowed {
+            return error;
+        }
+        Error {
+            message: format!(
+                "the role {} may not take over the event store of {}: {}",
+                self.options.get_username(),
+                self.place,
+                error.message
+            ),
+            hint: Some(
+                "nothing was changed; do it as a superuser, or as the role that owns the event store and its tables"
+                    .to_owned(),
+            ),
             ..error
         }
     }

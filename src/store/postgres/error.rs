@@ -27,6 +27,9 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
     }
 }
 
+/// What of the server refuses to read where a policy would apply. Its words may be in any language.
+const HIDES_ROWS: &str = "check_enable_rls";
+
 /// A refusal of the server, with its own words.
 fn refused(said: &PgDatabaseError) -> Error {
     let code = code_of(said.code());
@@ -44,6 +47,10 @@ fn refused(said: &PgDatabaseError) -> Error {
                     .to_owned(),
             )
         }
+        (None, ErrorCode::NotAllowed) if said.routine() == Some(HIDES_ROWS) => Some(
+            "ebb does not read a table whose row security would hide rows from it: do it as the table's owner, or as a role with BYPASSRLS"
+                .to_owned(),
+        ),
         (None, _) => None,
     };
     Error {

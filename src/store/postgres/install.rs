@@ -15,17 +15,31 @@ use crate::store::{OpenOptions, TakeOver};
 /// What of an older program's table is made ours before the migrations make the rest.
 const TAKE_OVER: &str = include_str!("../../../migrations/take_over_postgres.sql");
 
+/// mdb's trigger on the log that gives a synthesis its hid, in a database with the tables that this takes.
+const GIVES_HID: &str = "
+    SELECT format('%I', g.tgname)
+      FROM pg_trigger g
+     WHERE g.tgrelid = 'sourcing.eventstore'::regclass AND g.tgfoid = to_regprocedure('public.add_synthesis_hid()')
+       AND (SELECT count(*) FROM pg_attribute a
+             WHERE NOT a.attisdropped
+               AND (a.attrelid = to_regclass('public.synthesis') AND a.attname IN ('hid', 'created_on', 'synthesis_machine_id')
+                 OR a.attrelid = to_regclass('public.synthesis_machine') AND a.attname IN ('synthesis_machine_id', 'lab_id')
+                 OR a.attrelid = to_regclass('public.lab') AND a.attname IN ('lab_id', 'short_name'))) = 7";
+
+/// The trigger that does it on the table itself.
+const HID: &str = include_str!("../../../migrations/synthesis_hid_postgres.sql");
+
 /// Returns what became of the roles, in words.
 pub(super) async fn init(url: &str, options: &OpenOptions, schema: Option<&str>) -> Result<String> {
     let server = Server::new(url, options, Path::Theirs)?;
     let mut connection = server.connect().await?;
+    let path = pin_search_path(&mut connection).await?;
     let found = connect::find(&mut connection)
         .await
         .map_err(|error| server.not_readable(error))?;
     version::check_can_init(found, &connect::migrator(), &server.place)?;
     // The migrations and the schema, or nothing.
     let mut all = connection.begin().await.map_err(failed)?;
-    let path = pin_search_path(&mut all).await?;
     migrate(&mut all, &server).await?;
     run_schema(&mut all, schema, &path).await?;
     let roles = make_roles(&mut all).await?;
@@ -42,7 +56,17 @@ pub(super) async fn take_over(
     consent: &TakeOver,
 ) -> Result<(String, u64)> {
     let server = Server::new(url, options, Path::Theirs)?;
+    let taken = take_over_there(&server, schema, consent).await;
+    taken.map_err(|error| server.not_taken_over(error))
+}
+
+async fn take_over_there(
+    server: &Server,
+    schema: Option<&str>,
+    consent: &TakeOver,
+) -> Result<(String, u64)> {
     let mut connection = server.connect().await?;
+    let path = pin_search_path(&mut connection).await?;
     if connect::find(&mut connection).await? != Found::Legacy {
         return Err(Error::new(
             ErrorCode::Stale,
@@ -56,7 +80,7 @@ pub(super) async fn take_over(
     // Evaluated before the transaction: one that fails would take it along.
     let tables = legacy::stored_columns(&mut connection).await?;
     let mut all = connection.begin().await.map_err(failed)?;
-    let path = pin_search_path(&mut all).await?;
+    move_hid_trigger(&mut all).await?;
     all.execute(sqlx::raw_sql(TAKE_OVER))
         .await
         .map_err(failed)?;
@@ -77,7 +101,7 @@ pub(super) async fn take_over(
     for (table, columns) in tables {
         record_filled(&mut all, &table, &columns).await?;
     }
-    migrate(&mut all, &server).await?;
+    migrate(&mut all, server).await?;
     sqlx::query(
         r#"INSERT INTO sourcing.taken_over SELECT max(id), count(*), max("timestamp") FROM sourcing.eventstore HAVING count(*) > 0"#,
     )
@@ -96,6 +120,22 @@ pub(super) async fn take_over(
     all.commit().await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
     Ok((roles, recorded.unsigned_abs()))
+}
+
+/// A column that a trigger on the log filled goes on being filled.
+async fn move_hid_trigger(all: &mut PgConnection) -> Result<()> {
+    let found: Option<String> = sqlx::query_scalar(GIVES_HID)
+        .fetch_optional(&mut *all)
+        .await
+        .map_err(failed)?;
+    let Some(trigger) = found else {
+        return Ok(());
+    };
+    let moving = format!("DROP TRIGGER {trigger} ON sourcing.eventstore; {HID}");
+    all.execute(sqlx::raw_sql(AssertSqlSafe(moving)))
+        .await
+        .map(drop)
+        .map_err(failed)
 }
 
 /// Writes into the events of a table what the database made of them, as far as it is known: `columns` are the table's, each
@@ -152,7 +192,6 @@ async fn run_schema(all: &mut PgConnection, schema: Option<&str>, path: &str) ->
     set_search_path(all, path).await?;
     all.execute(sqlx::raw_sql(AssertSqlSafe(schema.to_owned())))
         .await
-        .map(drop)
         .map_err(|error| {
             let error = failed(error);
             Error {
@@ -162,7 +201,8 @@ async fn run_schema(all: &mut PgConnection, schema: Option<&str>, path: &str) ->
                 ),
                 ..error
             }
-        })
+        })?;
+    set_search_path(all, PINNED_PATH).await
 }
 
 async fn make_roles(all: &mut PgConnection) -> Result<String> {
@@ -172,19 +212,20 @@ async fn make_roles(all: &mut PgConnection) -> Result<String> {
         .map_err(failed)
 }
 
-/// What the search path of the role or the database may find first must not get into the event store.
-/// Returns the path as it was.
-async fn pin_search_path(all: &mut PgConnection) -> Result<String> {
+/// The first thing that a connection does which begins with the search path of the role or the database: what that may find
+/// first, an operator of a stranger's say, must not run here nor get into the event store. So this itself
+/// leaves nothing to be looked up. Returns the path as it was.
+async fn pin_search_path(connection: &mut PgConnection) -> Result<String> {
     let path = sqlx::query_scalar("SELECT pg_catalog.current_setting('search_path')")
-        .fetch_one(&mut *all)
+        .fetch_one(&mut *connection)
         .await
         .map_err(failed)?;
-    set_search_path(all, PINNED_PATH).await?;
+    set_search_path(connection, PINNED_PATH).await?;
     Ok(path)
 }
 
 async fn set_search_path(connection: &mut PgConnection, path: &str) -> Result<()> {
-    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, true)")
+    sqlx::query("SELECT pg_catalog.set_config('search_path', $1, false)")
         .bind(path)
         .execute(connection)
         .await

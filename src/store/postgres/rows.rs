@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use sqlx::postgres::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
@@ -22,17 +22,32 @@ struct Place {
     order: Vec<(String, String)>,
 }
 
+/// The expression of a row's state where a table takes no part and has columns of types that are not built in. Its owner may be
+/// anybody, and a type can have casts, which are code that would run as the reader; `format` knows only what the server itself
+/// does to make text of a value.
+const STATE_WITHOUT_CASTS: &str = "
+    SELECT '(SELECT to_jsonb(r) FROM (SELECT ' || string_agg(
+               CASE WHEN a.atttypid < 16384 THEN format('t.%1$I', a.attname)
+                    ELSE format('CASE WHEN t.%1$I IS DISTINCT FROM NULL THEN format(''%%s'', t.%1$I) END AS %1$I', a.attname) END,
+               ', ' ORDER BY a.attnum) || ') AS r)'
+      FROM pg_attribute a
+     WHERE a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
+    HAVING bool_or(a.atttypid >= 16384)";
+
 async fn place(executor: impl PgExecutor<'_>, source: &Source, table: &Table) -> Result<Place> {
     let found: Option<(String, String, Vec<String>, Vec<String>)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT t.quoted, {state},
+        "SELECT t.quoted, coalesce(CASE WHEN t.key IS NULL THEN ({STATE_WITHOUT_CASTS}) END, {state}),
                 coalesce(array_agg(quote_ident(a.attname) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{{}}'),
                 coalesce(array_agg(format_type(a.atttypid, NULL) ORDER BY pair.at) FILTER (WHERE a.attname IS NOT NULL), '{{}}')
            FROM {tables} t
            LEFT JOIN pg_constraint p ON p.conrelid = t.relation AND p.contype = 'p'
+            -- The same of the order.
+            AND NOT EXISTS (SELECT FROM pg_attribute k
+                             WHERE k.attrelid = t.relation AND k.attnum = ANY (p.conkey) AND k.atttypid >= 16384)
            LEFT JOIN LATERAL unnest(p.conkey) WITH ORDINALITY AS pair(num, at) ON true
            LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum = pair.num
           WHERE {named}
-          GROUP BY t.quoted, t.relation",
+          GROUP BY t.quoted, t.relation, t.key",
         state = source.state,
         tables = source.tables,
         named = source.named
@@ -62,6 +77,21 @@ async fn place(executor: impl PgExecutor<'_>, source: &Source, table: &Table) ->
     })
 }
 
+/// A failure to read the rows of a table: of one that may not be read, the name.
+fn unreadable(table: &Table, error: sqlx::Error) -> Error {
+    let error = failed(error);
+    match error.code {
+        ErrorCode::NotAllowed => Error {
+            message: format!(
+                "the rows of {} cannot be read: {}",
+                table.name, error.message
+            ),
+            ..error
+        },
+        _ => error,
+    }
+}
+
 pub(super) async fn count(pool: &PgPool, source: &Source, table: &Table) -> Result<u64> {
     let place = place(pool, source, table).await?;
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
@@ -70,7 +100,7 @@ pub(super) async fn count(pool: &PgPool, source: &Source, table: &Table) -> Resu
     )))
     .fetch_one(pool)
     .await
-    .map_err(failed)?;
+    .map_err(|error| unreadable(table, error))?;
     Ok(count.unsigned_abs())
 }
 
@@ -116,7 +146,7 @@ pub(super) async fn page(
         .build_query_as()
         .fetch_all(pool)
         .await
-        .map_err(failed)?;
+        .map_err(|error| unreadable(table, error))?;
     let more = found.len() > limit;
     found.truncate(limit);
     let next = match found.last() {
@@ -167,11 +197,27 @@ async fn stored_in(
     .bind(uuids)
     .fetch_all(connection)
     .await
-    .map_err(failed)?;
+    .map_err(|error| unreadable(table, error))?;
     Ok(found
         .into_iter()
         .map(|(uuid, Json(row))| (uuid, row))
         .collect())
+}
+
+/// A foreign key from a table that takes no part.
+#[derive(FromRow)]
+struct OutsideKey {
+    table: String,
+    quoted: String,
+    column: String,
+    pointed: String,
+    pointed_quoted: String,
+    pointed_key: String,
+    /// The condition that joins its two sides.
+    matching: String,
+    /// The table's owner, if it is somebody whose code must not run as the reader.
+    stranger: Option<String>,
+    store_owner: String,
 }
 
 pub(super) async fn outside_references(
@@ -184,49 +230,81 @@ pub(super) async fn outside_references(
         by_table.entry(&key.table).or_default().push(key.uuid);
     }
     let names: Vec<&str> = by_table.keys().copied().collect();
-    // Each foreign key from a table that takes no part, with the condition that joins its two sides.
-    let keys: Vec<(String, String, String, String, String, String, String)> =
-        sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT f.name, f.quoted, p.name, p.quoted, quote_ident(p.key), min(fa.attname::text),
-                string_agg(format('f.%I = p.%I', fa.attname, pa.attname), ' AND ')
+    let keys: Vec<OutsideKey> = sqlx::query_as(AssertSqlSafe(format!(
+        r#"SELECT f.name AS "table", f.quoted, min(fa.attname::text) AS "column",
+                p.name AS pointed, p.quoted AS pointed_quoted, quote_ident(p.key) AS pointed_key,
+                string_agg(format('f.%I = p.%I', fa.attname, pa.attname), ' AND ') AS matching,
+                CASE WHEN NOT owner.rolsuper AND NOT pg_has_role(owner.oid, log.relowner, 'MEMBER')
+                     THEN owner.rolname::text END AS stranger,
+                pg_get_userbyid(log.relowner)::text AS store_owner
            FROM pg_constraint con
            JOIN {tables} f ON f.relation = con.conrelid AND f.key IS NULL
            JOIN {tables} p ON p.relation = con.confrelid AND p.key IS NOT NULL
+           JOIN pg_class c ON c.oid = con.conrelid
+           JOIN pg_roles owner ON owner.oid = c.relowner
+           JOIN pg_class log ON log.oid = 'sourcing.eventstore'::regclass
           CROSS JOIN LATERAL unnest(con.conkey, con.confkey) AS pair(mine, theirs)
            JOIN pg_attribute fa ON fa.attrelid = con.conrelid AND fa.attnum = pair.mine
            JOIN pg_attribute pa ON pa.attrelid = con.confrelid AND pa.attnum = pair.theirs
           WHERE con.contype = 'f' AND con.conparentid = 0 AND p.name = ANY ($1)
-          GROUP BY con.oid, con.conname, f.name, f.quoted, p.name, p.quoted, p.key
-          ORDER BY f.name, con.conname",
-            tables = source.tables
-        )))
-        .bind(&names)
-        .fetch_all(pool)
-        .await
-        .map_err(failed)?;
+          GROUP BY con.oid, con.conname, f.name, f.quoted, p.name, p.quoted, p.key, owner.oid, owner.rolname, owner.rolsuper, log.relowner
+          ORDER BY f.name, con.conname"#,
+        tables = source.tables
+    )))
+    .bind(&names)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)?;
     let mut references = Vec::new();
-    for (table, from, pointed, to, key, column, matching) in keys {
+    for key in keys {
         let uuids = by_table
-            .get(pointed.as_str())
+            .get(key.pointed.as_str())
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let found: Vec<Uuid> = sqlx::query_scalar(AssertSqlSafe(format!(
-            "SELECT DISTINCT p.{key} FROM {to} p JOIN {from} f ON {matching} WHERE p.{key} = ANY ($1) ORDER BY 1"
-        )))
-        .bind(uuids)
-        .fetch_all(pool)
-        .await
-        .map_err(failed)?;
+        let (found, unseen) = match pointed_at(pool, &key, uuids).await {
+            Ok(found) => (found, None),
+            // Which of the rows, nobody here may know.
+            Err(error) if error.code == ErrorCode::NotAllowed => {
+                (uuids.iter().copied().take(1).collect(), Some(error.message))
+            }
+            Err(error) => return Err(error),
+        };
         references.extend(found.into_iter().map(|uuid| OutsideReference {
-            table: table.clone(),
-            column: column.clone(),
+            table: key.table.clone(),
+            column: key.column.clone(),
             to: RowKey {
-                table: pointed.clone(),
+                table: key.pointed.clone(),
                 uuid,
             },
+            unseen: unseen.clone(),
         }));
     }
     Ok(references)
+}
+
+/// Which of these rows the foreign key points at. A stranger's table is not looked into, as the database does not either when it
+/// rolls back: the casts of its columns' types are code of its owner's.
+async fn pointed_at(pool: &PgPool, key: &OutsideKey, uuids: &[Uuid]) -> Result<Vec<Uuid>> {
+    if let Some(owner) = &key.stranger {
+        return Err(Error::new(
+            ErrorCode::NotAllowed,
+            format!(
+                "its owner, {owner}, is neither a superuser nor a member of the event store's owner role, {}",
+                key.store_owner
+            ),
+        ));
+    }
+    sqlx::query_scalar(AssertSqlSafe(format!(
+        "SELECT DISTINCT p.{pointed} FROM {to} p JOIN {from} f ON {matching} WHERE p.{pointed} = ANY ($1) ORDER BY 1",
+        pointed = key.pointed_key,
+        to = key.pointed_quoted,
+        from = key.quoted,
+        matching = key.matching,
+    )))
+    .bind(uuids)
+    .fetch_all(pool)
+    .await
+    .map_err(failed)
 }
 
 pub(super) async fn audit_page(

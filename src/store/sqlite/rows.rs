@@ -153,6 +153,7 @@ pub(super) async fn outside_references(
                     table: foreign.to_table.clone(),
                     uuid: Uuid::parse_str(text).ok()?,
                 },
+                unseen: None,
             })
         }));
     }

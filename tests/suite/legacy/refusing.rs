@@ -125,18 +125,19 @@ of_each! {
     }
 }
 
-/// Not ebb's own restraint alone: what a table's policy would write while it is read, the server refuses.
+/// Not ebb's own restraint alone: what a cast would write while a value is read, the server refuses.
 #[test]
 fn the_server_refuses_what_would_be_written_while_reading() {
     run(async {
         let old = Old::mad_lab(Maker::Mdb).await;
-        let policed = "
+        let counted = "
             CREATE TABLE visits (at timestamptz);
-            CREATE FUNCTION count_visit() RETURNS bool LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO public.visits VALUES (now()) RETURNING true $$;
-            ALTER TABLE molecule ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
-            CREATE POLICY counted ON molecule USING (count_visit());
+            CREATE TYPE mood AS ENUM ('good');
+            CREATE FUNCTION count_visit(mood) RETURNS json LANGUAGE sql SECURITY DEFINER AS $$ INSERT INTO public.visits VALUES (now()) RETURNING '1'::json $$;
+            CREATE CAST (mood AS json) WITH FUNCTION count_visit(mood);
+            ALTER TABLE molecule ADD COLUMN mood mood DEFAULT 'good';
         ";
-        old.lab.sql(policed).await.unwrap();
+        old.lab.sql(counted).await.unwrap();
         let place = old
             .role(
                 "GRANT USAGE ON SCHEMA sourcing TO {role};

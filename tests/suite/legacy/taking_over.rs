@@ -53,7 +53,7 @@ async fn worked_on(maker: Maker) -> Old {
 
 impl Old {
     /// Takes the database over, and goes on with it as ebb's own.
-    async fn taken_over(mut self, record_differences: bool) -> (Self, u64) {
+    pub(super) async fn taken_over(mut self, record_differences: bool) -> (Self, u64) {
         let head = self.lab.store.head().await.unwrap();
         self.lab.store.close().await;
         let consent = TakeOver {
@@ -239,6 +239,35 @@ of_each! {
             old.lab.sql(remedy).await.unwrap();
         }
         old.tell(&create("fragment", id(20), json!({"smiles": "still theirs"}))).await;
+    }
+
+    async fn a_synthesis_goes_on_getting_its_hid(maker) {
+        let mut old = Old::mad_lab(maker).await;
+        let synthesis = old.log().await.into_iter().find(|event| event.row.as_ref().is_some_and(|row| row.table == "synthesis")).unwrap();
+        let mut data = synthesis.data;
+        data.remove("hid");
+        old.tell(&at("2020-02-17T04:00:00", create("synthesis", id(1), data.clone().into()))).await;
+        let notice = ebb(&["-d", &old.lab.argument(), "init"]).ends_with(3).stdout();
+        assert!(notice.contains("hid"), "{notice}");
+        let (old, _) = old.taken_over(false).await;
+        // One that is given stays.
+        let mut events = vec![create("synthesis", id(2), data.clone().into()), create("synthesis", id(3), data.clone().into())];
+        data.insert("hid".to_owned(), json!("mine"));
+        events.push(create("synthesis", id(4), data.into()));
+        let day = old.lab.append(events).await[0].timestamp.format("%Y-%m-%d");
+        let hid = async |n| old.lab.row("synthesis", id(n)).await.unwrap()["hid"].as_str().unwrap().to_owned();
+        assert_eq!(hid(1).await, "MAD_2020-02-17_1");
+        assert_eq!((hid(2).await, hid(3).await), (format!("MAD_{day}_0"), format!("MAD_{day}_1")));
+        assert_eq!(hid(4).await, "mine");
+        old.lab.assert_no_drift().await;
+    }
+
+    async fn no_operator_of_a_stranger_runs(maker) {
+        let old = worked_on(maker).await;
+        old.lab.sql(crate::postgres::HOSTILE_OPERATORS).await.unwrap();
+        let (old, _) = old.taken_over(true).await;
+        let proof = old.lab.rows().await.into_iter().filter(|(table, _)| table == "proof").count();
+        assert_eq!(proof, 0, "a stranger's operator ran");
     }
 
     async fn init_shows_what_it_would_do_and_asks(maker) {

@@ -1,13 +1,15 @@
 //! Whose code runs with the event store's rights: only that of roles it trusts (§2, §3).
 
-use ebbtide::eventsourcing::ErrorCode;
-use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::{ErrorCode, inspect};
+use ebbtide::store::{self, Address};
 use serde_json::json;
-use sqlx::PgConnection;
+use sqlx::{Connection, PgConnection};
 
-use super::{login, name, refusal, run_sql, superuser};
-use crate::support::{Database, create, delete, id, run};
+use super::{HOSTILE_OPERATORS, login, login_url, name, refusal, run_sql, superuser};
+use crate::cli::ebb;
+use crate::support::{Database, create, delete, fresh_address, id, options, row, run};
 
 const TABLES: &str = "
     CREATE TABLE thing (thing_id uuid PRIMARY KEY, name text);
@@ -43,6 +45,8 @@ async fn ran_as(lab: &Database) -> Vec<String> {
         .await
         .unwrap()
 }
+
+const ROLLBACK: &str = r#"INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{"before": "2020-01-01"}')"#;
 
 const CREATE: &str = "INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'thing')";
 
@@ -99,11 +103,7 @@ fn a_reference_of_somebody_elses_gives_no_rights() {
         assert_eq!(ran_as(&lab).await, [""; 0]);
         // A rollback cannot look at her table.
         let mut client = superuser(&lab).await;
-        let (state, message) = refusal(
-            &mut client,
-            r#"INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{"before": "2020-01-01"}')"#,
-        )
-        .await;
+        let (state, message) = refusal(&mut client, ROLLBACK).await;
         assert_eq!(state, "EB013", "{message}");
         assert!(
             message.contains("mine.note") && message.contains("mallory"),
@@ -198,10 +198,163 @@ fn a_table_whose_rows_are_hidden_from_the_event_store_takes_no_part() {
             .await
             .unwrap();
         assert_eq!(lab.store.head().await.unwrap(), 6);
-        run_sql(&mut client, r#"INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{"before": "2020-01-01"}')"#)
-            .await
-            .unwrap();
+        run_sql(&mut client, ROLLBACK).await.unwrap();
         assert_eq!(lab.rows().await, []);
         lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn a_table_of_a_strangers_runs_nothing_as_whoever_looks_at_it() {
+    run(async {
+        let lab = Database::with(Backend::Postgres, TABLES).await;
+        let mut mallory = mallory(&lab).await;
+        lab.append(vec![create("thing", id(1), json!({}))]).await;
+        run_sql(
+            &mut mallory,
+            &format!(
+                "CREATE TABLE mine.note (n int PRIMARY KEY, thing uuid REFERENCES public.thing);
+                 ALTER TABLE mine.note ENABLE ROW LEVEL SECURITY;
+                 CREATE POLICY theirs ON mine.note USING (mine.prove());
+                 CREATE TYPE mine.mood AS ENUM ('good');
+                 CREATE FUNCTION mine.cast(mine.mood) RETURNS json LANGUAGE plpgsql AS $$ BEGIN PERFORM mine.prove(); RETURN '1'; END $$;
+                 CREATE CAST (mine.mood AS json) WITH FUNCTION mine.cast(mine.mood);
+                 CREATE FUNCTION mine.words(mine.mood) RETURNS text LANGUAGE plpgsql AS $$ BEGIN PERFORM mine.prove(); RETURN 'good'; END $$;
+                 CREATE CAST (mine.mood AS text) WITH FUNCTION mine.words(mine.mood);
+                 CREATE TABLE mine.moody (mood mine.mood PRIMARY KEY, moods mine.mood[], n float8, nothing mine.mood);
+                 CREATE TABLE mine.honest (n int PRIMARY KEY, thing uuid REFERENCES public.thing);
+                 INSERT INTO mine.note VALUES (1, NULL);
+                 INSERT INTO mine.moody VALUES ('good', '{{good,NULL}}', 1.5, NULL);
+                 INSERT INTO mine.honest VALUES (1, '{}');
+                 GRANT SELECT ON ALL TABLES IN SCHEMA mine TO PUBLIC",
+                id(1)
+            ),
+        )
+        .await
+        .unwrap();
+        let url = login_url(&lab, "tga", "operator").await;
+        let store = store::open(&Address::Postgres(url.clone()), &options())
+            .await
+            .unwrap();
+
+        // The plan names what it does not look into, and so does the database.
+        let request = RollbackRequest {
+            target: RollbackTarget::BeforeEvent(1),
+            strategy: Strategy::Minimal,
+            reason: None,
+        };
+        let plan = rollback::plan(&*store, request).await.unwrap();
+        let said: Vec<&str> = plan.blockers.iter().map(|b| b.message.as_str()).collect();
+        assert_eq!(said.len(), 2, "{said:?}");
+        for (said, table) in said.iter().zip(["mine.honest", "mine.note"]) {
+            assert!(said.contains(table) && said.contains("mallory"), "{said}");
+        }
+        let mut operator = PgConnection::connect(&url).await.unwrap();
+        let (state, message) = refusal(&mut operator, ROLLBACK).await;
+        assert_eq!(state, "EB013", "{message}");
+
+        // What her policy would hide is not read; the rest is, by what the server alone knows of it.
+        let table = inspect::table(&*store, "mine.note").await.unwrap();
+        for error in [
+            store.row_count(&table).await.expect_err("a policy"),
+            store
+                .rows(&table, None, 9)
+                .await
+                .map(drop)
+                .expect_err("a policy"),
+        ] {
+            assert_eq!(error.code, ErrorCode::NotAllowed, "{}", error.message);
+            assert!(
+                error
+                    .message
+                    .starts_with("the rows of mine.note cannot be read"),
+                "{}",
+                error.message
+            );
+            assert!(error.hint.is_some_and(|hint| hint.contains("BYPASSRLS")));
+        }
+        for (name, expected) in [
+            ("mine.honest", json!({"n": 1, "thing": id(1)})),
+            (
+                "mine.moody",
+                json!({"mood": "good", "moods": "{good,NULL}", "n": 1.5, "nothing": null}),
+            ),
+        ] {
+            let table = inspect::table(&*store, name).await.unwrap();
+            assert_eq!(store.row_count(&table).await.unwrap(), 1);
+            let page = store.rows(&table, None, 9).await.unwrap();
+            assert_eq!(page.rows, [row(expected)]);
+        }
+        let listed = ebb(&["-d", &url, "table"]).ends_with(0).stdout();
+        assert!(
+            listed.contains("mine.honest") && listed.contains("cannot be read"),
+            "{listed}"
+        );
+        assert_eq!(ran_as(&lab).await, [""; 0]);
+        store.close().await;
+    });
+}
+
+#[test]
+fn a_partition_of_somebody_elses_gives_no_rights() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            &format!(
+                "{TABLES}
+                 CREATE TABLE parted (parted_id uuid PRIMARY KEY, name text) PARTITION BY HASH (parted_id);
+                 CREATE TABLE branch PARTITION OF parted FOR VALUES WITH (MODULUS 1, REMAINDER 0) PARTITION BY HASH (parted_id);
+                 CREATE TABLE part PARTITION OF branch FOR VALUES WITH (MODULUS 1, REMAINDER 0)"
+            ),
+        )
+        .await;
+        let mut mallory = mallory(&lab).await;
+        lab.append(vec![create("parted", id(1), json!({}))]).await;
+        let owner = format!("mallory_{}", name(&lab));
+        lab.sql(&format!("ALTER TABLE part OWNER TO {owner}"))
+            .await
+            .unwrap();
+        run_sql(
+            &mut mallory,
+            "ALTER TABLE part ADD CHECK (NOT mine.prove())",
+        )
+        .await
+        .unwrap();
+        let create = "INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'parted')";
+        let (state, message) = refusal(&mut mallory, create).await;
+        assert_eq!(state, "EB002", "{message}");
+        assert!(
+            message.contains("part") && message.contains(&owner),
+            "{message}"
+        );
+        let (state, message) = refusal(&mut superuser(&lab).await, ROLLBACK).await;
+        assert_eq!(state, "EB013", "{message}");
+        assert_eq!(ran_as(&lab).await, [""; 0]);
+        lab.sql("ALTER TABLE part OWNER TO postgres").await.unwrap();
+        lab.sql("ALTER TABLE part DROP CONSTRAINT part_check")
+            .await
+            .unwrap();
+        run_sql(&mut mallory, create).await.unwrap();
+    });
+}
+
+#[test]
+fn init_does_not_look_where_strangers_may_put_operators() {
+    run(async {
+        let (address, _directory) = fresh_address(Backend::Postgres).await;
+        let Address::Postgres(url) = &address else {
+            panic!("a PostgreSQL database");
+        };
+        let mut client = PgConnection::connect(url).await.unwrap();
+        run_sql(&mut client, HOSTILE_OPERATORS).await.unwrap();
+        for schema in [None, Some("CREATE TABLE thing (thing_id uuid PRIMARY KEY)")] {
+            let made = store::init(&address, &options(), schema).await.unwrap();
+            made.store.close().await;
+        }
+        let proof: Vec<String> = sqlx::query_scalar("SELECT DISTINCT who FROM public.proof")
+            .fetch_all(&mut client)
+            .await
+            .unwrap();
+        assert_eq!(proof, [""; 0], "a stranger's operator ran");
     });
 }

@@ -24,7 +24,7 @@ struct Screen {
     unplugged: bool,
 }
 
-struct Session {
+pub(crate) struct Session {
     child: Box<dyn Child + Send + Sync>,
     master: Option<Box<dyn MasterPty + Send>>,
     keyboard: Option<Box<dyn Write + Send>>,
@@ -37,6 +37,19 @@ impl Session {
         let mut command = CommandBuilder::new(env!("CARGO_BIN_EXE_ebb"));
         command.arg(database);
         Self::run(command)
+    }
+
+    /// This command, at a terminal.
+    pub(crate) fn of(command: &std::process::Command) -> Self {
+        let mut at_terminal = CommandBuilder::new(command.get_program());
+        at_terminal.args(command.get_args());
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => at_terminal.env(name, value),
+                None => at_terminal.env_remove(name),
+            }
+        }
+        Self::run(at_terminal)
     }
 
     fn run(mut command: CommandBuilder) -> Self {
@@ -86,7 +99,7 @@ impl Session {
         }
     }
 
-    fn press(&mut self, keys: &str) {
+    pub(crate) fn press(&mut self, keys: &str) {
         let keyboard = self.keyboard.as_mut().unwrap();
         keyboard.write_all(keys.as_bytes()).unwrap();
         keyboard.flush().unwrap();
@@ -105,14 +118,14 @@ impl Session {
         );
     }
 
-    fn see(&self, text: &str) {
+    pub(crate) fn see(&self, text: &str) {
         self.wait(text, |screen| {
             screen.parser.screen().contents().contains(text)
         });
     }
 
     /// Waits for the program's end, and returns its exit code.
-    fn end(&mut self) -> u32 {
+    pub(crate) fn end(&mut self) -> u32 {
         let began = Instant::now();
         loop {
             if let Some(status) = self.child.try_wait().unwrap() {
