@@ -72,6 +72,8 @@ impl Server {
             ("lc_monetary", "C"),
             ("xmloption", "content"),
             ("standard_conforming_strings", "on"),
+            // So is what the names of types depend on.
+            ("quote_all_identifiers", "off"),
             (READ_ONLY, if options.read_only { "on" } else { "off" }),
         ]);
         if let Path::Pinned = path {
