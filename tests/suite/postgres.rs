@@ -7,6 +7,7 @@ mod concurrency;
 mod foreign_keys;
 mod interruptions;
 mod own_code;
+mod psql;
 mod rights;
 mod roles;
 mod runs;

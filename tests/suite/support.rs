@@ -95,6 +95,12 @@ impl Database {
         }
     }
 
+    /// The same database with new connections, which take settings of its own that have been made since.
+    pub(crate) async fn opened_again(self) -> Self {
+        self.store.close().await;
+        Self::there(self.address, self._directory).await
+    }
+
     /// On PostgreSQL, with these tables; events are appended by plain INSERTs.
     pub(crate) async fn with_inserts(schema: &str) -> Self {
         BY_INSERT.set(true);

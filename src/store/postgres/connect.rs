@@ -75,6 +75,8 @@ impl Server {
             // A policy is code of its table's owner, which must not run as whoever looks at the table; and what is hidden must
             // not be taken for not there. Reading it fails.
             ("row_security", "off"),
+            // So is what the names of types depend on.
+            ("quote_all_identifiers", "off"),
             (READ_ONLY, if options.read_only { "on" } else { "off" }),
         ]);
         if let Path::Pinned = path {

@@ -3,7 +3,7 @@
 use ebbtide::eventsourcing::store::Backend;
 use serde_json::{Value, json};
 use sqlx::types::Json;
-use sqlx::{Connection, Executor, PgConnection, Row as _};
+use sqlx::{Executor, Row as _};
 use uuid::Uuid;
 
 use super::{login, refusal, run_sql, superuser};
@@ -381,48 +381,4 @@ fn fault_16_installing_again_keeps_the_log() {
             assert!(superuser(&lab).await.execute(sql).await.is_err(), "{sql}");
         }
     });
-}
-
-/// The story as a plain writer's INSERTs, and an operator's inserted rollbacks, twice in a row.
-#[test]
-fn the_story_by_a_writer_is_rolled_back_by_an_operator_twice() {
-    run(async {
-        let lab = Database::lab(Backend::Postgres).await;
-        let mut writer = login(&lab, "psql", "writer").await;
-        let mut moments = Vec::new();
-        for event in ebbtide::demo::story().unwrap() {
-            let moment: chrono::DateTime<chrono::Utc> =
-                sqlx::query_scalar("INSERT INTO sourcing.eventstore (event, type, uuid, data) VALUES ($1, $2, $3, $4) RETURNING timestamp")
-                    .bind(event.kind.as_str())
-                    .bind(&event.table)
-                    .bind(event.uuid)
-                    .bind(Json(&event.data))
-                    .fetch_one(&mut writer)
-                    .await
-                    .unwrap();
-            moments.push(moment);
-        }
-        assert_eq!(lab.rows().await.len(), 16);
-        let mut operator = login(&lab, "operator", "operator").await;
-        for (event, rows) in [(15, 12), (5, 4)] {
-            roll_back(&mut operator, moments[event - 1]).await;
-            assert_eq!(lab.rows().await.len(), rows, "before #{event}");
-            lab.assert_no_drift().await;
-        }
-        let log = lab.log().await;
-        assert_eq!(
-            log.iter().map(|event| event.id).collect::<Vec<_>>(),
-            (1..=log.len() as i64).collect::<Vec<_>>()
-        );
-    });
-}
-
-async fn roll_back(operator: &mut PgConnection, before: chrono::DateTime<chrono::Utc>) {
-    let mut transaction = operator.begin().await.unwrap();
-    sqlx::query("INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', jsonb_build_object('before', $1::text))")
-        .bind(before.format("%Y-%m-%d %H:%M:%S%.6f").to_string())
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
-    transaction.commit().await.unwrap();
 }

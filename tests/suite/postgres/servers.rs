@@ -13,7 +13,7 @@ use sqlx::{Connection, PgConnection};
 use super::run_sql;
 use crate::support::{create, id, options, run};
 
-fn variable(name: &str) -> String {
+pub(super) fn variable(name: &str) -> String {
     std::env::var(name)
         .unwrap_or_else(|_| panic!("{name} is not set: run the tests with scripts/test"))
 }
