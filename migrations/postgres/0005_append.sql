@@ -462,7 +462,7 @@ $$;
 
 -- At the beginning of each statement: one that failed has left its count behind, which nothing takes back. (Another session's,
 -- at work meanwhile, is counted anew: a few more of its events are applied at once.) As short as can be, and with every name qualified.
-CREATE FUNCTION sourcing.begin_statement() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
+CREATE FUNCTION sourcing.begin_statement() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     PERFORM pg_catalog.setval('sourcing.inserted', 0);
     RETURN NULL;
