@@ -12,6 +12,7 @@ mod rights;
 mod roles;
 mod runs;
 mod servers;
+mod shapes;
 mod side_effects;
 mod trust;
 mod types;
