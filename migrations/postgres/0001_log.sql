@@ -19,11 +19,8 @@ CREATE TABLE IF NOT EXISTS sourcing.eventstore (
     hash bytea
 );
 
--- Not valid: what another program wrote is not held against it.
-ALTER TABLE sourcing.eventstore
-    ADD CONSTRAINT eventstore_event CHECK (event IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore')) NOT VALID,
-    ADD CONSTRAINT eventstore_row CHECK ((event IN ('rollback', 'rollback-end')) = (type IS NULL) AND (type IS NULL) = (uuid IS NULL)) NOT VALID,
-    ADD CONSTRAINT eventstore_data CHECK (jsonb_typeof(data) = 'object') NOT VALID;
+-- No CHECK constraints: every row comes from `accept` or the engine itself, which see to more than those could say, and
+-- making them ready costs a single event as much as writing its row.
 
 -- What another program wrote, in a database that was taken over: the events up to an id, how many they are, and their latest
 -- timestamp. Among them ids may have gaps and timestamps run against the ids, and rollbacks are no more
@@ -57,8 +54,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON sourcing.event
 -- Always: session_replication_role must not switch it off.
 ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER append_only;
 
--- One row. Whoever appends holds its lock until the transaction ends, so that ids are without gaps and in the
--- order of the commits. It is updated once a transaction, which fails with 40001 in a transaction whose snapshot is
+-- One row. Whoever appends holds the table's lock until the transaction ends, so that ids are without gaps and in the
+-- order of the commits. The row is updated once a transaction, which fails with 40001 in a transaction whose snapshot is
 -- older than the lock it waited for.
 CREATE TABLE sourcing.writer (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -68,7 +65,9 @@ CREATE TABLE sourcing.writer (
     stamp timestamptz,
     -- While a rollback writes its events: the trigger depth of the function that does. Only its own inserts,
     -- one deeper, are taken as they are. Never what a client's own statement is inserted at.
-    expanding integer CHECK (expanding > 0)
+    expanding integer CHECK (expanding > 0),
+    -- Whether a transaction has left rows in `waiting` or `explained`, for the next one to clear.
+    left_over boolean NOT NULL DEFAULT false
 ) WITH (fillfactor = 10);
 
 INSERT INTO sourcing.writer DEFAULT VALUES;
@@ -89,34 +88,55 @@ CREATE TRIGGER from_inside BEFORE INSERT OR UPDATE OF expanding OR DELETE OR TRU
     FOR EACH STATEMENT WHEN (pg_catalog.pg_trigger_depth() = 0) EXECUTE FUNCTION sourcing.refuse_from_outside();
 ALTER TABLE sourcing.writer ENABLE ALWAYS TRIGGER from_inside;
 
--- Waits for the lock, unless this transaction holds it already. Returns the last event's id, 0 for none.
+-- Waits for the lock, unless this transaction holds it already. Returns the last event, id 0 for none, and the timestamp that this
+-- transaction's next one gets.
+CREATE FUNCTION sourcing.next_event(is_writer boolean, OUT last_id bigint, OUT last_event text, OUT moment timestamptz)
+LANGUAGE plpgsql
+-- A plan that was made while the log was empty would sort the whole of it for its last event ever after.
+SET enable_sort = off
+AS $$
+DECLARE
+    writer sourcing.writer;
+    earliest timestamptz;
+BEGIN
+    IF is_writer THEN
+        SELECT e.id, e.event, greatest(w.stamp, e."timestamp") INTO last_id, last_event, moment
+          FROM sourcing.writer w LEFT JOIN LATERAL (SELECT * FROM sourcing.eventstore ORDER BY id DESC LIMIT 1) AS e ON true;
+    ELSE
+        -- The table's lock, not the row's: who waits for a row that a subtransaction has locked goes on waiting for the whole transaction
+        -- when that is taken back, and the transaction, when it then waits for the row itself, for whoever waits for it.
+        LOCK TABLE sourcing.writer IN SHARE ROW EXCLUSIVE MODE;
+        UPDATE sourcing.writer SET transaction = pg_current_xact_id(), stamp = clock_timestamp() RETURNING * INTO writer;
+        -- A statement of its own: it must see what was committed while the one before waited.
+        SELECT e.id, e.event, greatest(e."timestamp", t.latest) + interval '1 microsecond' INTO last_id, last_event, earliest
+          FROM (SELECT max(latest) AS latest FROM sourcing.taken_over) AS t
+          LEFT JOIN LATERAL (SELECT * FROM sourcing.eventstore ORDER BY id DESC LIMIT 1) AS e ON true;
+        moment := writer.stamp;
+        IF moment < earliest THEN
+            -- The clock has been put back.
+            moment := earliest;
+            UPDATE sourcing.writer SET stamp = moment;
+        END IF;
+        IF writer.left_over THEN
+            DELETE FROM sourcing.explained;
+            DELETE FROM sourcing.waiting;
+            UPDATE sourcing.writer SET left_over = false;
+        END IF;
+    END IF;
+    last_id := coalesce(last_id, 0);
+END
+$$;
+
+-- Takes the lock, for who wants to look before appending. Returns the last event's id, 0 for none.
 CREATE FUNCTION sourcing.take_writer() RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    last_id bigint;
-    last_stamp timestamptz;
-    ours boolean;
 BEGIN
-    SELECT transaction IS NOT DISTINCT FROM pg_current_xact_id() INTO ours FROM sourcing.writer;
-    IF NOT ours THEN
-        PERFORM FROM sourcing.writer FOR UPDATE;
-    END IF;
-    -- A statement of its own: it must see what was committed while the one before waited.
-    SELECT id, "timestamp" INTO last_id, last_stamp FROM sourcing.eventstore ORDER BY id DESC LIMIT 1;
-    IF NOT ours THEN
-        UPDATE sourcing.writer
-           SET transaction = pg_current_xact_id(),
-               stamp = greatest(clock_timestamp(), last_stamp + interval '1 microsecond',
-                                (SELECT latest FROM sourcing.taken_over) + interval '1 microsecond');
-        DELETE FROM sourcing.explained;
-        DELETE FROM sourcing.waiting;
-    END IF;
-    RETURN coalesce(last_id, 0);
+    RETURN (sourcing.next_event((SELECT transaction IS NOT DISTINCT FROM pg_current_xact_id() FROM sourcing.writer))).last_id;
 END
 $$;
 
 -- Row writes of this transaction that nested events, those that a trigger or a cascade has inserted, explain.
--- Emptied by whoever takes the lock next.
+-- Emptied by who takes the lock next.
 CREATE UNLOGGED TABLE sourcing.explained (
     transaction xid8 NOT NULL,
     relation oid NOT NULL,
@@ -127,7 +147,7 @@ CREATE UNLOGGED TABLE sourcing.explained (
 
 -- Who writes: the role that is logged in, which a client cannot choose, and the person's name if the client gave one.
 CREATE FUNCTION sourcing.actor() RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql STABLE AS $$
 BEGIN
     RETURN session_user || coalesce('/' || nullif(current_setting('ebb.person', true), ''), '');
 END

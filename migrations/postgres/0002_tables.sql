@@ -217,9 +217,12 @@ BEGIN
           FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
          -- A domain's constraints could be code of their own.
          WHERE d.adrelid = relation AND a.attgenerated = '' AND a.atttypid < 16384
+           -- These are always given.
+           AND a.attname NOT IN ('created_on', 'updated_on') AND NOT EXISTS (
+               SELECT FROM pg_constraint p WHERE p.conrelid = relation AND p.contype = 'p' AND a.attnum = ANY (p.conkey))
     LOOP
-        -- Whatever calls a function is not tried: a sequence would move on.
-        CONTINUE WHEN one.expression ~ '[(]';
+        -- Nothing else is: it could be another value each time, or a sequence would move on.
+        CONTINUE WHEN one.expression !~ '^(''([^'']|'''')*''|-?[0-9.]+|true|false)(::[a-z0-9 ]+)?$';
         BEGIN
             EXECUTE format('SELECT to_jsonb((%s)::%s)', one.expression, one.type) INTO value;
             result := result || jsonb_build_object(one.name, value);

@@ -19,50 +19,40 @@ END
 $$;
 
 -- What the catalogue says of a table, told by where its entries there lie and which transactions wrote them: while that is the same, so is
--- the table's shape. Null when its shape depends on more: on code, types and privileges that are noted elsewhere.
+-- the table's shape. Null when its shape depends on more: on code, types and privileges that are noted elsewhere. Who asks is the event
+-- store's owner. Defaults and constraints of other kinds leave a trace in the entries of their columns, of their indexes or of the table itself.
 --
--- A tenth of what the shape itself costs: each part is one look into an index, which a small catalogue's statistics would not suggest.
+-- A small part of what the shape costs: each look is one into an index, which a small catalogue's statistics would not suggest, and the
+-- plan is the same each time.
 CREATE FUNCTION sourcing.fingerprint(relation oid) RETURNS text
-LANGUAGE plpgsql
-SET search_path = pg_catalog, pg_temp
-SET enable_seqscan = off
-SET enable_bitmapscan = off
-AS $$
-DECLARE
-    entries text;
+LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
-    SELECT CASE WHEN count(*) = count(part.entry) THEN string_agg(part.entry, ' ') END
-      INTO entries
-      FROM (SELECT CASE WHEN a.attinhcount > 0 THEN NULL
-                        WHEN a.attisdropped OR a.atttypid < 16384 THEN a.xmin::text || a.ctid::text
-                        -- Of the types that are not built in, only an enum has no code.
-                        ELSE (SELECT concat(a.xmin, a.ctid, ty.xmin, ty.ctid) FROM pg_type ty WHERE ty.oid = a.atttypid AND ty.typtype = 'e') END
-              FROM pg_attribute a WHERE a.attrelid = relation AND a.attnum > 0
-             UNION ALL
-            -- Those of foreign keys, from here and to here.
-            SELECT CASE WHEN g.tgisinternal THEN g.xmin::text || g.ctid::text END FROM pg_trigger g WHERE g.tgrelid = relation
-             UNION ALL
-            SELECT d.xmin::text || d.ctid::text FROM pg_attrdef d WHERE d.adrelid = relation
-             UNION ALL
-            SELECT p.xmin::text || p.ctid::text FROM pg_constraint p WHERE p.conrelid = relation
-             UNION ALL
-            SELECT i.xmin::text || i.ctid::text FROM pg_index i WHERE i.indrelid = relation) AS part(entry);
     RETURN (
-        SELECT concat_ws(' ', c.oid, c.xmin, c.ctid, n.xmin, n.ctid, log.xmin, log.ctid, entries)
-          FROM pg_class c
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-          JOIN pg_class log ON log.oid = 'sourcing.eventstore'::regclass
-         WHERE c.oid = relation AND entries IS NOT NULL
+        SELECT CASE WHEN count(*) = count(part.entry) THEN concat_ws(' ', c.oid, c.xmin, c.ctid, c.relnamespace::regnamespace, current_user, string_agg(part.entry, ' ')) END
+          FROM pg_catalog.pg_class c
+         CROSS JOIN LATERAL (
+               SELECT CASE WHEN a.attinhcount > 0 THEN NULL
+                           WHEN a.attisdropped OR a.atttypid < 16384 THEN a.xmin::text || a.ctid::text
+                           -- Of the types that are not built in, only an enum has no code.
+                           ELSE (SELECT concat(a.xmin, a.ctid, ty.xmin, ty.ctid) FROM pg_catalog.pg_type ty WHERE ty.oid = a.atttypid AND ty.typtype = 'e') END
+                 FROM pg_catalog.pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0
+                UNION ALL
+               -- Those of foreign keys, from here and to here.
+               SELECT CASE WHEN g.tgisinternal THEN g.xmin::text || g.ctid::text END FROM pg_catalog.pg_trigger g WHERE g.tgrelid = c.oid
+                UNION ALL
+               SELECT i.xmin::text || i.ctid::text FROM pg_catalog.pg_index i WHERE i.indrelid = c.oid) AS part(entry)
+         WHERE c.oid = relation
            AND c.relkind = 'r' AND NOT (c.relhassubclass OR c.relhasrules OR c.relrowsecurity)
            -- No other table can come to have its name, dot included.
-           AND strpos(c.relname, '.') = 0 AND strpos(n.nspname, '.') = 0
-           AND (n.nspname = 'public' OR NOT EXISTS (
-                    SELECT FROM pg_class o JOIN pg_namespace p ON p.oid = o.relnamespace AND p.nspname = 'public'
-                     WHERE o.relname = n.nspname || '.' || c.relname))
-           AND pg_has_role(c.relowner, log.relowner, 'MEMBER')
-           AND has_schema_privilege(log.relowner, n.oid, 'USAGE')
-           AND has_table_privilege(log.relowner, c.oid, 'SELECT') AND has_table_privilege(log.relowner, c.oid, 'INSERT')
-           AND has_table_privilege(log.relowner, c.oid, 'UPDATE') AND has_table_privilege(log.relowner, c.oid, 'DELETE'));
+           AND strpos(c.relname, '.') = 0 AND strpos(c.relnamespace::regnamespace::text, '.') = 0
+           AND (c.relnamespace::regnamespace::text = 'public' OR NOT EXISTS (
+                    SELECT FROM pg_catalog.pg_class o JOIN pg_catalog.pg_namespace p ON p.oid = o.relnamespace AND p.nspname = 'public'
+                     WHERE o.relname = (SELECT n.nspname || '.' || c.relname FROM pg_catalog.pg_namespace n WHERE n.oid = c.relnamespace)))
+           AND pg_has_role(c.relowner, current_user, 'MEMBER')
+           AND has_schema_privilege(c.relnamespace, 'USAGE')
+           AND has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT')
+           AND has_table_privilege(c.oid, 'UPDATE') AND has_table_privilege(c.oid, 'DELETE')
+         GROUP BY c.oid, c.xmin, c.ctid, c.relnamespace);
 END
 $$;
 
@@ -84,6 +74,172 @@ BEGIN
 END
 $$;
 
+-- Events of which it is known beforehand what the database will make of them: their row will hold what they say, and their table's
+-- constant defaults. Nothing has to be read back then.
+CREATE TYPE sourcing.foreseen AS (
+    -- What the JSON of such an event's data looks like, as a regular expression, without the columns that take any JSON.
+    data text,
+    any_json text[],
+    -- The kinds of such events.
+    kinds text[]
+);
+
+-- Null where the database may do more than an event says: by code, by generated columns, or by constraints that could depend on a
+-- session's settings.
+CREATE FUNCTION sourcing.foreseen(shape sourcing.shape) RETURNS sourcing.foreseen
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    result sourcing.foreseen;
+    -- They are given by the event store itself.
+    given constant text[] := ARRAY[shape.key] || CASE WHEN shape.created_on IS NOT NULL THEN ARRAY['created_on'] ELSE '{}' END
+        || CASE WHEN shape.updated_on IS NOT NULL THEN ARRAY['updated_on'] ELSE '{}' END;
+    -- The types whose values come back as they were given, if they look as below.
+    plain constant oid[] := ARRAY['text', 'varchar', 'uuid', 'bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'jsonb']::regtype[];
+BEGIN
+    IF shape.has_code OR NOT shape.conflict_tells OR shape.columns <> shape.written
+       OR EXISTS (SELECT FROM pg_attribute a
+                   WHERE a.attrelid = shape.relation AND a.attnum > 0 AND NOT a.attisdropped
+                     AND (a.attidentity <> ''
+                          OR a.attname IN ('created_on', 'updated_on')
+                             AND (a.atttypmod <> -1 OR a.atttypid NOT IN ('timestamp'::regtype, 'timestamptz'::regtype))))
+       -- Functions, and casts between texts and what a setting can make of them.
+       OR EXISTS (SELECT FROM pg_constraint con
+                   CROSS JOIN LATERAL pg_get_constraintdef(con.oid) AS definition
+                   WHERE con.conrelid = shape.relation AND con.contype = 'c'
+                     AND (definition ~* '[a-z0-9_"][(]|current_|localtime|\muser\M|session_user|system_user'
+                          OR definition ~ '::(?!(?:text|numeric|integer|bigint|smallint|double precision|real|boolean|uuid|jsonb|character varying)\M)'
+                          OR EXISTS (SELECT FROM pg_attribute a
+                                      WHERE a.attrelid = shape.relation AND a.attnum = ANY (con.conkey)
+                                        AND (a.atttypid <> ALL (plain)
+                                             OR a.atttypid IN ('float4'::regtype, 'float8'::regtype) AND definition ~ '::(?:text|character)'))))
+    THEN
+        RETURN NULL;
+    END IF;
+    SELECT '^[{](?:' || coalesce(string_agg(format('%s: (?:null%s)|', c.written, c.looks), '') FILTER (WHERE NOT c.any_json), '') || ', )*[}]$',
+           coalesce(array_agg(c.name) FILTER (WHERE c.any_json), '{}')
+      INTO result.data, result.any_json
+      FROM (SELECT a.attname::text AS name, a.atttypid = 'jsonb'::regtype AS any_json,
+                   regexp_replace(to_jsonb(a.attname::text)::text, '([][().*+?{}|^$\\])', '\\\1', 'g') AS written,
+                   CASE WHEN a.atttypmod = -1 THEN CASE a.atttypid
+                       WHEN 'text'::regtype THEN '|"(?:[^"\\]|\\.)*"'
+                       WHEN 'varchar'::regtype THEN '|"(?:[^"\\]|\\.)*"'
+                       WHEN 'uuid'::regtype THEN '|"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"'
+                       WHEN 'bool'::regtype THEN '|true|false'
+                       WHEN 'int2'::regtype THEN '|-?[0-9]{1,4}'
+                       WHEN 'int4'::regtype THEN '|-?[0-9]{1,9}'
+                       WHEN 'int8'::regtype THEN '|-?[0-9]{1,18}'
+                       -- As many digits as come back the same.
+                       WHEN 'float4'::regtype THEN '|-?[0-9]{1,3}(?:[.][0-9]{1,3})?'
+                       WHEN 'float8'::regtype THEN '|-?[0-9]{1,8}(?:[.][0-9]{1,7})?'
+                       WHEN 'numeric'::regtype THEN '|-?[0-9]{1,200}(?:[.][0-9]{1,200})?' END END AS looks
+              FROM pg_attribute a
+             WHERE a.attrelid = shape.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (given)) AS c;
+    result.kinds := ARRAY['update', 'delete'];
+    -- Where all its other defaults are known.
+    IF NOT EXISTS (SELECT FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+                    WHERE d.adrelid = shape.relation AND a.attname <> ALL (given) AND NOT shape.constants ? a.attname::text)
+    THEN
+        result.kinds := result.kinds || 'create'::text;
+    END IF;
+    RETURN result;
+END
+$$;
+
+-- The statements that write such events.
+CREATE TYPE sourcing.statements AS (
+    -- With gaps for the names of the columns that are given and for their values, each after a comma.
+    creating text,
+    -- With a gap for the assignments, each after a comma.
+    updating text,
+    deleting text,
+    -- By column, after a comma: its value, and its assignment.
+    "values" jsonb,
+    assignments jsonb
+);
+
+-- Those for one event, whose uuid, data and timestamp are $1, $2 and $3, or for many, of which these are arrays.
+CREATE FUNCTION sourcing.statements(shape sourcing.shape, many boolean) RETURNS sourcing.statements
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    result sourcing.statements;
+    uuid constant text := CASE WHEN many THEN 'g.uuid' ELSE '$1' END;
+    data constant text := CASE WHEN many THEN 'g.data' ELSE '$2' END;
+    moment constant text := CASE WHEN many THEN 'g.moment' ELSE '$3' END;
+    events constant text := 'unnest($1, $2, $3) AS g(uuid, data, moment)';
+    times constant jsonb := jsonb_strip_nulls(jsonb_build_object('created_on', shape.created_on, 'updated_on', shape.updated_on));
+    stamps jsonb;
+    -- Within a statement, % would be a gap.
+    the_table constant text := replace(shape.quoted, '%', '%%');
+    key constant text := replace(quote_ident(shape.key), '%', '%%');
+BEGIN
+    SELECT coalesce(jsonb_object_agg(name, moment || CASE type WHEN 'timestamp without time zone' THEN ' AT TIME ZONE ''UTC''' ELSE '' END), '{}')
+      INTO stamps FROM jsonb_each_text(times) AS t(name, type);
+    result.creating := format(CASE WHEN many THEN 'INSERT INTO %s AS t (%s%%s) SELECT %s%%s%s ON CONFLICT (%s) DO NOTHING'
+                                   ELSE 'INSERT INTO %s AS t (%s%%s) VALUES (%s%%s%s) ON CONFLICT (%s) DO NOTHING' END, the_table,
+        concat_ws(', ', key, (SELECT string_agg(name, ', ' ORDER BY name) FROM jsonb_object_keys(stamps) AS name)),
+        concat_ws(', ', uuid, (SELECT string_agg(value, ', ' ORDER BY name) FROM jsonb_each_text(stamps) AS s(name, value))),
+        CASE WHEN many THEN ' FROM ' || events ELSE '' END, key);
+    -- Where there is no time to set, what changes nothing.
+    result.updating := format('UPDATE %s AS t SET %s%%s%s WHERE t.%s = %s', the_table,
+        coalesce('updated_on = ' || (stamps ->> 'updated_on'), format('%1$s = t.%1$s', key)),
+        CASE WHEN many THEN ' FROM ' || events ELSE '' END, key, uuid);
+    result.deleting := format('DELETE FROM %s AS t%s WHERE t.%s = %s', the_table,
+        CASE WHEN many THEN ' USING ' || events ELSE '' END, key, uuid);
+    SELECT coalesce(jsonb_object_agg(c.name, ', ' || CASE WHEN many
+                   THEN format('CASE WHEN g.data ? %L THEN %s ELSE %s END', c.name, c.value, coalesce(c.default_value, 'NULL')) ELSE c.value END), '{}'),
+           coalesce(jsonb_object_agg(c.name, format(', %I = ', c.name) || CASE WHEN many
+                   THEN format('CASE WHEN g.data ? %1$L THEN %2$s ELSE t.%1$I END', c.name, c.merged) ELSE c.merged END), '{}')
+      INTO result."values", result.assignments
+      FROM (SELECT v.name, v.value, v.default_value,
+                   -- An object given for a column of JSON that holds one is merged into it, one level deep.
+                   CASE WHEN v.any_json
+                       THEN format('CASE WHEN jsonb_typeof(%1$s) = ''object'' AND jsonb_typeof(t.%2$I) = ''object'' THEN t.%2$I || (%1$s) ELSE %3$s END',
+                           v.given, v.name, v.value)
+                       ELSE v.value END AS merged
+              FROM (SELECT a.attname::text AS name, a.atttypid = 'jsonb'::regtype AS any_json, format('%s -> %L', data, a.attname) AS given,
+                           CASE a.atttypid
+                               WHEN 'jsonb'::regtype THEN format('nullif(%s -> %L, ''null'')', data, a.attname)
+                               ELSE format('(%s ->> %L)::%s', data, a.attname, format_type(a.atttypid, a.atttypmod)) END AS value,
+                           pg_get_expr(d.adbin, d.adrelid) AS default_value
+                      FROM pg_attribute a
+                      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+                     WHERE a.attrelid = shape.relation AND a.attnum > 0 AND NOT a.attisdropped
+                       AND a.attname <> shape.key AND NOT times ? a.attname::text) AS v) AS c;
+    RETURN result;
+END
+$$;
+
+-- Whether an event is one of them. Large data is not looked through as text. In SQL and without settings of its own, so that it becomes
+-- a part of what asks.
+CREATE FUNCTION sourcing.is_foreseen(foreseen sourcing.foreseen, kind text, data jsonb) RETURNS boolean
+LANGUAGE sql STABLE AS $$
+    SELECT kind = ANY ((foreseen).kinds) AND pg_column_size(data) < 4096 AND (data - (foreseen).any_json)::text ~ (foreseen).data
+$$;
+
+-- The statement for events of one kind that give these columns, or some of them.
+CREATE FUNCTION sourcing.statement(statements sourcing.statements, kind text, columns text[]) RETURNS text
+LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    name text;
+    names text := '';
+    given text := '';
+BEGIN
+    IF kind = 'delete' THEN
+        RETURN format(statements.deleting);
+    ELSIF kind = 'create' THEN
+        FOREACH name IN ARRAY columns LOOP
+            names := names || ', ' || quote_ident(name);
+            given := given || (statements."values" ->> name);
+        END LOOP;
+        RETURN format(statements.creating, names, given);
+    END IF;
+    FOREACH name IN ARRAY columns LOOP
+        given := given || (statements.assignments ->> name);
+    END LOOP;
+    RETURN format(statements.updating, given);
+END
+$$;
+
 -- The shapes that were seen. Reading the catalogue costs more than writing a row.
 CREATE UNLOGGED TABLE sourcing.seen (
     type text PRIMARY KEY,
@@ -97,7 +253,12 @@ CREATE UNLOGGED TABLE sourcing.seen (
     -- defaults, and the key's column.
     may_wait text[] NOT NULL,
     constants jsonb NOT NULL,
-    key text NOT NULL
+    key text NOT NULL,
+    relation oid NOT NULL,
+    quoted text NOT NULL,
+    foreseen sourcing.foreseen,
+    one sourcing.statements,
+    many sourcing.statements
 );
 
 -- The shape of a table that is about to be written, from now on locked against changes of its definition.
@@ -135,10 +296,14 @@ BEGIN
                ARRAY(SELECT kind FROM unnest(ARRAY['create', 'update', 'delete']) AS kind
                       WHERE NOT (known.has_code OR kind = 'delete' AND known.delete_carries
                                  OR kind = 'update' AND known.update_carries <> '{}')),
-               known.constants, known.key
+               known.constants, known.key, known.relation, known.quoted,
+               CASE WHEN fingerprint IS NOT NULL THEN sourcing.foreseen(known) END,
+               CASE WHEN fingerprint IS NOT NULL THEN sourcing.statements(known, false) END,
+               CASE WHEN fingerprint IS NOT NULL THEN sourcing.statements(known, true) END
             ON CONFLICT ON CONSTRAINT seen_pkey
             DO UPDATE SET transaction = excluded.transaction, catalogue_writes = excluded.catalogue_writes, fingerprint = excluded.fingerprint,
-                          shape = excluded.shape, may_wait = excluded.may_wait, constants = excluded.constants, key = excluded.key;
+                          shape = excluded.shape, may_wait = excluded.may_wait, constants = excluded.constants, key = excluded.key,
+                          relation = excluded.relation, quoted = excluded.quoted, foreseen = excluded.foreseen, one = excluded.one, many = excluded.many;
     END IF;
     RETURN known;
 END

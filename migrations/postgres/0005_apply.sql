@@ -524,6 +524,7 @@ BEGIN
     SELECT pg_current_xact_id(), shape.relation, row_uuid, event, 1
      UNION ALL SELECT pg_current_xact_id(), shape.relation, row_uuid, 'update', 1 WHERE again
      UNION ALL SELECT pg_current_xact_id(), c.relation, c.uuid, 'update', c.times + 1 FROM sourcing.carried c WHERE carries;
+    UPDATE sourcing.writer SET left_over = true WHERE NOT left_over;
 END
 $$;
 

@@ -5,6 +5,7 @@ mod batches;
 mod clients;
 mod concurrency;
 mod foreign_keys;
+mod foreseen;
 mod interruptions;
 mod own_code;
 mod psql;

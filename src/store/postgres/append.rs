@@ -1,40 +1,52 @@
 //! Appending events: the database applies them, and refuses what it must.
 
+use serde_json::value::{RawValue, to_raw_value};
+use sqlx::postgres::PgArguments;
 use sqlx::types::Json;
-use sqlx::{PgConnection, PgPool};
+use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use super::error::failed;
 use super::{log, schema};
 use crate::eventsourcing::schema::nearest;
 use crate::eventsourcing::timestamp::Timestamp;
-use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, Row, inspect};
+use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, inspect};
 
-/// How many events are sent to the database at once: enough to make long runs of one kind, few enough for its memory.
-const EVENTS_AT_ONCE: usize = 1000;
+/// How many events are sent to the database at once, and how many bytes of data: enough to make long runs of one kind, few enough
+/// for its memory.
+const EVENTS_AT_ONCE: usize = 5000;
+const BYTES_AT_ONCE: usize = 16 << 20;
 
 pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<Event>> {
-    let count = events.len();
+    if events.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (some, datas) = next_to_send(&events)?;
+    if some.len() == events.len() {
+        // A transaction of its own, in one message and its answer.
+        let log = format!("sourcing.appended({ARGUMENTS})");
+        return match log::appended(pool, &log, arguments(some, datas)?).await {
+            Ok(stored) => Ok(stored),
+            Err(error) => Err(refused(pool, &events, 0, error).await?),
+        };
+    }
     let mut all = pool.begin().await.map_err(failed)?;
-    let mut head = None;
-    for (at, events) in events.chunks(EVENTS_AT_ONCE).enumerate() {
-        match insert(&mut all, events).await {
+    let mut head: Option<EventId> = None;
+    let mut sent = 0;
+    while sent < events.len() {
+        let (some, datas) = next_to_send(&events[sent..])?;
+        let sql = format!("SELECT sourcing.append({ARGUMENTS})");
+        let before = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(some, datas)?)
+            .fetch_one(&mut *all)
+            .await;
+        match before {
             Ok(before) => head = head.or(Some(before)),
             Err(error) => {
                 all.rollback().await.map_err(failed)?;
-                let (within, error) = which(failed(error));
-                let Some(event) = events.get(within) else {
-                    return Err(error);
-                };
-                let error = suggest(pool, event, error).await?;
-                return Err(name_event(
-                    event,
-                    at * EVENTS_AT_ONCE + within,
-                    count,
-                    error,
-                ));
+                return Err(refused(pool, &events, sent, error).await?);
             }
         }
+        sent += some.len();
     }
     let stored = match head {
         // Cascades included: whoever appends holds the writer's lock.
@@ -46,36 +58,72 @@ pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<E
     Ok(stored)
 }
 
-/// Returns the id of the last event before these.
-async fn insert(
-    connection: &mut PgConnection,
-    events: &[NewEvent],
-) -> std::result::Result<EventId, sqlx::Error> {
+/// The data of events, as the JSON that is sent.
+type Datas = Vec<Json<Box<RawValue>>>;
+
+/// As many of these events as are sent at once, at least one, and their data.
+fn next_to_send(events: &[NewEvent]) -> Result<(&[NewEvent], Datas)> {
+    let mut datas = Datas::new();
+    let mut bytes = 0;
+    for event in events.iter().take(EVENTS_AT_ONCE) {
+        let data = to_raw_value(&event.data)
+            .map_err(|error| Error::new(ErrorCode::BadJson, format!("{event}: {error}")))?;
+        bytes += data.get().len();
+        if bytes > BYTES_AT_ONCE && !datas.is_empty() {
+            break;
+        }
+        datas.push(Json(data));
+    }
+    Ok((&events[..datas.len()], datas))
+}
+
+/// The arguments of `sourcing.append` and `sourcing.appended`.
+const ARGUMENTS: &str = "$1, $2, $3, $4, $5";
+
+fn arguments(events: &[NewEvent], datas: Datas) -> Result<PgArguments> {
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let types: Vec<&str> = events.iter().map(|event| event.table.as_str()).collect();
     let uuids: Vec<Option<Uuid>> = events.iter().map(|event| event.uuid).collect();
-    let datas: Vec<Json<&Row>> = events.iter().map(|event| Json(&event.data)).collect();
     let moments: Vec<Option<Timestamp>> = events.iter().map(|event| event.timestamp).collect();
-    sqlx::query_scalar("SELECT sourcing.append($1, $2, $3, $4, $5)")
-        .bind(kinds)
-        .bind(types)
-        .bind(uuids)
-        .bind(datas)
-        .bind(moments)
-        .fetch_one(connection)
-        .await
+    let mut arguments = PgArguments::default();
+    arguments
+        .add(kinds)
+        .and_then(|()| arguments.add(types))
+        .and_then(|()| arguments.add(uuids))
+        .and_then(|()| arguments.add(datas))
+        .and_then(|()| arguments.add(moments))
+        .map_err(|error| failed(sqlx::Error::Encode(error)))?;
+    Ok(arguments)
 }
 
-/// Which of the events that were sent it was, from 0, and the error without that.
-fn which(error: Error) -> (usize, Error) {
+/// What is said of a refusal of some of these events, which were sent from the one at `from` on.
+async fn refused(
+    pool: &PgPool,
+    events: &[NewEvent],
+    from: usize,
+    error: sqlx::Error,
+) -> Result<Error> {
+    let (within, error) = which(failed(error));
+    let Some(at) = within
+        .map(|within| from + within)
+        .filter(|at| *at < events.len())
+    else {
+        return Ok(error);
+    };
+    let error = suggest(pool, &events[at], error).await?;
+    Ok(name_event(&events[at], at, events.len(), error))
+}
+
+/// Which of the events that were sent it was, from 0, and the error without that. None where it is not any of them: the connection, the
+/// lock, the right to append at all.
+fn which(error: Error) -> (Option<usize>, Error) {
     let named = error.message.strip_prefix("event ").and_then(|rest| {
         let (number, said) = rest.split_once(": ")?;
         Some((number.parse::<usize>().ok()?, said.to_owned()))
     });
     match named {
-        Some((number, message)) => (number.saturating_sub(1), Error { message, ..error }),
-        // Not any of them: the connection, the lock, the right to append at all.
-        None => (usize::MAX, error),
+        Some((number, message)) => (number.checked_sub(1), Error { message, ..error }),
+        None => (None, error),
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
             ErrorCode::Unreachable,
             format!("the connection to the database is lost: {error}"),
         )
-        .hint("what was being written is undone; check that the server runs, and try again"),
+        .hint("check that the server runs, look whether what was being written is there, all of it or nothing, and try again"),
         _ => Error::new(
             ErrorCode::Database,
             format!("the database's answer could not be used: {error}"),

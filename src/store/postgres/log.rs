@@ -1,7 +1,7 @@
 //! Reading the event store.
 
 use serde_json::Value;
-use sqlx::postgres::{PgExecutor, PgRow};
+use sqlx::postgres::{PgArguments, PgExecutor, PgRow};
 use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
@@ -91,6 +91,19 @@ pub(super) async fn event(
         .push_bind(id);
     let found = query.build_query_as().fetch_optional(executor).await;
     Ok(found.map_err(failed)?.map(|Decoded(event)| event))
+}
+
+/// The events that a function with these arguments returns, none of which has an origin.
+pub(super) async fn appended(
+    executor: impl PgExecutor<'_>,
+    function: &str,
+    arguments: PgArguments,
+) -> std::result::Result<Vec<Event>, sqlx::Error> {
+    let sql = format!(r#"SELECT e.*, e."timestamp" AS stamp FROM {function} e"#);
+    let found: Vec<Decoded> = sqlx::query_as_with(AssertSqlSafe(sql), arguments)
+        .fetch_all(executor)
+        .await?;
+    Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
 /// The events of ebb's own log after this one, oldest first.

@@ -10,7 +10,7 @@ use super::{refusal, run_sql, superuser};
 use crate::contract::schema;
 use crate::support::{Database, create, delete, event, id, run, update};
 
-fn random(seed: u8) -> TestRng {
+pub(super) fn random(seed: u8) -> TestRng {
     TestRunner::new_with_rng(
         Config::default(),
         TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
@@ -110,7 +110,7 @@ fn one(random: &mut TestRng, kind: EventKind, spectra: bool, sets: u8) -> NewEve
 }
 
 /// What a log says, times aside: they are other ones in another database.
-fn told(log: &[Event]) -> Vec<Value> {
+pub(super) fn told(log: &[Event]) -> Vec<Value> {
     log.iter()
         .map(|event| {
             let mut filled = event.filled.clone();
@@ -128,7 +128,7 @@ fn told(log: &[Event]) -> Vec<Value> {
         .collect()
 }
 
-async fn timeless(lab: &Database) -> Vec<(String, Row)> {
+pub(super) async fn timeless(lab: &Database) -> Vec<(String, Row)> {
     let mut rows = lab.rows().await;
     for (_, row) in &mut rows {
         row.retain(|name, _| name != "created_on" && name != "updated_on");

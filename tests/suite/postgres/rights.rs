@@ -75,7 +75,7 @@ fn a_writer_writes_events_and_nothing_else() {
             "SELECT sourcing.make_roles()",
             "SELECT sourcing.run('DROP TABLE fragment', NULL, NULL)",
             "SELECT sourcing.apply('x', sourcing.shape('fragment'), 'delete', gen_random_uuid(), '{}', now(), now())",
-            "SELECT sourcing.apply_run('delete', sourcing.shape('fragment'), '{}', '{}', '{}')",
+            "SELECT sourcing.apply_run('delete', sourcing.shape('fragment'), '{}', '{}', '{}', true)",
             "SELECT sourcing.write_touched()",
             "SELECT sourcing.may_roll_back()",
             "SELECT setval('sourcing.inserted', 0)",
