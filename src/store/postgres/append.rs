@@ -4,7 +4,7 @@ use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 use uuid::Uuid;
 
-use super::error::failed;
+use super::error::{failed, is_deadlock};
 use super::{log, schema};
 use crate::eventsourcing::schema::nearest;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -13,7 +13,21 @@ use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, R
 /// How many events are sent to the database at once: enough to make long runs of one kind, few enough for its memory.
 const EVENTS_AT_ONCE: usize = 1000;
 
+/// How often a transaction is tried whose end is that it and another one wait for each other. It takes the writer's lock before
+/// anything else, so the other one took its locks the other way round, and has what it waited for when the second try begins.
+pub(super) const TRIES: usize = 4;
+
 pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+    for _ in 1..TRIES {
+        match append_once(pool, &events).await {
+            Err(error) if is_deadlock(&error) => {}
+            done => return done,
+        }
+    }
+    append_once(pool, &events).await
+}
+
+async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
     let count = events.len();
     let mut all = pool.begin().await.map_err(failed)?;
     let mut head = None;
