@@ -39,6 +39,10 @@ fn refused(said: &PgDatabaseError) -> Error {
         _ => said.message().to_owned(),
     };
     let hint = match (given(said.hint()), code) {
+        // The server's own hint is where its administrator may look.
+        _ if said.code() == DEADLOCK => Some(
+            "somebody else holds rows or tables and waits for the event store in the same transaction; nothing was written, try again".to_owned(),
+        ),
         (Some(hint), _) => Some(hint.to_owned()),
         (None, ErrorCode::NotAllowed) if said.message().contains("session_replication_role") => {
             Some(
@@ -50,9 +54,6 @@ fn refused(said: &PgDatabaseError) -> Error {
         (None, ErrorCode::NotAllowed) if said.routine() == Some(HIDES_ROWS) => Some(
             "ebb does not read a table whose row security would hide rows from it: do it as the table's owner, or as a role with BYPASSRLS"
                 .to_owned(),
-        ),
-        (None, _) if said.code() == DEADLOCK => Some(
-            "somebody else holds rows or tables and waits for the event store in the same transaction; nothing was written, try again".to_owned(),
         ),
         (None, _) => None,
     };
