@@ -57,8 +57,8 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON sourcing.event
 -- Always: session_replication_role must not switch it off.
 ALTER TABLE sourcing.eventstore ENABLE ALWAYS TRIGGER append_only;
 
--- One row. Whoever appends holds its lock until the transaction ends, so that ids are without gaps and in the
--- order of the commits. It is updated once a transaction, which fails with 40001 in a transaction whose snapshot is
+-- One row. Whoever appends holds the table's lock until the transaction ends, so that ids are without gaps and in the
+-- order of the commits. The row is updated once a transaction, which fails with 40001 in a transaction whose snapshot is
 -- older than the lock it waited for.
 CREATE TABLE sourcing.writer (
     only_one boolean PRIMARY KEY DEFAULT true CHECK (only_one),
@@ -99,7 +99,9 @@ DECLARE
 BEGIN
     SELECT transaction IS NOT DISTINCT FROM pg_current_xact_id() INTO ours FROM sourcing.writer;
     IF NOT ours THEN
-        PERFORM FROM sourcing.writer FOR UPDATE;
+        -- The table's lock, not the row's: who waits for a row that a subtransaction has locked goes on waiting for the whole transaction
+        -- when that is taken back, and the transaction, when it then waits for the row itself, for whoever waits for it.
+        LOCK TABLE sourcing.writer IN SHARE ROW EXCLUSIVE MODE;
     END IF;
     -- A statement of its own: it must see what was committed while the one before waited.
     SELECT id, "timestamp" INTO last_id, last_stamp FROM sourcing.eventstore ORDER BY id DESC LIMIT 1;

@@ -244,7 +244,8 @@ async fn transact(
             remembered.given_up.extend(&rows);
         }
         // Rows that a rollback or a delete has taken meanwhile are refused: the savepoint keeps the rest.
-        let mut savepoint = transaction.begin().await?;
+        let mut outside = transaction.begin().await?;
+        let mut savepoint = outside.begin().await?;
         let found: sqlx::Result<Vec<(i64, Uuid)>> = sqlx::query_as(
             "INSERT INTO sourcing.eventstore (event, type, uuid, data)
              SELECT $1, $2, one, $4 FROM unnest($3::uuid[]) AS one RETURNING id, uuid",
@@ -258,6 +259,11 @@ async fn transact(
         match found {
             Ok(found) => {
                 savepoint.commit().await?;
+                if random.next_u32().is_multiple_of(6) {
+                    outside.rollback().await?;
+                    continue;
+                }
+                outside.commit().await?;
                 remembered.given_up.retain(|uuid| !rows.contains(uuid));
                 remembered.events.extend(found);
             }
@@ -266,7 +272,10 @@ async fn transact(
                 .and_then(sqlx::error::DatabaseError::code)
                 .as_deref()
             {
-                Some("P0002" | "23503") => savepoint.rollback().await?,
+                Some("P0002" | "23503") => {
+                    savepoint.rollback().await?;
+                    outside.commit().await?;
+                }
                 _ => return Err(error),
             },
         }

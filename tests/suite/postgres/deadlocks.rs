@@ -10,7 +10,7 @@ use ebbtide::store::{self, Address};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{GATE, login, login_url, name, refusal, run_sql, superuser, until_waiting};
+use super::{GATE, login, login_url, name, refusal, run_sql, superuser, until, until_waiting};
 use crate::support::{Database, create, id, options, run, update};
 
 /// What the other one does before it appends. The second is the owner's, the first that of anybody who may write the table.
@@ -245,6 +245,68 @@ fn a_bulk_insert_that_is_ended_leaves_nothing() {
         assert_eq!(state, "40P01", "{message}");
         other.await.unwrap();
         assert_eq!(lab.store.head().await.unwrap(), 53);
+        lab.assert_no_drift().await;
+    });
+}
+
+/// A savepoint that is taken back gives the writer's lock to whoever waits for it, and its transaction may wait for it anew. (Who waits
+/// for a row that a subtransaction has locked goes on waiting for the whole transaction, and holds up all that wait after it.)
+#[test]
+fn a_savepoint_that_is_taken_back_lets_others_write() {
+    run(async {
+        let lab = lab().await;
+        let append = |name: &str| {
+            format!(
+                "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'sample', '{{\"name\": \"{name}\"}}')"
+            )
+        };
+        let mut first = login(&lab, "first", "writer").await;
+        run_sql(&mut first, "BEGIN").await.unwrap();
+        let number: String = sqlx::query_scalar("SELECT pg_current_xact_id()::text")
+            .fetch_one(&mut first)
+            .await
+            .unwrap();
+        run_sql(
+            &mut first,
+            &format!(
+                "SAVEPOINT outside; SAVEPOINT inside; {}",
+                append("taken back")
+            ),
+        )
+        .await
+        .unwrap();
+        let mut second = login(&lab, "second", "writer").await;
+        let appending = append("second");
+        let second = tokio::spawn(async move { run_sql(&mut second, &appending).await });
+        until_waiting(&lab, "second", "transaction").await;
+        run_sql(&mut first, "RELEASE inside").await.unwrap();
+        // Not for the subtransaction any more.
+        until(
+            &lab,
+            &format!(
+                "SELECT EXISTS (SELECT FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+                  WHERE a.usename = 'second_{}' AND NOT l.granted AND coalesce(l.transactionid::text = '{number}', true))",
+                name(&lab)
+            ),
+        )
+        .await;
+        run_sql(&mut first, "ROLLBACK TO outside").await.unwrap();
+        let mut third = login(&lab, "third", "writer").await;
+        run_sql(&mut third, &format!("BEGIN; {}", append("third")))
+            .await
+            .unwrap();
+        let appending = append("first");
+        let first = tokio::spawn(async move {
+            run_sql(&mut first, &appending).await?;
+            run_sql(&mut first, "COMMIT").await
+        });
+        until_waiting(&lab, "first", "transaction").await;
+        run_sql(&mut third, "COMMIT").await.unwrap();
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+        let log = lab.log().await;
+        let names: Vec<_> = log.iter().map(|event| event.data["name"].clone()).collect();
+        assert_eq!(names, ["a", "second", "third", "first"]);
         lab.assert_no_drift().await;
     });
 }
