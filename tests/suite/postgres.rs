@@ -4,6 +4,7 @@ mod append_only;
 mod batches;
 mod clients;
 mod concurrency;
+mod deadlocks;
 mod foreign_keys;
 mod foreseen;
 mod interruptions;
@@ -88,3 +89,41 @@ async fn refusal(client: &mut PgConnection, sql: &str) -> (String, String) {
         said.message().to_owned(),
     )
 }
+
+/// Waits until a query says true.
+async fn until(lab: &Database, condition: &str) {
+    let mut client = superuser(lab).await;
+    for _ in 0..100_000 {
+        let holds: bool = sqlx::query_scalar(AssertSqlSafe(condition.to_owned()))
+            .fetch_one(&mut client)
+            .await
+            .unwrap();
+        if holds {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never came to be: {condition}");
+}
+
+/// Waits until a session of this login, as `login_url` names it, waits for a lock: `advisory`, or one that another transaction
+/// holds.
+async fn until_waiting(lab: &Database, login: &str, kind: &str) {
+    let condition = format!(
+        "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE usename = '{login}_{}' AND wait_event_type = 'Lock'
+                           AND (wait_event = 'advisory') = ('{kind}' = 'advisory'))",
+        name(lab)
+    );
+    until(lab, &condition).await;
+}
+
+/// A table whose rows are written only while nobody holds the advisory lock 7, so that a test can stop whoever writes there.
+pub(crate) const GATE: &str = "
+    CREATE TABLE gate (gate_id uuid PRIMARY KEY, name text);
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN PERFORM pg_advisory_xact_lock_shared(7); RETURN coalesce(NEW, OLD); END $$;
+    CREATE TRIGGER wait BEFORE INSERT OR UPDATE OR DELETE ON gate FOR EACH ROW EXECUTE FUNCTION wait_at_gate();
+    -- In a rollback too.
+    ALTER TABLE gate ENABLE ALWAYS TRIGGER wait;
+    CREATE TABLE sample (sample_id uuid PRIMARY KEY, name text, mass int);
+";

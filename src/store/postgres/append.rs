@@ -6,7 +6,7 @@ use sqlx::types::Json;
 use sqlx::{Arguments, AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
-use super::error::failed;
+use super::error::{failed, is_deadlock};
 use super::{log, schema};
 use crate::eventsourcing::schema::nearest;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -17,17 +17,31 @@ use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, i
 const EVENTS_AT_ONCE: usize = 5000;
 const BYTES_AT_ONCE: usize = 16 << 20;
 
+/// How often a transaction is tried whose end is that it and another one wait for each other. It takes the writer's lock before
+/// anything else, so the other one took its locks the other way round, and has what it waited for when the second try begins.
+pub(super) const TRIES: usize = 4;
+
 pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+    for _ in 1..TRIES {
+        match append_once(pool, &events).await {
+            Err(error) if is_deadlock(&error) => {}
+            done => return done,
+        }
+    }
+    append_once(pool, &events).await
+}
+
+async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let (some, datas) = next_to_send(&events)?;
+    let (some, datas) = next_to_send(events)?;
     if some.len() == events.len() {
         // A transaction of its own, in one message and its answer.
         let log = format!("sourcing.appended({ARGUMENTS})");
         return match log::appended(pool, &log, arguments(some, datas)?).await {
             Ok(stored) => Ok(stored),
-            Err(error) => Err(refused(pool, &events, 0, error).await?),
+            Err(error) => Err(refused(pool, events, 0, error).await?),
         };
     }
     let mut all = pool.begin().await.map_err(failed)?;
@@ -43,7 +57,7 @@ pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<E
             Ok(before) => head = head.or(Some(before)),
             Err(error) => {
                 all.rollback().await.map_err(failed)?;
-                return Err(refused(pool, &events, sent, error).await?);
+                return Err(refused(pool, events, sent, error).await?);
             }
         }
         sent += some.len();

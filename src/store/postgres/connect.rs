@@ -77,6 +77,8 @@ impl Server {
             ("row_security", "off"),
             // So is what the names of types depend on.
             ("quote_all_identifiers", "off"),
+            // With a snapshot from before the wait for the writer's lock, an append could only fail.
+            ("default_transaction_isolation", "read committed"),
             (READ_ONLY, if options.read_only { "on" } else { "off" }),
         ]);
         if let Path::Pinned = path {

@@ -39,6 +39,10 @@ fn refused(said: &PgDatabaseError) -> Error {
         _ => said.message().to_owned(),
     };
     let hint = match (given(said.hint()), code) {
+        // The server's own hint is where its administrator may look.
+        _ if said.code() == DEADLOCK => Some(
+            "somebody else holds rows or tables and waits for the event store in the same transaction; nothing was written, try again".to_owned(),
+        ),
         (Some(hint), _) => Some(hint.to_owned()),
         (None, ErrorCode::NotAllowed) if said.message().contains("session_replication_role") => {
             Some(
@@ -75,6 +79,15 @@ fn details(said: &PgDatabaseError) -> String {
     lines.join("\n")
 }
 
+/// The server's word for two transactions that wait for each other, of which it has ended this one.
+const DEADLOCK: &str = "40P01";
+
+/// Whether the server has ended the transaction because it and another one waited for each other.
+pub(super) fn is_deadlock(error: &Error) -> bool {
+    let details = error.details.as_deref();
+    details.is_some_and(|details| details.starts_with(&format!("SQLSTATE {DEADLOCK}:")))
+}
+
 /// The class EB is ebb's own: see `migrations/postgres`.
 fn code_of(sqlstate: &str) -> ErrorCode {
     match sqlstate {
@@ -95,7 +108,7 @@ fn code_of(sqlstate: &str) -> ErrorCode {
         "22004" => ErrorCode::NoUuid,
         "25006" => ErrorCode::ReadOnly,
         "42501" => ErrorCode::NotAllowed,
-        "55P03" => ErrorCode::Locked,
+        "55P03" | DEADLOCK => ErrorCode::Locked,
         "57014" => ErrorCode::Stopped,
         "57P01" | "57P02" | "57P03" | "53300" => ErrorCode::Unreachable,
         _ if sqlstate.starts_with("22") => ErrorCode::BadValue,

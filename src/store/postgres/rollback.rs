@@ -6,7 +6,8 @@ use std::time::Duration;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
 
-use super::error::failed;
+use super::append::TRIES;
+use super::error::{failed, is_deadlock};
 use super::{log, rows, schema};
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
@@ -57,6 +58,21 @@ pub(super) async fn missing_right(pool: &PgPool) -> Result<Option<String>> {
 }
 
 pub(super) async fn execute(
+    pool: &PgPool,
+    rollback: &ConfirmedRollback,
+    control: &Control,
+) -> Result<RollbackOutcome> {
+    for _ in 1..TRIES {
+        match execute_once(pool, rollback, control).await {
+            // What the log has got meanwhile makes the plan stale.
+            Err(error) if is_deadlock(&error) => control.check()?,
+            done => return done,
+        }
+    }
+    execute_once(pool, rollback, control).await
+}
+
+async fn execute_once(
     pool: &PgPool,
     rollback: &ConfirmedRollback,
     control: &Control,
