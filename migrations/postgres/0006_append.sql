@@ -234,8 +234,9 @@ BEGIN
         RETURN NULL;
     END IF;
     FOR one IN
-        SELECT keyed.keys, array_agg(keyed.uuid) AS uuids, array_agg(keyed.data) AS datas, array_agg(keyed.moment) AS moments,
-               array_agg(keyed.place) AS places, columns.names, columns.definitions, columns.assignments, keyed.keys && shape.json AS merges
+        SELECT keyed.keys, array_agg(keyed.uuid ORDER BY keyed.place) AS uuids, array_agg(keyed.data ORDER BY keyed.place) AS datas,
+               array_agg(keyed.moment ORDER BY keyed.place) AS moments, array_agg(keyed.place ORDER BY keyed.place) AS places,
+               count(*) OVER () AS parts, columns.names, columns.definitions, columns.assignments, keyed.keys && shape.json AS merges
           FROM (SELECT ARRAY(SELECT jsonb_object_keys(g.data)) AS keys, g.uuid, g.data, g.moment, g.place
                   FROM unnest(uuids, datas, moments) WITH ORDINALITY AS g(uuid, data, moment, place)) AS keyed
          CROSS JOIN LATERAL (
@@ -248,6 +249,7 @@ BEGIN
         IF NOT one.keys <@ shape.written OR shape.key = ANY (one.keys) OR one.keys && shape.self_pointing
            OR kind = 'update' AND ('created_on' = ANY (one.keys) OR one.keys && shape.ordered OR one.keys && shape.update_carries
                                    OR one.assignments IS NULL)
+           OR kind = 'create' AND one.parts > 1 AND shape.numbered <> '{}'
            OR kind = 'delete' AND one.keys <> '{}' THEN
             RAISE EXCEPTION 'one after the other';
         END IF;
@@ -328,30 +330,37 @@ DECLARE
     shape sourcing.shape;
     name text;
     taken boolean;
+    numbered text[] := '{}';
 BEGIN
-    -- A value that is the key of a row which comes or goes among them.
+    -- A value that is the key of a row which comes or goes among them, in whichever way it is written.
     IF EXISTS (
         WITH given AS MATERIALIZED (
-            SELECT g.id, lower(given.value) AS key
+            SELECT g.id, translate(lower(given.value), '-{}', '') AS key
               FROM sourcing.eventstore g CROSS JOIN LATERAL jsonb_each_text(g.data) AS given
-             WHERE g.id BETWEEN first_id AND last_id AND length(given.value) = 36
+             WHERE g.id BETWEEN first_id AND last_id AND length(given.value) BETWEEN 32 AND 41
         )
         SELECT FROM given
-          JOIN sourcing.eventstore c ON c.uuid::text = given.key AND c.id BETWEEN first_id AND last_id
+          JOIN sourcing.eventstore c ON replace(c.uuid::text, '-', '') = given.key AND c.id BETWEEN first_id AND last_id
            AND c.event IN ('create', 'delete') AND c.id <> given.id) THEN
         RETURN false;
     END IF;
-    -- A foreign key between their tables that points at rows which go, or at something else than the key.
+    -- A foreign key between their tables that points at rows which go, or at something else than the key, or with something else than what
+    -- events give: the row's own key, a default, a generated value. Partitions may have some of their own.
     IF EXISTS (
         WITH among AS (
             SELECT sourcing.find(e.type) AS relation, bool_or(e.event = 'delete') AS deletes
               FROM (SELECT DISTINCT type, event FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id) AS e GROUP BY e.type
         )
         SELECT FROM pg_constraint con
-          JOIN among pointing ON pointing.relation = con.conrelid
-          JOIN among pointed ON pointed.relation = con.confrelid
+          JOIN among pointing ON pointing.relation = coalesce(pg_partition_root(con.conrelid), con.conrelid)::oid
+          JOIN among pointed ON pointed.relation = coalesce(pg_partition_root(con.confrelid), con.confrelid)::oid
           LEFT JOIN pg_constraint p ON p.conrelid = con.confrelid AND p.contype = 'p'
-         WHERE con.contype = 'f' AND (pointed.deletes OR con.confkey IS DISTINCT FROM p.conkey)) THEN
+         WHERE con.contype = 'f' AND (pointed.deletes OR con.confkey IS DISTINCT FROM p.conkey OR EXISTS (
+                   SELECT FROM pg_attribute a
+                     JOIN pg_type ty ON ty.oid = a.atttypid
+                     LEFT JOIN pg_constraint own ON own.conrelid = a.attrelid AND own.contype = 'p'
+                    WHERE a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
+                      AND (a.atthasdef OR ty.typdefault IS NOT NULL OR a.attnum = ANY (own.conkey))))) THEN
         RETURN false;
     END IF;
     FOR one IN
@@ -362,6 +371,16 @@ BEGIN
         shape := sourcing.locked_shape(one.type);
         IF one.changed IS NOT NULL AND one.written IS NOT NULL AND array_remove(shape.ordered, shape.key) <> '{}' THEN
             RETURN false;
+        END IF;
+        -- Creates that are numbered take turns with those of another table, or one of them comes only after its row has gone.
+        IF shape.numbered <> '{}' AND one.written IS NOT NULL THEN
+            IF shape.numbered && numbered OR EXISTS (
+                SELECT FROM sourcing.eventstore c JOIN sourcing.eventstore d ON d.type = c.type AND d.uuid = c.uuid AND d.event = 'delete'
+                 WHERE c.type = one.type AND c.event = 'create'
+                   AND c.id BETWEEN first_id AND last_id AND d.id BETWEEN first_id AND last_id) THEN
+                RETURN false;
+            END IF;
+            numbered := numbered || shape.numbered;
         END IF;
         FOREACH name IN ARRAY shape.distinct_text LOOP
             -- A value that two rows get, or that one gets and another had.

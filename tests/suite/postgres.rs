@@ -6,6 +6,7 @@ mod clients;
 mod concurrency;
 mod foreign_keys;
 mod interruptions;
+mod order;
 mod own_code;
 mod psql;
 mod rights;

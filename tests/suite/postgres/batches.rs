@@ -10,7 +10,7 @@ use super::{refusal, run_sql, superuser};
 use crate::contract::schema;
 use crate::support::{Database, create, delete, event, id, run, update};
 
-fn random(seed: u8) -> TestRng {
+pub(super) fn random(seed: u8) -> TestRng {
     TestRunner::new_with_rng(
         Config::default(),
         TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
