@@ -58,6 +58,15 @@ def add_molecules(engine, Event, smiles):
     return append(engine, [Event(event="create", type="molecule", data={"smiles": one}) for one in smiles])
 
 
+def add_many_molecules(engine, Event, smiles):
+    """Inserts all of them by one statement. Returns the id, uuid and timestamp of each, in the order of the log."""
+    rows = [{"event": "create", "type": "molecule", "data": {"smiles": one}} for one in smiles]
+    statement = sa.insert(Event).values(rows).returning(Event.id, Event.uuid, Event.timestamp)
+    with Session(engine) as session, session.begin():
+        # PostgreSQL returns the rows as it has inserted them, which SQL does not promise: the ids do.
+        return sorted(session.execute(statement).all())
+
+
 def update_molecule(engine, Event, uuid, data):
     return append(engine, [Event(event="update", type="molecule", uuid=uuid, data=data)])
 
@@ -108,13 +117,16 @@ def work(engine):
     check_added(engine, Event, added)
     ethanol, benzene, _ = added
 
+    alkanes = ["C" * length for length in range(3, 15)]
+    check_added_many(engine, Event, alkanes, add_many_molecules(engine, Event, alkanes))
+
     update_molecule(engine, Event, ethanol.uuid, {"metadata": {"name": "ethanol"}})
     check_updated(engine, ethanol)
 
     delete_molecule(engine, Event, benzene.uuid)
     check_deleted(engine, benzene)
 
-    print("The molecules, after three were added, one updated and one deleted:")
+    print("The molecules, after three and then twelve more were added, one updated and one deleted:")
     print(read_table(engine, "molecule")[["smiles", "metadata"]], end="\n\n")
 
     roll_back(engine, Event, ethanol.timestamp)
@@ -136,6 +148,18 @@ def check_added(engine, Event, added):
         expect(event.uuid in molecules.index, f"event {event.id} created no molecule {event.uuid}")
         smiles = molecules.loc[event.uuid, "smiles"]
         expect(smiles == event.data["smiles"], f"molecule {event.uuid} is {smiles}, not {event.data['smiles']}")
+
+
+def check_added_many(engine, Event, smiles, returned):
+    molecules = read_table(engine, "molecule")
+    timeline = read_timeline(engine, Event)
+    expect(len(returned) == len(smiles), f"{len(smiles)} rows were inserted, and {len(returned)} came back")
+    logged = timeline.tail(len(smiles))
+    expect([row.id for row in returned] == list(logged.index), "the ids that came back are not the last ones, in order")
+    expect([row.uuid for row in returned] == list(logged["uuid"]), "other uuids came back than are in the log")
+    expect([row.timestamp for row in returned] == list(logged["timestamp"]), "other timestamps came back than are in the log")
+    expect(len({row.timestamp for row in returned}) == 1, "one statement's events have more than one timestamp")
+    expect(list(molecules.loc[[row.uuid for row in returned], "smiles"]) == smiles, "the molecules are not in the order in which they were given")
 
 
 def check_updated(engine, created):

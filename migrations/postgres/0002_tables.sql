@@ -201,7 +201,9 @@ CREATE TYPE sourcing.shape AS (
     -- exclusion constraints in other ways.
     ordered text[],
     -- What a create that does not give these columns will probably find in them: their constant defaults.
-    constants jsonb
+    constants jsonb,
+    -- The defaults that take the next number of a sequence: creates take theirs in the order of the log.
+    numbered text[]
 );
 
 -- The constant defaults of a table's columns. A guess may be wrong, and is then put right by what the database does.
@@ -241,6 +243,7 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     found sourcing.shape;
     wanted constant oid := sourcing.find(type);
+    telling oid[];
 BEGIN
     SELECT t.relation, t.name, t.quoted, t.key, t.reason, c.columns, c.written, c.definitions,
            coalesce(c.json, '{}'), coalesce(c.takes, '{}'), c.created_on, c.updated_on
@@ -340,23 +343,33 @@ BEGIN
           FROM pg_constraint con
           JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = ANY (con.conkey)
          WHERE con.conrelid = wanted AND con.confrelid = wanted AND con.contype = 'f');
-    -- With another collation or type, values can be the same that look different.
-    found.distinct_text := ARRAY(
-        SELECT a.attname::text
-          FROM pg_index i
-          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = i.indkey[0]
-          JOIN pg_collation c ON c.oid = i.indcollation[0] AND c.collisdeterministic
-         WHERE i.indrelid = wanted AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL
-           AND a.atttypid IN ('text'::regtype, 'varchar'::regtype) AND a.atttypmod = -1);
+    -- With another collation or type, values can be the same that look different; and a value that no event gives, a default or the one
+    -- NULL that there may be, is not seen.
+    SELECT coalesce(array_agg(a.attname::text), '{}'), coalesce(array_agg(i.indexrelid), '{}') INTO found.distinct_text, telling
+      FROM pg_index i
+      JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = i.indkey[0] AND NOT a.atthasdef
+      JOIN pg_collation c ON c.oid = i.indcollation[0] AND c.collisdeterministic
+     WHERE i.indrelid = wanted AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL
+       AND coalesce(to_jsonb(i) ->> 'indnullsnotdistinct', 'false') = 'false'
+       AND a.atttypid IN ('text'::regtype, 'varchar'::regtype) AND a.atttypmod = -1;
     found.ordered := found.self_pointing || ARRAY(
         SELECT a.attname::text
           FROM pg_index i
           -- The 0 of an expression stands for any column, and a condition may be on any.
-          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum > 0
+          JOIN pg_attribute a ON a.attrelid = i.indrelid AND a.attnum > 0
            AND (a.attnum = ANY (i.indkey) OR 0 = ANY (i.indkey) OR i.indpred IS NOT NULL)
-         WHERE i.indrelid = wanted AND (i.indisunique OR i.indisexclusion)
-           AND NOT (a.attname = ANY (found.distinct_text) AND i.indnkeyatts = 1 AND i.indpred IS NULL));
+         -- A partition may have indexes of its own.
+         WHERE i.indrelid IN (SELECT wanted UNION ALL SELECT relid FROM pg_partition_tree(wanted))
+           AND (i.indisunique OR i.indisexclusion) AND i.indexrelid <> ALL (telling));
     found.constants := sourcing.constants(wanted);
+    found.numbered := ARRAY(
+        SELECT n.made
+          FROM pg_attribute a
+          JOIN pg_type ty ON ty.oid = a.atttypid
+          LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+         CROSS JOIN LATERAL (SELECT CASE WHEN a.attidentity <> '' THEN format('identity %s %s', wanted, a.attnum)
+                                         ELSE coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(ty.typdefaultbin, 0)) END) AS n(made)
+         WHERE a.attrelid = wanted AND a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR n.made ~ 'nextval'));
     IF NOT (found.ordered || found.distinct_text) <@ found.written THEN
         -- A generated column changes with those that it is made of.
         found.ordered := found.written;

@@ -622,7 +622,9 @@ BEGIN
     END IF;
     IF event = 'create' AND stored IS NULL AND NOT shape.has_code THEN
         PERFORM sourcing.refuse_existing(what, shape);
-    ELSIF (stored IS NULL) <> (event = 'delete') THEN
+    ELSIF (stored IS NULL) <> (event = 'delete')
+          -- A row that is there does not show that nothing came of its update.
+          OR event = 'update' AND place IS NULL AND shape.has_code AND sourcing.row_writes() = writes_before THEN
         RAISE EXCEPTION USING ERRCODE = '27000', TABLE = shape.name,
             MESSAGE = format('%s: a trigger or a rule of %s %s', what, shape.name,
                 CASE event WHEN 'delete' THEN 'keeps the row' ELSE 'did not let the row be written' END);

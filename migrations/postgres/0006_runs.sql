@@ -105,8 +105,9 @@ BEGIN
         RETURN NULL;
     END IF;
     FOR one IN
-        SELECT keyed.keys, array_agg(keyed.uuid) AS uuids, array_agg(keyed.data) AS datas, array_agg(keyed.moment) AS moments,
-               array_agg(keyed.place) AS places, columns.names, columns.definitions, columns.assignments, keyed.keys && shape.json AS merges
+        SELECT keyed.keys, array_agg(keyed.uuid ORDER BY keyed.place) AS uuids, array_agg(keyed.data ORDER BY keyed.place) AS datas,
+               array_agg(keyed.moment ORDER BY keyed.place) AS moments, array_agg(keyed.place ORDER BY keyed.place) AS places,
+               count(*) OVER () AS parts, columns.names, columns.definitions, columns.assignments, keyed.keys && shape.json AS merges
           FROM (SELECT ARRAY(SELECT jsonb_object_keys(g.data)) AS keys, g.uuid, g.data, g.moment, g.place
                   FROM unnest(uuids, datas, moments) WITH ORDINALITY AS g(uuid, data, moment, place)) AS keyed
          CROSS JOIN LATERAL (
@@ -117,6 +118,7 @@ BEGIN
          GROUP BY keyed.keys, columns.names, columns.definitions, columns.assignments
     LOOP
         IF NOT one.keys <@ shape.written OR kind = 'update' AND one.assignments IS NULL
+           OR kind = 'create' AND one.parts > 1 AND shape.numbered <> '{}'
            OR NOT sourcing.may_be_at_once(kind, shape, uuids, datas, one.keys, any_order) THEN
             RAISE EXCEPTION 'one after the other';
         END IF;
@@ -190,25 +192,28 @@ DECLARE
     name text;
     changed uuid[];
     taken boolean;
+    numbered text[] := '{}';
 BEGIN
     SELECT jsonb_object_agg(e.type, e.kinds) INTO kinds
       FROM (SELECT type, jsonb_agg(event) AS kinds
               FROM (SELECT DISTINCT type, event FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id) AS d GROUP BY type) AS e;
-    -- The foreign keys between their tables.
+    -- The foreign keys between their tables; partitions may have some of their own.
     FOR one IN
-        SELECT pointing.key AS pointing, pointed.key AS pointed, a.attname::text AS name, a.atthasdef OR ty.typdefault IS NOT NULL AS has_default,
-               con.confkey IS NOT DISTINCT FROM p.conkey AS by_key
+        SELECT pointing.key AS pointing, pointed.key AS pointed, a.attname::text AS name,
+               con.confkey IS NOT DISTINCT FROM p.conkey AND NOT (a.atthasdef OR ty.typdefault IS NOT NULL OR a.attnum = ANY (own.conkey)) AS tells
           FROM jsonb_each(kinds) AS pointing
          CROSS JOIN jsonb_each(kinds) AS pointed
-          JOIN pg_constraint con ON con.contype = 'f' AND con.conrelid = sourcing.find(pointing.key) AND con.confrelid = sourcing.find(pointed.key)
+          JOIN pg_constraint con ON con.contype = 'f'
+           AND coalesce(pg_partition_root(con.conrelid), con.conrelid)::oid = sourcing.find(pointing.key)
+           AND coalesce(pg_partition_root(con.confrelid), con.confrelid)::oid = sourcing.find(pointed.key)
           LEFT JOIN pg_constraint p ON p.conrelid = con.confrelid AND p.contype = 'p'
+          LEFT JOIN pg_constraint own ON own.conrelid = con.conrelid AND own.contype = 'p'
           JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
           JOIN pg_type ty ON ty.oid = a.atttypid
-         -- What only is deleted points at nothing.
-         WHERE pointing.value <> '["delete"]' OR pointed.value ? 'delete'
     LOOP
-        -- At rows that go, at something else than the key, or without being told.
-        IF kinds -> one.pointed ? 'delete' OR NOT one.by_key OR one.has_default AND kinds -> one.pointing ? 'create' THEN
+        -- At rows that go, at something else than the key, or with something else than what events give: the row's own key, a default, a
+        -- generated value.
+        IF kinds -> one.pointed ? 'delete' OR NOT one.tells THEN
             RETURN false;
         END IF;
         -- At rows that come.
@@ -220,9 +225,20 @@ BEGIN
             RETURN false;
         END IF;
     END LOOP;
-    FOR one IN SELECT type FROM jsonb_each(kinds) AS k(type, value) WHERE value ?| ARRAY['update', 'delete'] LOOP
+    FOR one IN SELECT type, value AS kinds FROM jsonb_each(kinds) AS k(type, value) LOOP
         shape := sourcing.locked_shape(one.type);
-        IF array_remove(shape.ordered, shape.key) <> '{}' AND kinds -> one.type <> '["delete"]' THEN
+        -- Creates that are numbered take turns with those of another table, or one of them comes only after its row has gone.
+        IF shape.numbered <> '{}' AND one.kinds ? 'create' THEN
+            IF shape.numbered && numbered OR one.kinds ? 'delete' AND EXISTS (
+                SELECT FROM sourcing.eventstore c JOIN sourcing.eventstore d ON d.type = c.type AND d.uuid = c.uuid AND d.event = 'delete'
+                 WHERE c.type = one.type AND c.event = 'create'
+                   AND c.id BETWEEN first_id AND last_id AND d.id BETWEEN first_id AND last_id) THEN
+                RETURN false;
+            END IF;
+            numbered := numbered || shape.numbered;
+        END IF;
+        CONTINUE WHEN one.kinds = '["create"]';
+        IF array_remove(shape.ordered, shape.key) <> '{}' AND one.kinds <> '["delete"]' THEN
             RETURN false;
         END IF;
         FOREACH name IN ARRAY shape.distinct_text LOOP

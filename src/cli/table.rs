@@ -63,7 +63,7 @@ async fn list(store: &dyn EventStore, output: &Output) -> Result<End> {
     Ok(End::Done)
 }
 
-/// The position in the log that was asked for; `None` for now.
+/// The position in the log that was asked for; `None` when none was, which means the tables as they are.
 async fn position(store: &dyn EventStore, args: &Args) -> Result<Option<EventId>> {
     if let Some(text) = &args.at {
         let moment = parse::timestamp(text)?;

@@ -3,10 +3,11 @@
 mod bad_input;
 mod commands;
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
 use serde_json::Value;
+
+use crate::support::run_with_input;
 
 /// A run of the program, with nothing of the user's environment that could change it.
 pub(crate) fn ebb(arguments: &[&str]) -> Run {
@@ -14,20 +15,10 @@ pub(crate) fn ebb(arguments: &[&str]) -> Run {
 }
 
 pub(crate) fn ebb_with_input(arguments: &[&str], input: &str) -> Run {
-    let mut child = command()
-        .args(arguments)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(input.as_bytes())
-        .unwrap();
-    Run(child.wait_with_output().unwrap(), arguments.join(" "))
+    Run(
+        run_with_input(command().args(arguments), input),
+        arguments.join(" "),
+    )
 }
 
 pub(crate) fn command() -> Command {

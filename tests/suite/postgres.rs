@@ -8,6 +8,7 @@ mod deadlocks;
 mod foreign_keys;
 mod foreseen;
 mod interruptions;
+mod order;
 mod own_code;
 mod psql;
 mod rights;

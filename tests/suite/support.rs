@@ -3,6 +3,8 @@
 mod inserting;
 
 use std::cell::Cell;
+use std::io::Write as _;
+use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -292,6 +294,20 @@ pub(crate) fn run_by_insert<T>(test: impl Future<Output = T>) -> T {
     let done = run(test);
     BY_INSERT.set(false);
     done
+}
+
+/// Runs a program that reads this and ends.
+pub(crate) fn run_with_input(command: &mut Command, input: &str) -> Output {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut standard_input = child.stdin.take().unwrap();
+    standard_input.write_all(input.as_bytes()).unwrap();
+    drop(standard_input);
+    child.wait_with_output().unwrap()
 }
 
 /// Runs an asynchronous test on a runtime of its own.

@@ -289,6 +289,12 @@ of_each! {
         ebb(&["-d", &place, "undo", "--yes"]).ends_with(0);
         let kinds = ebb(&["-d", &place, "log", "--event", "rollback", "--json"]).ends_with(0).objects();
         assert_eq!(kinds.len(), 3, "theirs too");
-        ebb(&["-d", &place, "init"]).ends_with(0);
+        // Fault 16: installing it again dropped the schema, log included.
+        let whole = old.whole().await;
+        for _ in 0..2 {
+            ebb(&["-d", &place, "init"]).ends_with(0);
+            assert_eq!(old.whole().await, whole);
+        }
+        ebb(&["-d", &place, "verify"]).ends_with(0);
     }
 }

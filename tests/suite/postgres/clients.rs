@@ -1,5 +1,6 @@
 //! Any client's INSERT is applied, ordered and recorded: as psql, object mappers and drivers send it.
 
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
 use serde_json::{Value, json};
 use sqlx::types::Json;
@@ -8,7 +9,7 @@ use uuid::Uuid;
 
 use super::{login, refusal, run_sql, superuser};
 use crate::contract::schema;
-use crate::support::{Database, create, id, run};
+use crate::support::{Database, create, id, run, update};
 
 #[test]
 fn a_mapper_reads_back_what_the_server_chose() {
@@ -178,6 +179,114 @@ fn prepared_statements_outlive_changes_of_the_tables() {
     });
 }
 
+/// As drivers do it that keep a statement under a name on the server: prepared once, and executed by the extended protocol.
+#[test]
+fn a_statement_that_a_driver_keeps_goes_on_working_when_a_table_gets_a_column() {
+    run(async {
+        let lab = Database::with(Backend::Postgres, &schema(Backend::Postgres)).await;
+        let mut client = login(&lab, "driver", "writer").await;
+        let mut add = async |data: Value| {
+            sqlx::query("INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'sample', $1) RETURNING *")
+                .bind(data)
+                .fetch_one(&mut client)
+                .await
+                .map(|row| row.get::<i64, _>("id"))
+        };
+        for at in 1..12 {
+            assert_eq!(add(json!({"name": at.to_string()})).await.unwrap(), at);
+        }
+        let error = add(json!({"name": "12", "colour": "red"}))
+            .await
+            .unwrap_err();
+        assert_eq!(
+            error.as_database_error().unwrap().code().as_deref(),
+            Some("EB003")
+        );
+        lab.sql("ALTER TABLE sample ADD COLUMN colour text; ALTER TABLE sample ALTER COLUMN colour SET DEFAULT 'grey'")
+            .await
+            .unwrap();
+        assert_eq!(
+            add(json!({"name": "12", "colour": "red"})).await.unwrap(),
+            12
+        );
+        assert_eq!(add(json!({"name": "13"})).await.unwrap(), 13);
+        let kept: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'INSERT%'",
+        )
+        .fetch_one(&mut client)
+        .await
+        .unwrap();
+        assert_eq!(kept, 1, "one statement for all of them");
+        let log = lab.log().await;
+        assert_eq!(log[11].data["colour"], "red");
+        assert_eq!(log[12].filled.as_ref().unwrap()["colour"], "grey");
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn many_statements_in_one_query_are_one_transaction() {
+    run(async {
+        let lab = Database::with(Backend::Postgres, &schema(Backend::Postgres)).await;
+        let mut client = login(&lab, "batch", "writer").await;
+        let event = |name: &str| {
+            format!(
+                "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'sample', '{{\"name\": \"{name}\"}}');"
+            )
+        };
+        let all = |names: &[&str]| names.iter().map(|name| event(name)).collect::<String>();
+        run_sql(&mut client, &all(&["a", "b", "c", "d", "e"]))
+            .await
+            .unwrap();
+        let log = lab.log().await;
+        let names: Vec<_> = log.iter().map(|event| event.data["name"].clone()).collect();
+        assert_eq!(names, ["a", "b", "c", "d", "e"]);
+        assert!(log.iter().all(|event| event.timestamp == log[0].timestamp));
+        // A refusal takes back what came before it in the same query.
+        let (state, _) = refusal(&mut client, &all(&["f", "g", "a", "h"])).await;
+        assert_eq!(state, "23505");
+        assert_eq!(lab.store.head().await.unwrap(), 5);
+        run_sql(&mut client, &all(&["f"])).await.unwrap();
+        assert_eq!(lab.store.head().await.unwrap(), 6);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
+fn what_many_rows_return_is_in_the_order_in_which_they_were_given() {
+    run(async {
+        let lab = Database::with(Backend::Postgres, &schema(Backend::Postgres)).await;
+        let mut client = login(&lab, "returning", "writer").await;
+        let names: Vec<String> = (0..40).map(|at| format!("n{}", at * 7 % 40)).collect();
+        let rows: Vec<(i64, Uuid, chrono::DateTime<chrono::Utc>, Json<Value>)> = sqlx::query_as(
+            "INSERT INTO sourcing.eventstore (event, type, data)
+             SELECT 'create', 'sample', jsonb_build_object('name', name) FROM unnest($1::text[]) WITH ORDINALITY AS given(name, place) ORDER BY place
+             RETURNING id, uuid, \"timestamp\", data",
+        )
+        .bind(&names)
+        .fetch_all(&mut client)
+        .await
+        .unwrap();
+        let log = lab.log().await;
+        assert_eq!((rows.len(), log.len()), (40, 40));
+        for (at, (id, uuid, timestamp, Json(data))) in rows.into_iter().enumerate() {
+            assert_eq!(
+                (id, uuid, timestamp, &data["name"]),
+                (
+                    log[at].id,
+                    log[at].row.as_ref().unwrap().uuid,
+                    log[at].timestamp,
+                    &json!(names[at])
+                )
+            );
+            assert_eq!(
+                lab.row("sample", uuid).await.unwrap()["name"],
+                json!(names[at])
+            );
+        }
+    });
+}
+
 #[test]
 fn savepoints_and_later_failures_take_events_back() {
     run(async {
@@ -293,6 +402,38 @@ fn fault_08_arrays_of_any_type_and_dimension_are_kept() {
             "empty is not NULL"
         );
         lab.assert_no_drift().await;
+        // By an update too, and back again.
+        let rows = lab.rows().await;
+        let changed = json!({"t": [], "u": [null, id(6), id(7)], "m": [[5], [6], [7]]});
+        lab.append(vec![
+            update("thing", id(1), changed.clone()),
+            update(
+                "thing",
+                id(2),
+                json!({"t": ["{,}", "\"", "NULL"], "u": null}),
+            ),
+        ])
+        .await;
+        let after = lab.rows().await;
+        assert_eq!(
+            json!({"t": after[0].1["t"], "u": after[0].1["u"], "m": after[0].1["m"]}),
+            changed
+        );
+        assert_eq!(after[1].1["t"], json!(["{,}", "\"", "NULL"]));
+        assert_eq!(
+            (&after[1].1["u"], &after[1].1["m"]),
+            (&json!(null), &json!([]))
+        );
+        lab.assert_no_drift().await;
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            lab.roll_back(RollbackTarget::BeforeEvent(3), strategy)
+                .await
+                .unwrap();
+            assert_eq!(lab.rows().await, rows, "by {strategy}");
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, after, "by {strategy}");
+            lab.assert_no_drift().await;
+        }
     });
 }
 
@@ -302,18 +443,35 @@ fn fault_09_a_column_of_a_user_defined_type_is_updated() {
     run(async {
         let lab = Database::with(
             Backend::Postgres,
-            "CREATE TYPE state AS ENUM ('new', 'Done well'); CREATE TABLE thing (thing_id uuid PRIMARY KEY, state state)",
+            r#"CREATE TYPE state AS ENUM ('new', 'Done well');
+               CREATE TYPE "Work State" AS ENUM ('New', 'done');
+               CREATE TYPE "Span" AS (low int, "High" int);
+               CREATE TABLE thing (thing_id uuid PRIMARY KEY, state state, "Work" "Work State", "All" "Work State"[], span "Span")"#,
         )
         .await;
-        lab.append(vec![create("thing", id(1), json!({"state": "new"}))])
+        let first =
+            json!({"state": "new", "Work": "New", "All": ["New"], "span": {"low": 1, "High": 2}});
+        let last = json!({"state": "Done well", "Work": "done", "All": ["done", "New"], "span": {"low": null, "High": 3}});
+        lab.append(vec![create("thing", id(1), first.clone())])
             .await;
-        lab.append(vec![crate::support::update(
-            "thing",
-            id(1),
-            json!({"state": "Done well"}),
-        )])
-        .await;
-        assert_eq!(lab.row("thing", id(1)).await.unwrap()["state"], "Done well");
+        let before = lab.rows().await;
+        lab.append(vec![update("thing", id(1), last.clone())]).await;
+        let after = lab.rows().await;
+        for (rows, expected) in [(&before, &first), (&after, &last)] {
+            for (name, value) in expected.as_object().unwrap() {
+                assert_eq!(&rows[0].1[name], value, "{name}");
+            }
+        }
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            lab.roll_back(RollbackTarget::BeforeEvent(2), strategy)
+                .await
+                .unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, after, "by {strategy}");
+        }
+        lab.assert_no_drift().await;
     });
 }
 

@@ -584,6 +584,22 @@ fn sixteen_writers_and_rollbacks_lose_nothing_when_they_are_cancelled_and_killed
     }
 }
 
+/// Returns when this session waits for a lock.
+async fn until_it_waits(lab: &Database, pid: i32) {
+    let mut watcher = superuser(lab).await;
+    loop {
+        let waits: bool = sqlx::query_scalar("SELECT coalesce((SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1), false)")
+            .bind(pid)
+            .fetch_one(&mut watcher)
+            .await
+            .unwrap();
+        if waits {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Fault 13: without a lock, an event committed late survived a rollback, or was replayed in another order.
 #[test]
 fn fault_13_an_event_waits_for_the_transaction_before_it() {
@@ -599,18 +615,7 @@ fn fault_13_an_event_waits_for_the_transaction_before_it() {
         let waiting = tokio::spawn(async move {
             run_sql(&mut second, "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'sample', '{\"name\": \"second\"}')").await.unwrap();
         });
-        let mut watcher = superuser(&lab).await;
-        loop {
-            let waits: bool = sqlx::query_scalar("SELECT coalesce((SELECT wait_event_type = 'Lock' FROM pg_stat_activity WHERE pid = $1), false)")
-                .bind(pid)
-                .fetch_one(&mut watcher)
-                .await
-                .unwrap();
-            if waits {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
+        until_it_waits(&lab, pid).await;
         assert_eq!(
             lab.store.head().await.unwrap(),
             0,
@@ -622,6 +627,51 @@ fn fault_13_an_event_waits_for_the_transaction_before_it() {
         let names: Vec<_> = log.iter().map(|event| event.data["name"].clone()).collect();
         assert_eq!(names, ["first", "first again", "second"]);
         assert!(log[2].timestamp > log[1].timestamp);
+    });
+}
+
+/// Fault 13 as it was found: a rollback that did not see what another one was about to commit left it standing.
+#[test]
+fn fault_13_a_rollback_takes_back_what_a_writer_that_was_still_open_commits() {
+    run(async {
+        for strategy in ["minimal", "replay"] {
+            let lab = Database::with(Backend::Postgres, TABLES).await;
+            for at in 1..3 {
+                lab.append(vec![create("sample", id(at), json!({"name": "before"}))])
+                    .await;
+            }
+            let mut writer = superuser(&lab).await;
+            run_sql(&mut writer, &format!("BEGIN; INSERT INTO sourcing.eventstore (event, type, uuid) VALUES ('create', 'sample', '{}')", id(3))).await.unwrap();
+            let mut operator = superuser(&lab).await;
+            let pid: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
+                .fetch_one(&mut operator)
+                .await
+                .unwrap();
+            let rollback = tokio::spawn(async move {
+                let sql = format!(
+                    "INSERT INTO sourcing.eventstore (event, data)
+                     SELECT 'rollback', jsonb_build_object('before', \"timestamp\", 'strategy', '{strategy}') FROM sourcing.eventstore WHERE id = 2"
+                );
+                run_sql(&mut operator, &sql).await.unwrap();
+            });
+            until_it_waits(&lab, pid).await;
+            run_sql(&mut writer, &format!("INSERT INTO sourcing.eventstore (event, type, uuid, data) VALUES ('update', 'sample', '{}', '{{\"name\": \"late\"}}'); COMMIT", id(1))).await.unwrap();
+            rollback.await.unwrap();
+            let rows = lab.rows().await;
+            assert_eq!(rows.len(), 1, "{strategy}: {rows:?}");
+            assert_eq!(rows[0].1["name"], "before");
+            let log = lab.log().await;
+            assert_eq!(
+                log[4].kind.as_str(),
+                "rollback",
+                "after both of the writer's"
+            );
+            assert!(log[4].timestamp > log[3].timestamp);
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await.len(), 3);
+            lab.assert_no_drift().await;
+        }
     });
 }
 

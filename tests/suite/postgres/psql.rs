@@ -1,7 +1,6 @@
 //! The Mad Lab's story as people type it: by psql, as a plain writer, and rolled back as an operator.
 
-use std::io::Write as _;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use ebbtide::eventsourcing::NewEvent;
 use ebbtide::eventsourcing::store::Backend;
@@ -9,31 +8,21 @@ use ebbtide::eventsourcing::store::Backend;
 use super::servers::variable;
 use super::{login_url, name};
 use crate::cli::ebb;
-use crate::support::{Database, run};
+use crate::support::{Database, run, run_with_input};
 
 /// Runs SQL by psql, which must end well, and returns what it prints.
 fn psql(url: &str, sql: &str) -> String {
-    let mut child = Command::new(format!("{}/psql", variable("EBB_TEST_PROGRAMS")))
-        .args([
+    let output = run_with_input(
+        Command::new(format!("{}/psql", variable("EBB_TEST_PROGRAMS"))).args([
             "--no-psqlrc",
             "--quiet",
             "--no-align",
             "--tuples-only",
             "--set=ON_ERROR_STOP=1",
             url,
-        ])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    child
-        .stdin
-        .take()
-        .unwrap()
-        .write_all(sql.as_bytes())
-        .unwrap();
-    let output = child.wait_with_output().unwrap();
+        ]),
+        sql,
+    );
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success(), "{sql}\n{said}");
     assert_eq!(said, "", "{sql}");

@@ -115,6 +115,17 @@ fn a_role_that_may_make_roles_and_is_no_superuser_makes_them_and_is_told_what_a_
         let made = store::init(&own, &options(), Some(THING)).await.unwrap();
         let said = made.roles.unwrap();
         assert!(said.contains("are there to be granted"), "{said}");
+        let roles: Vec<String> = sqlx::query_scalar(
+            "SELECT rolname::text FROM pg_roles WHERE shobj_description(oid, 'pg_authid') = 'ebb: a role of the event store of the database ' || current_database()
+              AND NOT rolcanlogin AND NOT rolsuper AND NOT rolcreaterole ORDER BY rolname",
+        )
+        .fetch_all(&mut admin)
+        .await
+        .unwrap();
+        let expected =
+            ["operator", "owner", "reader", "writer"].map(|right| format!("{database}_{right}"));
+        assert_eq!(roles, expected);
+        assert!(expected.iter().all(|role| said.contains(role)), "{said}");
         made.store
             .append(vec![
                 create("thing", id(1), json!({"name": "a"})),

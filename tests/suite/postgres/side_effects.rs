@@ -186,13 +186,277 @@ fn a_trigger_that_inserts_events_is_recorded_by_them() {
             .await;
         goes_back_and_forth(&lab).await;
         // One that changes the row a second time by an event is an event inside an event of the same row.
-        let nested = lab
-            .store
+        let events = lab
             .append(vec![update("thing", id(1), json!({"count": 1}))])
             .await;
-        if nested.is_ok() {
-            lab.assert_no_drift().await;
+        let counts: Vec<_> = events
+            .iter()
+            .map(|event| event.data["count"].clone())
+            .collect();
+        assert_eq!(counts, [2, 1], "what follows is logged before its cause");
+        let filled = events[1].filled.as_ref().unwrap();
+        assert_eq!(filled["count"], 2, "and the cause says what came of it");
+        assert_eq!(lab.row("thing", id(1)).await.unwrap()["count"], 2);
+        // The two share a moment, so a rollback takes both back or neither.
+        let (rows, head) = (lab.rows().await, lab.store.head().await.unwrap());
+        lab.append(vec![update("thing", id(1), json!({"count": 3}))])
+            .await;
+        goes_back_and_forth(&lab).await;
+        lab.roll_back(RollbackTarget::AfterEvent(head), Strategy::Replay)
+            .await
+            .unwrap();
+        assert_eq!(lab.rows().await, rows);
+        lab.assert_no_drift().await;
+    });
+}
+
+/// What foreign keys carry on to `child` from an event of `parent` is an event of its own before it.
+#[test]
+fn what_foreign_keys_set_to_null_or_to_a_default_is_recorded() {
+    run(async {
+        let version: i32 = {
+            let lab = Database::with(Backend::Postgres, TABLES).await;
+            let mut client = superuser(&lab).await;
+            sqlx::query_scalar("SELECT current_setting('server_version_num')::int")
+                .fetch_one(&mut client)
+                .await
+                .unwrap()
+        };
+        let change = || update("parent", id(1), json!({"code": "b"}));
+        let mut cases = vec![
+            (
+                "code text DEFAULT 'none' REFERENCES parent (code) ON UPDATE SET DEFAULT",
+                change(),
+                json!("none"),
+            ),
+            (
+                "code text DEFAULT 'none' REFERENCES parent (code) ON UPDATE SET NULL",
+                change(),
+                json!(null),
+            ),
+            (
+                "code text DEFAULT 'none' REFERENCES parent (code) ON DELETE SET DEFAULT",
+                delete("parent", id(1)),
+                json!("none"),
+            ),
+            (
+                "code text DEFAULT 'none' REFERENCES parent (code) ON DELETE SET NULL",
+                delete("parent", id(1)),
+                json!(null),
+            ),
+        ];
+        // Some of the key's columns only, which PostgreSQL can since its version 15.
+        let both = "code text, place text DEFAULT 'somewhere', FOREIGN KEY (place, code) REFERENCES parent (place, code)";
+        let (to_null, to_default) = (
+            format!("{both} ON DELETE SET NULL (code)"),
+            format!("{both} ON DELETE SET DEFAULT (code)"),
+        );
+        if version >= 150_000 {
+            cases.push((&to_null, delete("parent", id(1)), json!(null)));
+            cases.push((&to_default, delete("parent", id(1)), json!(null)));
         }
+        // With code of the pointing table's own and without.
+        for (with_code, (columns, event, becomes)) in [false, true]
+            .into_iter()
+            .flat_map(|with_code| cases.iter().map(move |case| (with_code, case.clone())))
+        {
+            let lab = Database::with(
+                Backend::Postgres,
+                &format!(
+                    "CREATE TABLE parent (parent_id uuid PRIMARY KEY, code text UNIQUE, place text DEFAULT 'here', UNIQUE (place, code));
+                     CREATE TABLE child (child_id uuid PRIMARY KEY, note text, updated_on timestamp, {columns});
+                     CREATE FUNCTION noting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := coalesce(NEW.code, 'nothing'); RETURN NEW; END $$"
+                ),
+            )
+            .await;
+            if with_code {
+                lab.sql("CREATE TRIGGER noting BEFORE UPDATE ON child FOR EACH ROW EXECUTE FUNCTION noting()")
+                    .await
+                    .unwrap();
+            }
+            lab.append(
+                vec![
+                    create("parent", id(1), json!({"code": "a"})),
+                    create("parent", id(2), json!({"code": "none"})),
+                    create("child", id(3), json!({"code": "a", "place": "here"})),
+                ]
+                .into_iter()
+                .map(|mut event| {
+                    if !columns.contains("place") && event.table == "child" {
+                        event.data.remove("place");
+                    }
+                    event
+                })
+                .collect(),
+            )
+            .await;
+            let rows = lab.rows().await;
+            let events = lab.append(vec![event]).await;
+            let kinds: Vec<String> = events
+                .iter()
+                .map(|event| format!("{} {}", event.kind, event.row.as_ref().unwrap().table))
+                .collect();
+            assert_eq!(kinds.len(), 2, "{columns}: {kinds:?}");
+            assert_eq!(kinds[0], "update child", "{columns}");
+            let row = lab.row("child", id(3)).await.unwrap();
+            assert_eq!(row["code"], becomes, "{columns}");
+            let note = if with_code {
+                json!(becomes.as_str().unwrap_or("nothing"))
+            } else {
+                json!(null)
+            };
+            assert_eq!(row["note"], note, "{columns}");
+            lab.assert_no_drift().await;
+            for strategy in [Strategy::Minimal, Strategy::Replay] {
+                lab.roll_back(RollbackTarget::BeforeEvent(4), strategy)
+                    .await
+                    .unwrap();
+                assert_eq!(lab.rows().await, rows, "{columns} by {strategy}");
+                lab.assert_no_drift().await;
+                lab.undo(false).await.unwrap();
+                lab.assert_no_drift().await;
+                assert_eq!(lab.row("child", id(3)).await.unwrap(), row, "{columns}");
+            }
+        }
+    });
+}
+
+#[test]
+fn a_trigger_for_each_statement_is_watched_too() {
+    run(async {
+        for (when, body, refused) in [
+            (
+                "AFTER INSERT",
+                "INSERT INTO other VALUES (gen_random_uuid());",
+                Some("other (create)"),
+            ),
+            (
+                "BEFORE INSERT",
+                "INSERT INTO other VALUES (gen_random_uuid());",
+                Some("other (create)"),
+            ),
+            (
+                "AFTER INSERT",
+                "UPDATE thing SET count = 1;",
+                Some("thing (update)"),
+            ),
+            (
+                "AFTER INSERT",
+                "UPDATE thing SET count = 1 WHERE name = 'n2';",
+                None,
+            ),
+            (
+                "AFTER INSERT",
+                "INSERT INTO untracked (note) VALUES ('x');",
+                None,
+            ),
+            (
+                "BEFORE INSERT",
+                "INSERT INTO sourcing.eventstore (event, type, data) VALUES ('create', 'other', '{\"name\": \"by the trigger\"}');",
+                None,
+            ),
+        ] {
+            let lab = Database::with(
+                Backend::Postgres,
+                &format!(
+                    "{TABLES} CREATE FUNCTION acting() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {body} RETURN NULL; END $$;"
+                ),
+            )
+            .await;
+            lab.append(vec![create("thing", id(1), json!({"name": "n1"}))])
+                .await;
+            lab.sql(&format!(
+                "CREATE TRIGGER acting {when} ON thing FOR EACH STATEMENT EXECUTE FUNCTION acting()"
+            ))
+            .await
+            .unwrap();
+            let event = create("thing", id(2), json!({"name": "n2"}));
+            match refused {
+                Some(named) => {
+                    let error = lab.refused(vec![event]).await;
+                    assert_eq!(error.code, ErrorCode::ConstraintViolated, "{body}");
+                    assert!(error.message.contains(named), "{body}: {}", error.message);
+                    lab.assert_no_drift().await;
+                }
+                None => {
+                    lab.append(vec![event]).await;
+                    // What is inserted into `untracked` stays: it takes no part.
+                    lab.assert_no_drift().await;
+                    let tracked = async || {
+                        let mut rows = lab.rows().await;
+                        rows.retain(|(table, _)| table != "untracked");
+                        rows
+                    };
+                    let rows = tracked().await;
+                    for strategy in [Strategy::Minimal, Strategy::Replay] {
+                        lab.roll_back(RollbackTarget::BeforeEvent(2), strategy)
+                            .await
+                            .unwrap();
+                        assert_eq!(tracked().await.len(), 1, "{body}");
+                        lab.assert_no_drift().await;
+                        lab.undo(false).await.unwrap();
+                        assert_eq!(tracked().await, rows, "{body}");
+                        lab.assert_no_drift().await;
+                    }
+                }
+            }
+        }
+    });
+}
+
+#[test]
+fn a_trigger_that_lets_nothing_be_written_or_another_key_is_refused_and_said() {
+    run(async {
+        let lab = with_trigger(
+            "BEFORE INSERT OR UPDATE OR DELETE",
+            "IF TG_OP = 'DELETE' THEN IF OLD.name = 'kept' THEN RETURN NULL; END IF; RETURN OLD; END IF;
+             IF NEW.name = 'skip' THEN RETURN NULL; END IF;
+             IF NEW.name = 'key' THEN NEW.thing_id := gen_random_uuid(); END IF;
+             RETURN NEW;",
+        )
+        .await;
+        lab.append(vec![
+            create("thing", id(1), json!({"name": "kept"})),
+            create("thing", id(2), json!({"name": "b"})),
+        ])
+        .await;
+        for (event, said) in [
+            (
+                create("thing", id(3), json!({"name": "skip"})),
+                "did not let the row be written",
+            ),
+            (
+                create("thing", id(3), json!({"name": "key"})),
+                "did not let the row be written",
+            ),
+            (
+                update("thing", id(2), json!({"name": "skip"})),
+                "did not let the row be written",
+            ),
+            (
+                update("thing", id(2), json!({"name": "key"})),
+                "did not let the row be written",
+            ),
+            (delete("thing", id(1)), "keeps the row"),
+        ] {
+            let error = lab.refused(vec![event.clone()]).await;
+            assert_eq!(error.code, ErrorCode::ConstraintViolated, "{event}");
+            assert!(
+                error
+                    .message
+                    .ends_with(&format!("a trigger or a rule of thing {said}")),
+                "{event}: {}",
+                error.message
+            );
+            // Nor among others, at once.
+            let mut several: Vec<_> = (11..15)
+                .map(|at| create("thing", id(at), json!({"name": "n"})))
+                .collect();
+            several.push(event);
+            lab.refused(several).await;
+        }
+        lab.append(vec![delete("thing", id(2))]).await;
+        goes_back_and_forth(&lab).await;
     });
 }
 
