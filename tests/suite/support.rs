@@ -150,8 +150,13 @@ impl Database {
     /// Whether this server can grant the right to set `session_replication_role`, as those since PostgreSQL 15 can. Where it cannot,
     /// a superuser owns the event store, and not the owner's role.
     pub(crate) async fn grants_settings(&self) -> bool {
+        self.version().await >= 150_000
+    }
+
+    /// The version of the PostgreSQL server: 150004 is 15.4.
+    pub(crate) async fn version(&self) -> i32 {
         let mut connection = PgConnection::connect(&self.argument()).await.unwrap();
-        version(&mut connection).await >= 150_000
+        version(&mut connection).await
     }
 
     /// Runs SQL behind the log's back.
