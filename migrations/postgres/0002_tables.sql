@@ -336,7 +336,9 @@ BEGIN
       INTO found.delete_carries, found.update_carries
       FROM pg_constraint con
       JOIN pg_attribute a ON a.attrelid = con.confrelid AND a.attnum = ANY (con.confkey)
-     WHERE con.contype = 'f' AND con.conparentid = 0 AND (con.confrelid = wanted OR con.confrelid IN (SELECT relid FROM pg_partition_tree(wanted)));
+     WHERE con.contype = 'f' AND con.conparentid = 0 AND (con.confrelid = wanted OR con.confrelid IN (SELECT relid FROM pg_partition_tree(wanted)))
+       -- Since PostgreSQL 18, a foreign key can be one in name only.
+       AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false';
     found.update_carries := coalesce(found.update_carries, '{}');
     found.self_pointing := ARRAY(
         SELECT a.attname::text

@@ -245,6 +245,8 @@ LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            ) AS pairs(mine, theirs)
      WHERE con.contype = 'f' AND con.conparentid = 0 AND (con.confrelid = pointed OR con.confrelid IN (SELECT relid FROM pg_partition_tree(pointed)))
        AND CASE WHEN on_update THEN con.confupdtype ELSE con.confdeltype END IN ('c', 'n', 'd')
+       -- Since PostgreSQL 18, a foreign key can be one in name only.
+       AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
      -- Rows that go come first, so that a row which goes is not changed before. Then by names, as on every store.
      ORDER BY NOT on_update AND con.confdeltype <> 'c', t.name COLLATE "C", array_to_string(pairs.mine, ',') COLLATE "C"
 $$;

@@ -374,6 +374,7 @@ BEGIN
                ) AS columns(given, first_pointing, first_pointed)
          WHERE con.contype = 'f' AND con.conparentid = 0
            AND (con.conrelid = ANY (relations) OR con.confrelid = ANY (relations))
+           AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
          ORDER BY con.conname
     LOOP
         violated := false;

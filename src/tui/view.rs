@@ -10,9 +10,9 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::widgets::{Clear, Widget};
 
-use super::keymap::{self, Context};
+use super::keymap::{self, Action, Context};
 use super::layout::SMALLEST;
-use super::model::{Model, Screen};
+use super::model::{Asked, Model, Screen};
 use super::pages::{self, Line, Tone};
 use crate::text::{clipped, count, fitted, visible, width};
 
@@ -181,6 +181,12 @@ fn draw_notice(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     put_page(buffer, inside, &lines, 0, look);
 }
 
+/// Whether an action has anything to act on: an undo has no boundary to choose.
+fn does_something(action: Action, model: &Model) -> bool {
+    let asked = model.rollback.as_ref().map(|rollback| rollback.asked);
+    action != Action::ToggleBoundary || matches!(asked, Some(Asked::To { .. }))
+}
+
 /// The keys that a newcomer needs, as many as there is room for; `? help` always.
 fn draw_footer(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let context = model.context();
@@ -190,7 +196,7 @@ fn draw_footer(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         text.push_str(keymap::CONFIRM_HINTS);
     } else {
         let hints: Vec<String> = keymap::bindings(context)
-            .filter(|binding| binding.hinted)
+            .filter(|binding| binding.hinted && does_something(binding.action, model))
             .map(|binding| format!("{} {}", binding.keys[0].name(), binding.words))
             .collect();
         // Help and quit come last in the table, and stay where others have to go.

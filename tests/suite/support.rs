@@ -42,6 +42,14 @@ pub(crate) fn options() -> OpenOptions {
     }
 }
 
+/// The server's version: 150004 is 15.4.
+async fn version(connection: &mut PgConnection) -> i32 {
+    sqlx::query_scalar("SELECT current_setting('server_version_num')::integer")
+        .fetch_one(connection)
+        .await
+        .unwrap()
+}
+
 /// The address of a database that does not exist before, and its directory.
 pub(crate) async fn fresh_address(backend: Backend) -> (Address, tempfile::TempDir) {
     let directory = tempfile::tempdir().unwrap();
@@ -60,7 +68,17 @@ pub(crate) async fn fresh_address(backend: Backend) -> (Address, tempfile::TempD
                 .unwrap();
             let url = server();
             let (place, _) = url.rsplit_once('/').unwrap();
-            Address::Postgres(format!("{place}/{name}"))
+            let url = format!("{place}/{name}");
+            if version(&mut admin).await < 150_000 {
+                // As it is of itself since then. Otherwise the tables' code does not look there for what it names without a schema.
+                let mut there = PgConnection::connect(&url).await.unwrap();
+                there
+                    .execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+                    .await
+                    .unwrap();
+                there.close().await.unwrap();
+            }
+            Address::Postgres(url)
         }
     };
     (address, directory)
@@ -129,6 +147,18 @@ impl Database {
             Address::Sqlite(path) => path.display().to_string(),
             Address::Postgres(url) => url.clone(),
         }
+    }
+
+    /// Whether this server can grant the right to set `session_replication_role`, as those since PostgreSQL 15 can. Where it cannot,
+    /// a superuser owns the event store, and not the owner's role.
+    pub(crate) async fn grants_settings(&self) -> bool {
+        self.version().await >= 150_000
+    }
+
+    /// The version of the PostgreSQL server: 150004 is 15.4.
+    pub(crate) async fn version(&self) -> i32 {
+        let mut connection = PgConnection::connect(&self.argument()).await.unwrap();
+        version(&mut connection).await
     }
 
     /// Runs SQL behind the log's back.

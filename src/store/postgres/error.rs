@@ -30,6 +30,13 @@ pub(super) fn failed(error: sqlx::Error) -> Error {
 /// What of the server refuses to read where a policy would apply. Its words may be in any language.
 const HIDES_ROWS: &str = "check_enable_rls";
 
+/// A table, a function or a type that is not there. In a function, that is in code of a table's own.
+const NOT_FOUND: [&str; 3] = ["42P01", "42883", "42704"];
+
+/// Where such code does not look.
+const NOT_IN_PUBLIC: &str = "a table's own code finds what is in the schema public by its bare name only while nobody but trusted roles may create \
+     there: REVOKE CREATE ON SCHEMA public FROM PUBLIC, or write public. before the name";
+
 /// A refusal of the server, with its own words.
 fn refused(said: &PgDatabaseError) -> Error {
     let code = code_of(said.code());
@@ -56,6 +63,11 @@ fn refused(said: &PgDatabaseError) -> Error {
                 .to_owned(),
         ),
         (None, _) => None,
+    };
+    // The server's own words on it, if any, do not know where the name was looked for.
+    let hint = match NOT_FOUND.contains(&said.code()) && said.r#where().is_some() {
+        true => Some(NOT_IN_PUBLIC.to_owned()),
+        false => hint,
     };
     Error {
         code,

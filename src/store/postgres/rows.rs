@@ -247,6 +247,7 @@ pub(super) async fn outside_references(
            JOIN pg_attribute fa ON fa.attrelid = con.conrelid AND fa.attnum = pair.mine
            JOIN pg_attribute pa ON pa.attrelid = con.confrelid AND pa.attnum = pair.theirs
           WHERE con.contype = 'f' AND con.conparentid = 0 AND p.name = ANY ($1)
+            AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
           GROUP BY con.oid, con.conname, f.name, f.quoted, p.name, p.quoted, p.key, owner.oid, owner.rolname, owner.rolsuper, log.relowner
           ORDER BY f.name, con.conname"#,
         tables = source.tables

@@ -4,7 +4,7 @@ use super::{Line, Tone, line, paragraph, preview};
 use crate::eventsourcing::EventId;
 use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
 use crate::text::{clipped, count, visible};
-use crate::tui::model::{Model, Rollback, Stage};
+use crate::tui::model::{Asked, Model, Rollback, Stage};
 
 /// The lines in sight of a rollback's page, at whatever stage it is.
 #[must_use]
@@ -107,10 +107,14 @@ fn confirm(
         "This is written to the database that others use too. To go on, type {id} and press Enter."
     );
     let question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
-    let goes_on = typed == id;
-    let buttons = match goes_on {
-        false => "  ▌[ Cancel ]     [ Roll back ]",
-        true => "   [ Cancel ]    ▌[ Roll back ]",
+    let goes_on = match rollback.asked {
+        Asked::To { .. } => "Roll back",
+        Asked::Undo => "Undo",
+        Asked::Redo => "Redo",
+    };
+    let buttons = match typed == id {
+        false => format!("  ▌[ Cancel ]     [ {goes_on} ]"),
+        true => format!("   [ Cancel ]    ▌[ {goes_on} ]"),
     };
     let gap = || line(Tone::Plain, "");
     // Where there is little room the empty lines go first, and then the counts, which the preview has shown.

@@ -2,10 +2,10 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{GRID_PAGE, Grid, Model};
+use super::super::model::{GRID_PAGE, Grid, Model, Notice};
 use super::{in_sight, moved, told};
 use crate::eventsourcing::Result;
-use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::store::RowPage;
 
 /// Pages of a grid that are held at most.
@@ -85,6 +85,11 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         let Some(table) = list.get(model.tables.cursor).cloned() else {
             return Vec::new();
         };
+        // In a line of the list, and in the title of the rows, a long reason is cut.
+        if let Tracking::Untracked { reason } = &table.tracking {
+            let text = format!("{} takes no part: {reason}", table.name);
+            model.notice = Some(Notice::Info(text));
+        }
         model.tables.grid = Some(Grid::new(table));
         return read_page(model, 0).into_iter().collect();
     }

@@ -214,6 +214,52 @@ fn a_foreign_key_on_a_partition_carries_deletes_too() {
 }
 
 #[test]
+fn a_foreign_key_in_name_only_carries_nothing_and_blocks_nothing() {
+    run(async {
+        let lab = Database::lab(Backend::Postgres).await;
+        // Servers before 18 know no such foreign keys.
+        if lab.version().await < 180_000 {
+            let error = lab
+                .sql("CREATE TABLE a (a_id uuid PRIMARY KEY REFERENCES experiment NOT ENFORCED)")
+                .await
+                .expect_err("no foreign key in name only");
+            assert!(error.as_database_error().is_some(), "{error}");
+            return;
+        }
+        let made = recorded(
+            "CREATE TABLE a (a_id uuid PRIMARY KEY);
+             CREATE TABLE b (b_id uuid PRIMARY KEY, a uuid REFERENCES a ON DELETE CASCADE NOT ENFORCED)",
+            vec![
+                create("b", id(1), json!({"a": id(3)})),
+                create("a", id(2), json!({})),
+                create("b", id(4), json!({"a": id(2)})),
+                delete("a", id(2)),
+            ],
+        )
+        .await;
+        assert_eq!(made, ["delete a"]);
+        // Rows that point at none are what the database lets them be, before a rollback and after it.
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE a (a_id uuid PRIMARY KEY);
+             CREATE TABLE b (b_id uuid PRIMARY KEY, a uuid REFERENCES a NOT ENFORCED)",
+        )
+        .await;
+        lab.append(vec![create("b", id(1), json!({"a": id(3)}))])
+            .await;
+        lab.append(vec![create("a", id(2), json!({}))]).await;
+        lab.append(vec![update("b", id(1), json!({"a": id(2)}))])
+            .await;
+        for kept in [2, 1] {
+            lab.roll_back(RollbackTarget::AfterEvent(kept), Strategy::Minimal)
+                .await
+                .unwrap();
+            lab.assert_no_drift().await;
+        }
+    });
+}
+
+#[test]
 fn set_default_takes_a_domains_default() {
     run(async {
         let made = recorded(

@@ -116,6 +116,29 @@ fn rows_that_could_not_be_read_are_not_said_to_be_none() {
 }
 
 #[test]
+fn the_whole_reason_why_a_table_takes_no_part_is_told_where_it_is_opened() {
+    run(async {
+        let reason = "its primary key, number_of_the_sample, is of type integer, not uuid";
+        let schema =
+            "CREATE TABLE a_table_of_samples (number_of_the_sample integer PRIMARY KEY, name text)";
+        let lab = Database::with(Backend::Postgres, schema).await;
+        let mut model = listing(&lab).await;
+        let cut = drawn(&model);
+        assert!(cut.contains("takes no part: its primary key"), "{cut}");
+        assert!(!cut.contains("uuid"), "{cut}");
+        press(&mut model, Key::Enter);
+        let words = drawn(&model)
+            .split_whitespace()
+            .collect::<Vec<_>>()
+            .join(" ");
+        assert!(
+            words.contains(&format!("a_table_of_samples takes no part: {reason}")),
+            "{words}"
+        );
+    });
+}
+
+#[test]
 fn events_that_could_not_be_read_are_not_said_to_be_none() {
     run(async {
         let lab = Database::mad_lab(Backend::Sqlite).await;
