@@ -44,6 +44,7 @@ DECLARE
     what constant text := concat_ws(' ', new_event.event, new_event.type, nullif(new_event.uuid, not_given));
     shape sourcing.shape;
 BEGIN
+    PERFORM sourcing.apply_waiting();
     shape := sourcing.locked_shape(new_event.type);
     IF shape.relation IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'EB001', TABLE = new_event.type,
@@ -62,7 +63,6 @@ BEGIN
             THEN (sourcing.converted(what, shape, new_event.data) ->> shape.key)::uuid END;
         new_event.uuid := coalesce(new_event.uuid, gen_random_uuid());
     END IF;
-    PERFORM sourcing.apply_waiting();
     new_event.filled := sourcing.apply(what, shape, new_event.event, new_event.uuid, new_event.data, new_event."timestamp", given_moment);
     -- Last: what a cascade or a trigger of the table has appended comes before its cause.
     new_event.id := (sourcing.next_event(true)).last_id + 1;
@@ -98,6 +98,13 @@ BEGIN
                 HINT = 'insert the rollback alone, or last';
         END IF;
     END IF;
+    -- Those that wait come before one that could be refused here, with their own refusals.
+    IF (new_event.event IN ('create', 'update', 'delete') AND new_event.type IS NOT NULL AND jsonb_typeof(new_event.data) = 'object'
+        AND coalesce(new_event.id, 0) = 0 AND new_event.filled IS NULL AND new_event.origin IS NULL AND new_event.hash IS NULL
+        AND coalesce(new_event.actor, '') = '') IS NOT TRUE
+    THEN
+        PERFORM sourcing.apply_waiting();
+    END IF;
     IF new_event.event IS NULL OR new_event.event NOT IN ('create', 'update', 'delete', 'rollback', 'rollback-end', 'restore') THEN
         RAISE EXCEPTION USING ERRCODE = 'EB007',
             MESSAGE = format('there is no event kind %s: it is create, update, delete or rollback', coalesce(to_jsonb(new_event.event), 'null'));
@@ -118,12 +125,14 @@ BEGIN
     IF given_moment = '-infinity' THEN
         new_event."timestamp" := last.moment;
     ELSIF NOT sourcing.may_import() THEN
+        PERFORM sourcing.apply_waiting();
         RAISE EXCEPTION USING ERRCODE = '42501',
             MESSAGE = format('%s: the role %s may not give a timestamp', what, session_user),
             HINT = 'leave it out; only the event store''s owner imports';
     ELSE
         latest := greatest((SELECT "timestamp" FROM sourcing.eventstore WHERE id = last.last_id), (SELECT t.latest FROM sourcing.taken_over t));
         IF NOT isfinite(given_moment) OR given_moment < latest THEN
+            PERFORM sourcing.apply_waiting();
             RAISE EXCEPTION USING ERRCODE = 'EB010',
                 MESSAGE = format('%s: its timestamp %s is %s', what, given_moment,
                     CASE WHEN isfinite(given_moment) THEN 'earlier than the last event''s, ' || latest ELSE 'no moment' END);
@@ -135,7 +144,6 @@ BEGIN
         IF new_event.type IS NOT NULL OR coalesce(new_event.uuid, not_given) <> not_given THEN
             RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'a rollback concerns no row: leave out type and uuid';
         END IF;
-        PERFORM sourcing.apply_waiting();
         new_event.uuid := NULL;
         new_event.data := sourcing.accept_rollback(new_event.data);
         new_event.id := last.last_id + 1;

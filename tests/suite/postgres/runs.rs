@@ -271,3 +271,43 @@ fn what_a_single_insert_returns_is_final_after_a_statement_that_failed() {
         lab.assert_no_drift().await;
     });
 }
+
+/// An event that waits for the end of its statement is refused before a later one that cannot even wait.
+#[test]
+fn of_two_events_that_are_refused_it_is_the_earlier_one() {
+    run(async {
+        let lab = Database::lab(Backend::Postgres).await;
+        let mut client = superuser(&lab).await;
+        let creates: Vec<String> = (1..=6)
+            .map(|at| {
+                format!(
+                    "('create', 'fragment', '{}', '{{\"smiles\": \"C{at}\"}}'::jsonb, 0, '-infinity'::timestamptz)",
+                    id(at % 6)
+                )
+            })
+            .collect();
+        let twice = format!(
+            "{}, ('create', 'fragment', '{}', '{{\"smiles\": \"again\"}}', 0, '-infinity')",
+            creates.join(", "),
+            id(4)
+        );
+        for later in [
+            "('make', 'fragment', NULL, '{}', 0, '-infinity')",
+            "('restore', 'fragment', NULL, '{}', 0, '-infinity')",
+            "('create', 'nosuch', NULL, '{}', 0, '-infinity')",
+            "('create', NULL, NULL, '{}', 0, '-infinity')",
+            "('create', 'fragment', NULL, '[]', 0, '-infinity')",
+            "('update', 'fragment', NULL, '{}', 0, '-infinity')",
+            "('create', 'fragment', NULL, '{}', 0, '1999-01-01')",
+            "('rollback', 'fragment', NULL, '{}', 0, '-infinity')",
+        ] {
+            let (state, message) = refusal(
+                &mut client,
+                &format!("INSERT INTO sourcing.eventstore (event, type, uuid, data, id, \"timestamp\") VALUES {twice}, {later}"),
+            )
+            .await;
+            assert_eq!(state, "EB006", "{later}: {message}");
+        }
+        assert!(lab.log().await.is_empty());
+    });
+}
