@@ -343,8 +343,10 @@ BEGIN
     found.self_pointing := ARRAY(
         SELECT a.attname::text
           FROM pg_constraint con
-          JOIN pg_attribute a ON a.attrelid = wanted AND a.attnum = ANY (con.conkey)
-         WHERE con.conrelid = wanted AND con.confrelid = wanted AND con.contype = 'f');
+          JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
+         -- A partition may have foreign keys of its own.
+         WHERE con.contype = 'f' AND coalesce(pg_partition_root(con.conrelid), con.conrelid)::oid = wanted
+           AND coalesce(pg_partition_root(con.confrelid), con.confrelid)::oid = wanted);
     -- With another collation or type, values can be the same that look different; and a value that no event gives, a default or the one
     -- NULL that there may be, is not seen.
     SELECT coalesce(array_agg(a.attname::text), '{}'), coalesce(array_agg(i.indexrelid), '{}') INTO found.distinct_text, telling

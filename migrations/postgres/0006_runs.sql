@@ -35,10 +35,11 @@ DECLARE
 BEGIN
     IF shape.key = ANY (columns) OR columns && shape.self_pointing
        OR kind = 'delete' AND (shape.self_pointing <> '{}' OR columns <> '{}')
-       -- A default could point at a row that comes later.
+       -- A default, that of a partition too, could point at a row that comes later.
        OR kind = 'create' AND EXISTS (
               SELECT FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
-               WHERE a.attrelid = shape.relation AND a.attname = ANY (shape.self_pointing) AND (a.atthasdef OR ty.typdefault IS NOT NULL))
+               WHERE (a.attrelid = shape.relation OR a.attrelid IN (SELECT relid FROM pg_partition_tree(shape.relation)))
+                 AND a.attname = ANY (shape.self_pointing) AND (a.atthasdef OR ty.typdefault IS NOT NULL))
        OR kind = 'update' AND ('created_on' = ANY (columns) OR columns && shape.ordered OR columns && shape.update_carries) THEN
         RETURN false;
     END IF;

@@ -123,7 +123,7 @@ impl Crowd {
         match said.code() {
             "57014" => {
                 let place = said.r#where().unwrap_or_default();
-                let waited = place.contains("take_writer");
+                let waited = place.contains("LOCK TABLE sourcing.writer");
                 if waited || place.contains("sourcing.") {
                     let blow = match whose {
                         "operator" => 2,
