@@ -72,7 +72,12 @@ $$;
 
 -- Any event: returns it as it will be logged, null when nothing is to be logged.
 CREATE FUNCTION sourcing.accept_with_care(new_event sourcing.eventstore) RETURNS sourcing.eventstore
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+-- As in `apply_waiting`.
+SET enable_seqscan = off
+SET jit = off
+AS $$
 DECLARE
     not_given constant uuid := '00000000-0000-0000-0000-000000000000';
     what constant text := concat_ws(' ', new_event.event, new_event.type, nullif(new_event.uuid, not_given));
@@ -421,7 +426,7 @@ $$;
 -- The same. Returns what it has appended, cascades included, in order.
 CREATE FUNCTION sourcing.appended(kinds text[], types text[], uuids uuid[], datas jsonb[], moments timestamptz[])
 RETURNS SETOF sourcing.eventstore
-LANGUAGE plpgsql AS $$
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
     head constant bigint := sourcing.append(kinds, types, uuids, datas, moments);
 BEGIN

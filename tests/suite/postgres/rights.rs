@@ -68,6 +68,8 @@ fn a_writer_writes_events_and_nothing_else() {
             "SELECT * FROM sourcing.writer FOR UPDATE",
             "INSERT INTO sourcing.deleting VALUES (1, gen_random_uuid())",
             "DELETE FROM sourcing.seen",
+            "UPDATE sourcing.seen SET may_wait = '{}'",
+            "INSERT INTO sourcing.batch VALUES ('{create}', '{fragment}', '{NULL}', ARRAY['{}'::jsonb])",
             "DELETE FROM sourcing.touched",
             "INSERT INTO sourcing.ebb_migrations DEFAULT VALUES",
             "CREATE TABLE sourcing.mine (x int)",
