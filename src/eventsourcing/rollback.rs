@@ -279,11 +279,15 @@ impl RollbackPlan {
                 1 => String::new(),
                 n => format!(" (and {} more)", n - 1),
             };
+            let hint = match first.kind {
+                "missing-right" => "nothing was written; every rollback needs that right",
+                _ => "nothing was written; remove what stands in the way, or choose a later target",
+            };
             return Err(Error::new(
                 ErrorCode::Blocked,
                 format!("this rollback cannot be done: {}{more}", first.message),
             )
-            .hint("nothing was written; remove what stands in the way, or choose a later target"));
+            .hint(hint));
         }
         if self.later_events > 0 && !with_later {
             return Err(Error::new(ErrorCode::LaterWork, self.later_work_sentence())

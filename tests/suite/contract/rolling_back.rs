@@ -348,6 +348,10 @@ fn a_right_that_is_lacking_blocks_and_is_named() {
             "{}",
             plan.blockers[0].message
         );
+        // No other target would do.
+        let refused = plan.confirm(false).expect_err("blocked");
+        let hint = refused.hint.unwrap();
+        assert!(!hint.contains("target"), "{hint}");
         store.close().await;
 
         // An owner that may not switch triggers off: blocked until the right is granted, or a superuser owns it again.
