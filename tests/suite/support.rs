@@ -93,10 +93,9 @@ impl Database {
             .unwrap()
             .store;
         let store = match &address {
-            Address::Postgres(url) if BY_INSERT.get() => Arc::new(inserting::Inserting {
-                inner: store,
-                url: url.clone(),
-            }),
+            Address::Postgres(url) if BY_INSERT.get() => {
+                Arc::new(inserting::Inserting::new(store, url).await.unwrap())
+            }
             _ => store,
         };
         Self {

@@ -1,4 +1,5 @@
-//! An event store to which events are appended as any client does it, by a plain INSERT, instead of by the library.
+//! An event store to which events are appended, and which is rolled back, as any client does it that has just the right to: by a plain
+//! INSERT, instead of by the library.
 
 use std::sync::Arc;
 
@@ -11,21 +12,72 @@ use ebbtide::eventsourcing::store::{
 };
 use ebbtide::eventsourcing::timeline::{Page, PageRequest};
 use ebbtide::eventsourcing::timestamp::Timestamp;
-use ebbtide::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
+use ebbtide::eventsourcing::{Error, Event, EventId, EventStore, NewEvent, Result, Row, RowKey};
 use sqlx::types::Json;
-use sqlx::{Connection, PgConnection};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-/// Everything but appending is the library's.
+/// Everything but appending and rolling back is the library's.
 pub(crate) struct Inserting {
-    pub(crate) inner: Arc<dyn EventStore>,
-    pub(crate) url: String,
+    inner: Arc<dyn EventStore>,
+    /// The login that appends, which may do nothing else.
+    writer: String,
+    /// The one that rolls back.
+    operator: String,
+    /// The one that gives timestamps of its own.
+    owner: String,
+}
+
+/// The SQLSTATE of a refusal.
+fn state(error: &sqlx::Error) -> String {
+    let said = error.as_database_error();
+    let said = said.unwrap_or_else(|| panic!("no refusal of the server: {error}"));
+    said.code().unwrap_or_default().into_owned()
+}
+
+/// The library refuses it with the same code.
+fn assert_same(inserting: &sqlx::Error, library: &Error) {
+    let details = library.details.as_deref().unwrap_or_default();
+    assert!(
+        details.starts_with(&format!("SQLSTATE {}:", state(inserting))),
+        "an INSERT is refused with \"{inserting}\" ({}), and the library says {library:?}",
+        state(inserting)
+    );
 }
 
 impl Inserting {
+    /// In a database of its own, for which it makes logins.
+    pub(crate) async fn new(inner: Arc<dyn EventStore>, url: &str) -> sqlx::Result<Self> {
+        let (_, database) = url.rsplit_once('/').unwrap();
+        let mut admin = PgConnection::connect(url).await?;
+        for right in ["writer", "operator"] {
+            admin
+                .execute(sqlx::raw_sql(AssertSqlSafe(format!(
+                    "CREATE ROLE inserting_{right}_{database} LOGIN PASSWORD 'ebb-test';
+                     GRANT {database}_{right} TO inserting_{right}_{database}"
+                ))))
+                .await?;
+        }
+        admin.close().await?;
+        let login = |right| {
+            url.replace(
+                "postgres:ebb-test",
+                &format!("inserting_{right}_{database}:ebb-test"),
+            )
+        };
+        Ok(Self {
+            inner,
+            writer: login("writer"),
+            operator: login("operator"),
+            owner: url.to_owned(),
+        })
+    }
+
     /// All of them in one statement. Returns the id of the last event before them.
     async fn insert(&self, events: &[NewEvent]) -> sqlx::Result<EventId> {
-        let mut client = PgConnection::connect(&self.url).await?;
+        let imports = events.iter().any(|event| event.timestamp.is_some());
+        let url = if imports { &self.owner } else { &self.writer };
+        let mut client = PgConnection::connect(url).await?;
         let mut all = client.begin().await?;
         let head = sqlx::query_scalar("SELECT sourcing.take_writer()")
             .fetch_one(&mut *all)
@@ -52,6 +104,19 @@ impl Inserting {
         client.close().await?;
         Ok(head)
     }
+
+    /// Returns the marker's id.
+    async fn insert_rollback(&self, data: &Row) -> sqlx::Result<EventId> {
+        let mut client = PgConnection::connect(&self.operator).await?;
+        let id = sqlx::query_scalar(
+            "INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', $1) RETURNING id",
+        )
+        .bind(Json(data))
+        .fetch_one(&mut client)
+        .await?;
+        client.close().await?;
+        Ok(id)
+    }
 }
 
 #[async_trait]
@@ -61,7 +126,10 @@ impl EventStore for Inserting {
             Ok(head) => head,
             // The library must refuse it too; what it says is compared with what the tests expect.
             Err(refused) => match self.inner.append(events).await {
-                Err(error) => return Err(error),
+                Err(error) => {
+                    assert_same(&refused, &error);
+                    return Err(error);
+                }
                 Ok(_) => panic!("the library accepts what an INSERT is refused for: {refused}"),
             },
         };
@@ -177,7 +245,32 @@ impl EventStore for Inserting {
         rollback: &ConfirmedRollback,
         control: &Control,
     ) -> Result<RollbackOutcome> {
-        self.inner.execute(rollback, control).await
+        let plan = rollback.plan();
+        let head = self.inner.head().await?;
+        // That a plan is stale, or asked to stop, or empty is the library's to say.
+        let (Some(data), false, true) = (plan.marker(), control.is_stopped(), head == plan.head)
+        else {
+            return self.inner.execute(rollback, control).await;
+        };
+        match self.insert_rollback(&data).await {
+            Ok(marker) => {
+                let end = self.inner.head().await?;
+                Ok(RollbackOutcome {
+                    rollback: Some(marker),
+                    rollback_end: Some(end),
+                    events_appended: (end - head).unsigned_abs(),
+                    keeps_through: plan.keeps_through,
+                    strategy: plan.strategy(),
+                })
+            }
+            Err(refused) => match self.inner.execute(rollback, control).await {
+                Err(error) => {
+                    assert_same(&refused, &error);
+                    Err(error)
+                }
+                Ok(_) => panic!("the library does what an INSERT is refused for: {refused}"),
+            },
+        }
     }
 
     async fn close(&self) {
