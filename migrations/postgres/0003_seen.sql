@@ -174,7 +174,8 @@ DECLARE
 BEGIN
     SELECT coalesce(jsonb_object_agg(name, moment || CASE type WHEN 'timestamp without time zone' THEN ' AT TIME ZONE ''UTC''' ELSE '' END), '{}')
       INTO stamps FROM jsonb_each_text(times) AS t(name, type);
-    result.creating := format(CASE WHEN many THEN 'INSERT INTO %s AS t (%s%%s) SELECT %s%%s%s ON CONFLICT (%s) DO NOTHING'
+    -- Of many, one that is there already fails.
+    result.creating := format(CASE WHEN many THEN 'INSERT INTO %s AS t (%s%%s) SELECT %s%%s%s'
                                    ELSE 'INSERT INTO %s AS t (%s%%s) VALUES (%s%%s%s) ON CONFLICT (%s) DO NOTHING' END, the_table,
         concat_ws(', ', key, (SELECT string_agg(name, ', ' ORDER BY name) FROM jsonb_object_keys(stamps) AS name)),
         concat_ws(', ', uuid, (SELECT string_agg(value, ', ' ORDER BY name) FROM jsonb_each_text(stamps) AS s(name, value))),

@@ -278,17 +278,20 @@ DECLARE
 BEGIN
     in_waves := sourcing.may_change_places(first_id, last_id);
     FOR run IN
-        SELECT e.wave, e.event, e.type, array_agg(e.id ORDER BY e.id) AS ids, array_agg(e.uuid ORDER BY e.id) AS uuids,
-               array_agg(e.data ORDER BY e.id) AS datas, array_agg(e."timestamp" ORDER BY e.id) AS moments,
-               array_agg(e.filled ORDER BY e.id) AS guesses, count(*) OVER () AS runs
-          FROM (SELECT 0 AS block, w.*, row_number() OVER (PARTITION BY w.type, w.uuid ORDER BY w.id) AS wave
-                  FROM sourcing.eventstore w WHERE in_waves AND w.id BETWEEN first_id AND last_id
-                 UNION ALL
-                SELECT b.*, row_number() OVER (PARTITION BY b.block, b.uuid ORDER BY b.id) AS wave
-                  FROM (SELECT sum(s.begins) OVER (ORDER BY s.id) AS block, (s.log).*
-                          FROM (SELECT w AS log, w.id, (coalesce(w.event <> lag(w.event) OVER o OR w.type <> lag(w.type) OVER o, true))::integer AS begins
-                                  FROM sourcing.eventstore w WHERE NOT in_waves AND w.id BETWEEN first_id AND last_id
-                                WINDOW o AS (ORDER BY w.id)) AS s) AS b) AS e
+        -- Sorted once for all of them.
+        SELECT e.wave, e.event, e.type, array_agg(e.id) AS ids, array_agg(e.uuid) AS uuids, array_agg(e.data) AS datas,
+               array_agg(e."timestamp") AS moments, array_agg(e.filled) AS guesses, count(*) OVER () AS runs
+          FROM (SELECT *
+                  FROM (SELECT 0 AS block, row_number() OVER (PARTITION BY w.uuid ORDER BY w.id) AS wave, w.*
+                          FROM sourcing.eventstore w WHERE in_waves AND w.id BETWEEN first_id AND last_id
+                         UNION ALL
+                        SELECT b.block, row_number() OVER (PARTITION BY b.block, b.uuid ORDER BY b.id) AS wave, (b.log).*
+                          FROM (SELECT sum(s.begins) OVER (ORDER BY s.id) AS block, s.uuid, s.id, s.log
+                                  FROM (SELECT w AS log, w.id, w.uuid,
+                                               coalesce(w.event <> lag(w.event) OVER o OR w.type <> lag(w.type) OVER o, true)::integer AS begins
+                                          FROM sourcing.eventstore w WHERE NOT in_waves AND w.id BETWEEN first_id AND last_id
+                                        WINDOW o AS (ORDER BY w.id)) AS s) AS b) AS placed
+                 ORDER BY block, wave, event, type, id) AS e
          GROUP BY e.block, e.wave, e.event, e.type
          ORDER BY e.block, e.wave, e.event, e.type
     LOOP

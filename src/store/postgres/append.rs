@@ -35,24 +35,26 @@ async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let (some, datas) = next_to_send(events)?;
-    if some.len() == events.len() {
+    let mut next = prepare(events)?;
+    if next.0 == events.len() {
         // A transaction of its own, in one message and its answer.
         let log = format!("sourcing.appended({ARGUMENTS})");
-        return match log::appended(pool, &log, arguments(some, datas)?).await {
+        return match log::appended(pool, &log, next.1).await {
             Ok(stored) => Ok(stored),
             Err(error) => Err(refused(pool, events, 0, error).await?),
         };
     }
     let mut all = pool.begin().await.map_err(failed)?;
     let mut head: Option<EventId> = None;
+    let sql = format!("SELECT sourcing.append({ARGUMENTS})");
     let mut sent = 0;
-    while sent < events.len() {
-        let (some, datas) = next_to_send(&events[sent..])?;
-        let sql = format!("SELECT sourcing.append({ARGUMENTS})");
-        let before = sqlx::query_scalar_with(AssertSqlSafe(sql), arguments(some, datas)?)
-            .fetch_one(&mut *all)
-            .await;
+    while next.0 > 0 {
+        let (count, arguments_now) = next;
+        let rest = &events[sent + count..];
+        let appending =
+            sqlx::query_scalar_with(AssertSqlSafe(&*sql), arguments_now).fetch_one(&mut *all);
+        // The database applies these while the next ones are made ready.
+        let (before, prepared) = tokio::join!(appending, async { prepare(rest) });
         match before {
             Ok(before) => head = head.or(Some(before)),
             Err(error) => {
@@ -60,7 +62,8 @@ async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
                 return Err(refused(pool, events, sent, error).await?);
             }
         }
-        sent += some.len();
+        sent += count;
+        next = prepared?;
     }
     let stored = match head {
         // Cascades included: whoever appends holds the writer's lock.
@@ -72,12 +75,9 @@ async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
     Ok(stored)
 }
 
-/// The data of events, as the JSON that is sent.
-type Datas = Vec<Json<Box<RawValue>>>;
-
-/// As many of these events as are sent at once, at least one, and their data.
-fn next_to_send(events: &[NewEvent]) -> Result<(&[NewEvent], Datas)> {
-    let mut datas = Datas::new();
+/// The arguments for as many of these events as are sent at once, and how many those are: at least one, if there is one.
+fn prepare(events: &[NewEvent]) -> Result<(usize, PgArguments)> {
+    let mut datas: Vec<Json<Box<RawValue>>> = Vec::new();
     let mut bytes = 0;
     for event in events.iter().take(EVENTS_AT_ONCE) {
         let data = to_raw_value(&event.data)
@@ -88,13 +88,14 @@ fn next_to_send(events: &[NewEvent]) -> Result<(&[NewEvent], Datas)> {
         }
         datas.push(Json(data));
     }
-    Ok((&events[..datas.len()], datas))
+    let events = &events[..datas.len()];
+    Ok((events.len(), arguments(events, datas)?))
 }
 
 /// The arguments of `sourcing.append` and `sourcing.appended`.
 const ARGUMENTS: &str = "$1, $2, $3, $4, $5";
 
-fn arguments(events: &[NewEvent], datas: Datas) -> Result<PgArguments> {
+fn arguments(events: &[NewEvent], datas: Vec<Json<Box<RawValue>>>) -> Result<PgArguments> {
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
     let types: Vec<&str> = events.iter().map(|event| event.table.as_str()).collect();
     let uuids: Vec<Option<Uuid>> = events.iter().map(|event| event.uuid).collect();

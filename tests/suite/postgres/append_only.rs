@@ -17,7 +17,7 @@ const TRIES: [&str; 6] = [
     "INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'no_table') ON CONFLICT (id) DO UPDATE SET actor = 'x'",
 ];
 
-const DISGUISES: [&str; 9] = [
+const DISGUISES: [&str; 10] = [
     "SELECT",
     "UPDATE sourcing.writer SET expanding = 0",
     "UPDATE sourcing.writer SET expanding = 1",
@@ -27,6 +27,7 @@ const DISGUISES: [&str; 9] = [
     "DELETE FROM sourcing.writer; INSERT INTO sourcing.writer (expanding) VALUES (0)",
     "TRUNCATE sourcing.writer; INSERT INTO sourcing.writer (expanding) VALUES (0)",
     "SELECT sourcing.take_writer(); INSERT INTO sourcing.waiting VALUES (1, false)",
+    "SET ebb.expanding = 'batch'",
 ];
 
 /// The SQLSTATE of a right that is lacking.
@@ -97,5 +98,41 @@ fn events_that_are_applied_are_not_applied_again() {
             }
         }
         assert_eq!((lab.log().await, lab.rows().await), (log, rows));
+    });
+}
+
+/// From inside a trigger of a table of theirs, too: not by a superuser's mistake, and not by what a writer says to be.
+#[test]
+fn nobody_gives_ids_from_a_trigger() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let log = lab.log().await;
+        for (client, disguise) in [
+            (&mut superuser(&lab).await, "SELECT"),
+            (&mut login(&lab, "titrator", "writer").await, "SELECT"),
+            (
+                &mut login(&lab, "forger", "writer").await,
+                "SET ebb.expanding = 'batch'",
+            ),
+        ] {
+            run_sql(
+                client,
+                "CREATE TEMP TABLE copied (id bigint);
+                 CREATE FUNCTION pg_temp.copy() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                     INSERT INTO sourcing.eventstore (id, event, type, uuid, actor, data)
+                     VALUES (NEW.id, 'create', 'fragment', gen_random_uuid(), 'x', '{\"smiles\": \"X\"}');
+                     RETURN NEW; END $$;
+                 CREATE TRIGGER copy AFTER INSERT ON copied FOR EACH ROW EXECUTE FUNCTION pg_temp.copy()",
+            )
+            .await
+            .unwrap();
+            let (state, message) = refusal(
+                client,
+                &format!("{disguise}; INSERT INTO copied VALUES (19)"),
+            )
+            .await;
+            assert_eq!(state, "EB008", "{disguise}: {message}");
+        }
+        assert_eq!(lab.log().await, log);
     });
 }

@@ -311,3 +311,28 @@ fn of_two_events_that_are_refused_it_is_the_earlier_one() {
         assert!(lab.log().await.is_empty());
     });
 }
+
+/// The library sends many events in several messages, and all are one transaction.
+#[test]
+fn events_by_the_thousand_are_all_or_none() {
+    run(async {
+        let lab = Database::lab(Backend::Postgres).await;
+        let many: Vec<_> = (1..=11_001)
+            .map(|at| create("fragment", id(at), json!({"smiles": format!("C{at}")})))
+            .collect();
+        let mut spoilt = many.clone();
+        spoilt.push(create("fragment", id(7), json!({"smiles": "again"})));
+        let error = lab.refused(spoilt).await;
+        assert!(
+            error.message.starts_with("event 11002 of 11002, "),
+            "{}",
+            error.message
+        );
+        assert!(lab.log().await.is_empty());
+        let stored = lab.append(many).await;
+        let ids: Vec<i64> = stored.iter().map(|event| event.id).collect();
+        assert_eq!(ids, (1..=11_001).collect::<Vec<_>>());
+        assert_eq!(lab.rows().await.len(), 11_001);
+        lab.assert_no_drift().await;
+    });
+}
