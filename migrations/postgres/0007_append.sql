@@ -436,7 +436,7 @@ $$;
 
 -- The events after one, in order. By the index, also under a plan that was made while the log was empty.
 CREATE FUNCTION sourcing.events_after(head bigint) RETURNS SETOF sourcing.eventstore
-LANGUAGE plpgsql SET enable_seqscan = off AS $$
+LANGUAGE plpgsql SET enable_seqscan = off SET plan_cache_mode = force_generic_plan AS $$
 BEGIN
     RETURN QUERY SELECT * FROM sourcing.eventstore e WHERE e.id OPERATOR(pg_catalog.>) head ORDER BY e.id;
 END
