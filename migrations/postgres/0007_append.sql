@@ -261,8 +261,8 @@ $$;
 -- only from inside a trigger, by a role that could write what `refuse_given_id` looks at, and where the engine says that it does. (That
 -- last is no protection, as anybody can say so; it keeps such a role's own triggers from giving ids by mistake.)
 CREATE TRIGGER a_refuse_given_id BEFORE INSERT ON sourcing.eventstore FOR EACH ROW
-    WHEN (NEW.id <> 0 AND NOT (pg_catalog.pg_trigger_depth() = 1 AND pg_catalog.current_setting('ebb.expanding', true) = 'batch'
-                               AND pg_catalog.has_table_privilege('sourcing.writer', 'UPDATE')))
+    WHEN (NEW.id <> 0 AND (pg_catalog.pg_trigger_depth() <> 1 OR pg_catalog.current_setting('ebb.expanding', true) IS DISTINCT FROM 'batch'
+                           OR NOT pg_catalog.has_table_privilege('sourcing.writer', 'UPDATE')))
     EXECUTE FUNCTION sourcing.refuse_given_id();
 CREATE TRIGGER b_accept BEFORE INSERT ON sourcing.eventstore FOR EACH ROW
     WHEN (NEW.id IS NULL OR NEW.id = 0) EXECUTE FUNCTION sourcing.accept();
