@@ -680,7 +680,7 @@ fn without_the_right_to_make_roles_the_event_store_is_made_all_the_same() {
         let mut admin = <PgConnection as sqlx::Connection>::connect(url)
             .await
             .unwrap();
-        run_sql(&mut admin, &format!("CREATE ROLE alice_{database} LOGIN PASSWORD 'ebb-test'; ALTER DATABASE {database} OWNER TO alice_{database}")).await.unwrap();
+        run_sql(&mut admin, &format!("CREATE ROLE alice_{database} LOGIN PASSWORD 'ebb-test'; ALTER DATABASE {database} OWNER TO alice_{database}; GRANT CREATE ON SCHEMA public TO alice_{database}")).await.unwrap();
         let own = Address::Postgres(
             url.replace("postgres:ebb-test", &format!("alice_{database}:ebb-test")),
         );

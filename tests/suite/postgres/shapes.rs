@@ -134,8 +134,13 @@ fn a_shape_is_kept_from_one_transaction_to_the_next() {
         .await
         .unwrap();
         // Who asks is the event store's owner.
-        let owner = format!("SET ROLE {}_owner", super::name(&lab));
-        run_sql(&mut client, &owner).await.unwrap();
+        run_sql(
+            &mut client,
+            "DO $$ BEGIN EXECUTE format('SET ROLE %s', (SELECT relowner::regrole FROM pg_class
+                WHERE oid = 'sourcing.eventstore'::regclass)); END $$",
+        )
+        .await
+        .unwrap();
         let reason: Option<String> =
             sqlx::query_scalar("SELECT (sourcing.locked_shape('fragment')).reason")
                 .fetch_one(&mut client)
