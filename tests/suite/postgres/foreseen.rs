@@ -6,9 +6,9 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 use serde_json::{Value, json};
 
-use super::batches::{random, timeless, told};
+use super::batches::{assert_same, random};
 use super::{run_sql, superuser};
-use crate::support::{Database, create, event, id, run};
+use crate::support::{Database, create, event, id, run, update};
 
 const TABLES: &str = r#"
     CREATE TYPE phase AS ENUM ('solid', 'liquid');
@@ -28,7 +28,7 @@ const TABLES: &str = r#"
         other uuid,
         info jsonb NOT NULL DEFAULT '{"a": 1}',
         limited varchar(5) DEFAULT 'abc',
-        p phase DEFAULT 'solid',
+        p phase,
         day date
     );
     CREATE TABLE bare (bare_id uuid PRIMARY KEY DEFAULT gen_random_uuid(), "Größe" numeric, note text);
@@ -48,67 +48,68 @@ async fn careful() -> Database {
 }
 
 /// Values as clients write them: mostly fitting, at and beyond the edges of what the types hold, of other types, with digits to spare.
+const VALUES: [&str; 57] = [
+    "\"\"",
+    "\"a\"",
+    "\"a, \\\"b\\\": 1}\"",
+    "\"\\\\\"",
+    "\"\\u00e9\\n\"",
+    "\"null\"",
+    "\"true\"",
+    "\"7\"",
+    "\"forbidden\"",
+    "\"solid\"",
+    "\"2020-02-30\"",
+    "\"2020-02-03\"",
+    "\"too long for it\"",
+    "\"$1\"",
+    "\"%s\"",
+    "\"10000000-0000-4000-8000-000000000001\"",
+    "\"10000000-0000-4000-8000-00000000000A\"",
+    "\"{10000000000040008000000000000001}\"",
+    "null",
+    "true",
+    "false",
+    "0",
+    "-0",
+    "-0.0",
+    "7",
+    "-7",
+    "899",
+    "900",
+    "9999",
+    "10000",
+    "32767",
+    "32768",
+    "2147483647",
+    "2147483648",
+    "9223372036854775807",
+    "9223372036854775808",
+    "0.1",
+    "0.10",
+    "1.5",
+    "-1000",
+    "-1000.5",
+    "3.14159265358979323846",
+    "16777217",
+    "123.456",
+    "123.4567",
+    "12345678.1234567",
+    "1e3",
+    "1E-7",
+    "1e400",
+    "0.30000000000000004",
+    "123456789012345678901234567890.123",
+    "{}",
+    "{\"a\": 2}",
+    "{\"b\": {\"c\": null}}",
+    "[]",
+    "[1, null]",
+    "{\"a\": null}",
+];
+
 fn value(random: &mut TestRng) -> Value {
-    let texts = [
-        "\"\"",
-        "\"a\"",
-        "\"a, \\\"b\\\": 1}\"",
-        "\"\\\\\"",
-        "\"\\u00e9\\n\"",
-        "\"null\"",
-        "\"true\"",
-        "\"7\"",
-        "\"forbidden\"",
-        "\"solid\"",
-        "\"2020-02-30\"",
-        "\"2020-02-03\"",
-        "\"too long for it\"",
-        "\"$1\"",
-        "\"%s\"",
-        "\"10000000-0000-4000-8000-000000000001\"",
-        "\"10000000-0000-4000-8000-00000000000A\"",
-        "\"{10000000000040008000000000000001}\"",
-        "null",
-        "true",
-        "false",
-        "0",
-        "-0",
-        "-0.0",
-        "7",
-        "-7",
-        "899",
-        "900",
-        "9999",
-        "10000",
-        "32767",
-        "32768",
-        "2147483647",
-        "2147483648",
-        "9223372036854775807",
-        "9223372036854775808",
-        "0.1",
-        "0.10",
-        "1.5",
-        "-1000",
-        "-1000.5",
-        "3.14159265358979323846",
-        "16777217",
-        "123.456",
-        "123.4567",
-        "12345678.1234567",
-        "1e3",
-        "1E-7",
-        "1e400",
-        "0.30000000000000004",
-        "123456789012345678901234567890.123",
-        "{}",
-        "{\"a\": 2}",
-        "{\"b\": {\"c\": null}}",
-        "[]",
-        "[1, null]",
-        "{\"a\": null}",
-    ];
-    serde_json::from_str(texts[random.random_range(0..texts.len())]).unwrap()
+    serde_json::from_str(VALUES[random.random_range(0..VALUES.len())]).unwrap()
 }
 
 fn one(random: &mut TestRng) -> NewEvent {
@@ -161,6 +162,28 @@ fn one(random: &mut TestRng) -> NewEvent {
     )
 }
 
+/// Creates of rows, and updates of one, with each of the values in each of the columns.
+fn each() -> Vec<NewEvent> {
+    let columns = [
+        "small", "number", "large", "single", "double", "exact", "checked", "other", "info",
+        "limited", "name",
+    ];
+    let pairs = columns
+        .iter()
+        .flat_map(|column| VALUES.iter().map(move |value| (*column, *value)));
+    let all = pairs.enumerate().flat_map(|(at, (column, value))| {
+        let value: Value = serde_json::from_str(value).unwrap();
+        let data = json!({column: value});
+        [
+            create("result", id(1000 + at as u128), data.clone()),
+            update("result", id(999), data),
+        ]
+    });
+    std::iter::once(create("result", id(999), json!({})))
+        .chain(all)
+        .collect()
+}
+
 #[test]
 fn what_is_foreseen_is_what_would_have_been_found() {
     let wanted = std::env::var("PROPTEST_CASES")
@@ -176,8 +199,13 @@ fn what_is_foreseen_is_what_would_have_been_found() {
             );
             let mut random = random(seed);
             let mut accepted = Vec::new();
-            for _ in 0..200 {
-                let event = one(&mut random);
+            // Each value in each column, once, and then whatever comes.
+            let mut events = match seed {
+                0 => each(),
+                _ => Vec::new(),
+            };
+            events.extend((0..200).map(|_| one(&mut random)));
+            for event in events {
                 let outcome = lab.store.append(vec![event.clone()]).await;
                 let wanted = oracle.store.append(vec![event.clone()]).await;
                 match (outcome, wanted) {
@@ -209,17 +237,7 @@ fn what_is_foreseen_is_what_would_have_been_found() {
                 (&inserting, "by INSERT"),
                 (&appending, "by the library"),
             ] {
-                assert_eq!(
-                    told(&database.log().await),
-                    told(&oracle.log().await),
-                    "seed {seed} {how}"
-                );
-                assert_eq!(
-                    timeless(database).await,
-                    timeless(&oracle).await,
-                    "seed {seed} {how}"
-                );
-                database.assert_no_drift().await;
+                assert_same(database, &oracle, &format!("seed {seed} {how}")).await;
             }
             // And it was indeed foreseen, of many.
             let foreseen = "SELECT count(*) FROM sourcing.eventstore e JOIN sourcing.seen s USING (type) WHERE sourcing.is_foreseen(s.foreseen, e.event, e.data)";
@@ -228,7 +246,7 @@ fn what_is_foreseen_is_what_would_have_been_found() {
                 .await
                 .unwrap();
             assert!(
-                foreseen > 20,
+                usize::try_from(foreseen).unwrap() * 2 > accepted.len(),
                 "seed {seed}: {foreseen} of {} were foreseen",
                 accepted.len()
             );
