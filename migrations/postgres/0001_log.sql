@@ -88,9 +88,10 @@ CREATE TRIGGER from_inside BEFORE INSERT OR UPDATE OF expanding OR DELETE OR TRU
     FOR EACH STATEMENT WHEN (pg_catalog.pg_trigger_depth() = 0) EXECUTE FUNCTION sourcing.refuse_from_outside();
 ALTER TABLE sourcing.writer ENABLE ALWAYS TRIGGER from_inside;
 
--- Waits for the lock, unless this transaction holds it already. Returns the last event, id 0 for none, and the timestamp that this
--- transaction's next one gets.
-CREATE FUNCTION sourcing.next_event(is_writer boolean, OUT last_id bigint, OUT last_event text, OUT moment timestamptz)
+-- Waits for the lock, unless this transaction holds it already. Returns the last event, id 0 for none, whether this transaction is
+-- known to have logged it, and the timestamp that its next one gets.
+CREATE FUNCTION sourcing.next_event(
+    is_writer boolean, OUT last_id bigint, OUT last_event text, OUT last_is_own boolean, OUT moment timestamptz)
 LANGUAGE plpgsql
 -- A plan that was made while the log was empty would sort the whole of it for its last event ever after.
 SET enable_sort = off
@@ -100,7 +101,7 @@ DECLARE
     earliest timestamptz;
 BEGIN
     IF is_writer THEN
-        SELECT e.id, e.event, greatest(w.stamp, e."timestamp") INTO last_id, last_event, moment
+        SELECT e.id, e.event, e."timestamp" >= w.stamp, greatest(w.stamp, e."timestamp") INTO last_id, last_event, last_is_own, moment
           FROM sourcing.writer w LEFT JOIN LATERAL (SELECT * FROM sourcing.eventstore ORDER BY id DESC LIMIT 1) AS e ON true;
     ELSE
         -- The table's lock, not the row's: who waits for a row that a subtransaction has locked goes on waiting for the whole transaction

@@ -30,6 +30,7 @@ use crate::eventsourcing::store::{
 use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
+use append::Appender;
 use error::failed;
 use legacy::LegacyStore;
 use source::OWN;
@@ -37,6 +38,7 @@ use source::OWN;
 /// An open event store.
 struct PostgresStore {
     pool: PgPool,
+    appender: Appender,
     info: StoreInfo,
 }
 
@@ -44,7 +46,11 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Eve
     let (found, pool, info) = connect::open(url, options).await?;
     Ok(match found {
         Found::Legacy => Arc::new(LegacyStore::open(pool, info).await?),
-        _ => Arc::new(PostgresStore { pool, info }),
+        _ => Arc::new(PostgresStore {
+            pool,
+            appender: Appender::default(),
+            info,
+        }),
     })
 }
 
@@ -187,7 +193,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>> {
-        append::append(&self.pool, events).await
+        append::append(&self.pool, &self.appender, events).await
     }
 
     async fn execute(
@@ -199,6 +205,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn close(&self) {
+        self.appender.close();
         self.pool.close().await;
     }
 }

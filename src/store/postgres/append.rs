@@ -1,16 +1,21 @@
 //! Appending events: the database applies them, and refuses what it must.
 
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
 use serde_json::value::{RawValue, to_raw_value};
-use sqlx::postgres::PgArguments;
+use sqlx::postgres::{PgArguments, PgConnection};
 use sqlx::types::Json;
-use sqlx::{Arguments, AssertSqlSafe, PgPool};
+use sqlx::{Arguments, Connection, PgPool};
 use uuid::Uuid;
 
-use super::error::{failed, is_deadlock};
-use super::{log, schema};
+use super::error::{failed, is_deadlock, is_of_event};
+use super::log::{self, Undecoded};
+use super::schema;
 use crate::eventsourcing::schema::nearest;
 use crate::eventsourcing::timestamp::Timestamp;
-use crate::eventsourcing::{Error, ErrorCode, Event, EventId, NewEvent, Result, inspect};
+use crate::eventsourcing::{Error, ErrorCode, Event, NewEvent, Result, inspect};
 
 /// How many events are sent to the database at once, and how many bytes of data: enough to make long runs of one kind, few enough
 /// for its memory.
@@ -21,79 +26,154 @@ const BYTES_AT_ONCE: usize = 16 << 20;
 /// anything else, so the other one took its locks the other way round, and has what it waited for when the second try begins.
 pub(super) const TRIES: usize = 4;
 
-pub(super) async fn append(pool: &PgPool, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+/// After how long without use a connection is asked whether it still lives. A server takes longer to start again.
+const ALIVE_FOR: Duration = Duration::from_millis(10);
+
+/// Keeps the connection that appended last for the next time. A pool asks each one whether it still lives, before and after it is
+/// used, which takes as long as appending an event; and the server's plans and what it knows of the tables are a connection's own.
+#[derive(Default)]
+pub(super) struct Appender {
+    kept: Mutex<Option<(PgConnection, Instant)>>,
+}
+
+impl Appender {
+    async fn connection(&self, pool: &PgPool) -> Result<PgConnection> {
+        if let Some((mut connection, used)) = self.take()
+            && (used.elapsed() < ALIVE_FOR || connection.ping().await.is_ok())
+        {
+            return Ok(connection);
+        }
+        // A program may drop the store where there is nobody to give it back to the pool.
+        Ok(pool.acquire().await.map_err(failed)?.detach())
+    }
+
+    /// For the next time. One whose work was given up in the middle is not kept.
+    fn keep(&self, connection: PgConnection) {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        *kept = Some((connection, Instant::now()));
+    }
+
+    /// Lets go of the connection.
+    pub(super) fn close(&self) {
+        drop(self.take());
+    }
+
+    fn take(&self) -> Option<(PgConnection, Instant)> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.take()
+    }
+}
+
+pub(super) async fn append(
+    pool: &PgPool,
+    appender: &Appender,
+    events: Vec<NewEvent>,
+) -> Result<Vec<Event>> {
+    let events = Arc::new(events);
     for _ in 1..TRIES {
-        match append_once(pool, &events).await {
+        match append_once(pool, appender, &events).await {
             Err(error) if is_deadlock(&error) => {}
             done => return done,
         }
     }
-    append_once(pool, &events).await
+    append_once(pool, appender, &events).await
 }
 
-async fn append_once(pool: &PgPool, events: &[NewEvent]) -> Result<Vec<Event>> {
+async fn append_once(
+    pool: &PgPool,
+    appender: &Appender,
+    events: &Arc<Vec<NewEvent>>,
+) -> Result<Vec<Event>> {
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let mut next = prepare(events)?;
-    if next.0 == events.len() {
+    let first = Part::of(events, 0)?;
+    let mut connection = appender.connection(pool).await?;
+    let appended = match first.events.len() == events.len() {
         // A transaction of its own, in one message and its answer.
-        let log = format!("sourcing.appended({ARGUMENTS})");
-        return match log::appended(pool, &log, next.1).await {
-            Ok(stored) => Ok(stored),
-            Err(error) => Err(refused(pool, events, 0, error).await?),
-        };
+        true => match log::events_after(&mut connection, APPEND, first.arguments).await {
+            Ok(stored) => stored.decoded(),
+            Err(error) => Err(refused(pool, events, first.events, error).await?),
+        },
+        false => append_parts(pool, &mut connection, events, first).await,
+    };
+    if appended.is_ok() || connection.ping().await.is_ok() {
+        appender.keep(connection);
     }
-    let mut all = pool.begin().await.map_err(failed)?;
-    let mut head: Option<EventId> = None;
-    let sql = format!("SELECT sourcing.append({ARGUMENTS})");
-    let mut sent = 0;
-    while next.0 > 0 {
-        let (count, arguments_now) = next;
-        let rest = &events[sent + count..];
-        let appending =
-            sqlx::query_scalar_with(AssertSqlSafe(&*sql), arguments_now).fetch_one(&mut *all);
-        // The database applies these while the next ones are made ready.
-        let (before, prepared) = tokio::join!(appending, async { prepare(rest) });
-        match before {
-            Ok(before) => head = head.or(Some(before)),
+    appended
+}
+
+/// Appends more events than are sent at once, in one transaction.
+async fn append_parts(
+    pool: &PgPool,
+    connection: &mut PgConnection,
+    events: &Arc<Vec<NewEvent>>,
+    first: Part,
+) -> Result<Vec<Event>> {
+    let mut all = connection.begin().await.map_err(failed)?;
+    let mut stored = Vec::with_capacity(events.len());
+    let mut answer = Undecoded::none();
+    let mut next = first;
+    while !next.events.is_empty() {
+        let Part {
+            events: sent,
+            arguments,
+        } = next;
+        let appending = log::events_after(&mut *all, APPEND, arguments);
+        // While the database applies these, the answer to the ones before is read, and the next ones are made ready.
+        let (all_events, end) = (Arc::clone(events), sent.end);
+        let meanwhile = tokio::task::spawn_blocking(move || {
+            Ok((answer.decoded()?, Part::of(&all_events, end)?))
+        });
+        let (answered, done) = tokio::join!(appending, meanwhile);
+        answer = match answered {
+            Ok(answered) => answered,
             Err(error) => {
                 all.rollback().await.map_err(failed)?;
                 return Err(refused(pool, events, sent, error).await?);
             }
-        }
-        sent += count;
-        next = prepared?;
+        };
+        let (before, prepared) =
+            done.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))?;
+        stored.extend(before);
+        next = prepared;
     }
-    let stored = match head {
-        // Cascades included: whoever appends holds the writer's lock.
-        Some(head) => log::events_after(&mut *all, head).await?,
-        None => Vec::new(),
-    };
+    stored.extend(answer.decoded()?);
     // Deferred constraints are checked here.
     all.commit().await.map_err(failed)?;
     Ok(stored)
 }
 
-/// The arguments for as many of these events as are sent at once, and how many those are: at least one, if there is one.
-fn prepare(events: &[NewEvent]) -> Result<(usize, PgArguments)> {
-    let mut datas: Vec<Json<Box<RawValue>>> = Vec::new();
-    let mut bytes = 0;
-    for event in events.iter().take(EVENTS_AT_ONCE) {
-        let data = to_raw_value(&event.data)
-            .map_err(|error| Error::new(ErrorCode::BadJson, format!("{event}: {error}")))?;
-        bytes += data.get().len();
-        if bytes > BYTES_AT_ONCE && !datas.is_empty() {
-            break;
-        }
-        datas.push(Json(data));
-    }
-    let events = &events[..datas.len()];
-    Ok((events.len(), arguments(events, datas)?))
+/// Some of the events, which are sent at once.
+struct Part {
+    events: Range<usize>,
+    arguments: PgArguments,
 }
 
-/// The arguments of `sourcing.append` and `sourcing.appended`.
-const ARGUMENTS: &str = "$1, $2, $3, $4, $5";
+impl Part {
+    /// The events from one on, at least one if there is one, as many as are sent at once.
+    fn of(events: &[NewEvent], from: usize) -> Result<Self> {
+        let mut datas: Vec<Json<Box<RawValue>>> = Vec::new();
+        let mut bytes = 0;
+        for event in events[from..].iter().take(EVENTS_AT_ONCE) {
+            let data = to_raw_value(&event.data)
+                .map_err(|error| Error::new(ErrorCode::BadJson, format!("{event}: {error}")))?;
+            bytes += data.get().len();
+            if bytes > BYTES_AT_ONCE && !datas.is_empty() {
+                break;
+            }
+            datas.push(Json(data));
+        }
+        let sent = from..from + datas.len();
+        Ok(Self {
+            arguments: arguments(&events[sent.clone()], datas)?,
+            events: sent,
+        })
+    }
+}
+
+/// Appends, and returns the head before.
+const APPEND: &str = "sourcing.append($1, $2, $3, $4, $5)";
 
 fn arguments(events: &[NewEvent], datas: Vec<Json<Box<RawValue>>>) -> Result<PgArguments> {
     let kinds: Vec<&str> = events.iter().map(|event| event.kind.as_str()).collect();
@@ -111,17 +191,21 @@ fn arguments(events: &[NewEvent], datas: Vec<Json<Box<RawValue>>>) -> Result<PgA
     Ok(arguments)
 }
 
-/// What is said of a refusal of some of these events, which were sent from the one at `from` on.
+/// What is said of a refusal of some of these events, which were sent together.
 async fn refused(
     pool: &PgPool,
     events: &[NewEvent],
-    from: usize,
+    sent: Range<usize>,
     error: sqlx::Error,
 ) -> Result<Error> {
-    let (within, error) = which(failed(error));
+    let single = sent.len() == 1 && is_of_event(&error);
+    let (within, error) = match which(failed(error)) {
+        (None, error) if single => (Some(0), error),
+        named => named,
+    };
     let Some(at) = within
-        .map(|within| from + within)
-        .filter(|at| *at < events.len())
+        .map(|within| sent.start + within)
+        .filter(|at| *at < sent.end)
     else {
         return Ok(error);
     };
@@ -129,8 +213,8 @@ async fn refused(
     Ok(name_event(&events[at], at, events.len(), error))
 }
 
-/// Which of the events that were sent it was, from 0, and the error without that. None where it is not any of them: the connection, the
-/// lock, the right to append at all.
+/// Which of the events that were sent it was, from 0, and the error without that. None where one was sent alone, and where it is not
+/// any of them: the connection, the lock, the right to append at all.
 fn which(error: Error) -> (Option<usize>, Error) {
     let named = error.message.strip_prefix("event ").and_then(|rest| {
         let (number, said) = rest.split_once(": ")?;

@@ -100,6 +100,20 @@ pub(super) fn is_deadlock(error: &Error) -> bool {
     details.is_some_and(|details| details.starts_with(&format!("SQLSTATE {DEADLOCK}:")))
 }
 
+/// Whether it is an event that the server refuses, and not that it could not get to one: it was at work on it, and nobody has told it
+/// to stop.
+pub(super) fn is_of_event(error: &sqlx::Error) -> bool {
+    let said = error
+        .as_database_error()
+        .and_then(|said| said.try_downcast_ref::<PgDatabaseError>());
+    said.is_some_and(|said| {
+        !said.code().starts_with("57")
+            && said
+                .r#where()
+                .is_some_and(|at| at.contains("sourcing.accept()"))
+    })
+}
+
 /// The class EB is ebb's own: see `migrations/postgres`.
 fn code_of(sqlstate: &str) -> ErrorCode {
     match sqlstate {

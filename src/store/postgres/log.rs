@@ -93,34 +93,34 @@ pub(super) async fn event(
     Ok(found.map_err(failed)?.map(|Decoded(event)| event))
 }
 
-/// The events that a function with these arguments returns, none of which has an origin.
-pub(super) async fn appended(
-    executor: impl PgExecutor<'_>,
-    function: &str,
-    arguments: PgArguments,
-) -> std::result::Result<Vec<Event>, sqlx::Error> {
-    let sql = format!(r#"SELECT e.*, e."timestamp" AS stamp FROM {function} e"#);
-    let found: Vec<Decoded> = sqlx::query_as_with(AssertSqlSafe(sql), arguments)
-        .fetch_all(executor)
-        .await?;
-    Ok(found.into_iter().map(|Decoded(event)| event).collect())
+/// Events as the server sends them, not yet decoded.
+pub(super) struct Undecoded(Vec<PgRow>);
+
+impl Undecoded {
+    pub(super) fn none() -> Self {
+        Self(Vec::new())
+    }
+
+    pub(super) fn decoded(&self) -> Result<Vec<Event>> {
+        self.0
+            .iter()
+            .map(|row| Decoded::from_row(row).map(|Decoded(event)| event))
+            .collect::<std::result::Result<_, _>>()
+            .map_err(failed)
+    }
 }
 
-/// The events of ebb's own log after this one, oldest first.
-pub(super) async fn events_after(executor: impl PgExecutor<'_>, id: EventId) -> Result<Vec<Event>> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
-    query
-        .push(EVENT)
-        .push(from(&OWN))
-        .push(" WHERE e.id > ")
-        .push_bind(id);
-    query.push(" ORDER BY e.id");
-    let found: Vec<Decoded> = query
-        .build_query_as()
+/// The events after the head that an expression with these arguments returns, oldest first. None has an origin.
+pub(super) async fn events_after(
+    executor: impl PgExecutor<'_>,
+    head: &str,
+    arguments: PgArguments,
+) -> std::result::Result<Undecoded, sqlx::Error> {
+    let sql = format!(r#"SELECT e.*, e."timestamp" AS stamp FROM sourcing.events_after({head}) e"#);
+    let found = sqlx::query_with(AssertSqlSafe(sql), arguments)
         .fetch_all(executor)
-        .await
-        .map_err(failed)?;
-    Ok(found.into_iter().map(|Decoded(event)| event).collect())
+        .await?;
+    Ok(Undecoded(found))
 }
 
 pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) -> Result<Page> {
