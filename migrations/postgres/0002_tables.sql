@@ -202,7 +202,8 @@ CREATE TYPE sourcing.shape AS (
     ordered text[],
     -- What a create that does not give these columns will probably find in them: their constant defaults.
     constants jsonb,
-    -- The defaults that take the next number of a sequence: creates take theirs in the order of the log.
+    -- The defaults that take the next number of a sequence: creates take theirs in the order of the log. `any` for one that has to do with
+    -- sequences in another way.
     numbered text[]
 );
 
@@ -227,6 +228,8 @@ BEGIN
         CONTINUE WHEN one.expression !~ '^(''([^'']|'''')*''|-?[0-9.]+|true|false)(::[a-z0-9 ]+)?$';
         BEGIN
             EXECUTE format('SELECT to_jsonb((%s)::%s)', one.expression, one.type) INTO value;
+            -- JSON has no negative zero.
+            CONTINUE WHEN value = '0' AND one.type IN ('real', 'double precision') AND one.expression ~ '-';
             result := result || jsonb_build_object(one.name, value);
         EXCEPTION WHEN OTHERS THEN
             -- No row can take it either.
@@ -367,13 +370,13 @@ BEGIN
            AND (i.indisunique OR i.indisexclusion) AND i.indexrelid <> ALL (telling));
     found.constants := sourcing.constants(wanted);
     found.numbered := ARRAY(
-        SELECT n.made
+        SELECT CASE WHEN a.attidentity <> '' OR n.made ~ '^nextval[(]''[^'']*''::regclass[)]$' THEN n.made ELSE 'any' END
           FROM pg_attribute a
           JOIN pg_type ty ON ty.oid = a.atttypid
           LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
          CROSS JOIN LATERAL (SELECT CASE WHEN a.attidentity <> '' THEN format('identity %s %s', wanted, a.attnum)
                                          ELSE coalesce(pg_get_expr(d.adbin, d.adrelid), pg_get_expr(ty.typdefaultbin, 0)) END) AS n(made)
-         WHERE a.attrelid = wanted AND a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR n.made ~ 'nextval'));
+         WHERE a.attrelid = wanted AND a.attnum > 0 AND NOT a.attisdropped AND (a.attidentity <> '' OR n.made ~ '(nextval|currval|lastval|setval)[(]'));
     IF NOT (found.ordered || found.distinct_text) <@ found.written THEN
         -- A generated column changes with those that it is made of.
         found.ordered := found.written;

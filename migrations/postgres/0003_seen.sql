@@ -85,9 +85,13 @@ CREATE TYPE sourcing.foreseen AS (
 );
 
 -- Null where the database may do more than an event says: by code, by generated columns, or by constraints that could depend on a
--- session's settings.
+-- session's settings; and for tables of so many columns that comparing with what such data looks like takes longer than reading back.
 CREATE FUNCTION sourcing.foreseen(shape sourcing.shape) RETURNS sourcing.foreseen
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+-- Of what its own literals mean.
+SET standard_conforming_strings = on
+AS $$
 DECLARE
     result sourcing.foreseen;
     -- They are given by the event store itself.
@@ -96,7 +100,7 @@ DECLARE
     -- The types whose values come back as they were given, if they look as below.
     plain constant oid[] := ARRAY['text', 'varchar', 'uuid', 'bool', 'int2', 'int4', 'int8', 'float4', 'float8', 'numeric', 'jsonb']::regtype[];
 BEGIN
-    IF shape.has_code OR NOT shape.conflict_tells OR shape.columns <> shape.written
+    IF shape.has_code OR NOT shape.conflict_tells OR shape.columns <> shape.written OR cardinality(shape.columns) > 40
        OR EXISTS (SELECT FROM pg_attribute a
                    WHERE a.attrelid = shape.relation AND a.attnum > 0 AND NOT a.attisdropped
                      AND (a.attidentity <> ''
@@ -111,7 +115,7 @@ BEGIN
                           OR EXISTS (SELECT FROM pg_attribute a
                                       WHERE a.attrelid = shape.relation AND a.attnum = ANY (con.conkey)
                                         AND (a.atttypid <> ALL (plain)
-                                             OR a.atttypid IN ('float4'::regtype, 'float8'::regtype) AND definition ~ '::(?:text|character)'))))
+                                             OR a.atttypid IN ('float4'::regtype, 'float8'::regtype) AND definition ~ '::(?:text|character)|[|][|]'))))
     THEN
         RETURN NULL;
     END IF;
@@ -131,7 +135,7 @@ BEGIN
                        -- As many digits as come back the same.
                        WHEN 'float4'::regtype THEN '|-?[0-9]{1,3}(?:[.][0-9]{1,3})?'
                        WHEN 'float8'::regtype THEN '|-?[0-9]{1,8}(?:[.][0-9]{1,7})?'
-                       WHEN 'numeric'::regtype THEN '|-?[0-9]{1,200}(?:[.][0-9]{1,200})?' END END AS looks
+                       WHEN 'numeric'::regtype THEN '|-?[0-9]+(?:[.][0-9]+)?' END END AS looks
               FROM pg_attribute a
              WHERE a.attrelid = shape.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> ALL (given)) AS c;
     result.kinds := ARRAY['update', 'delete'];
@@ -262,6 +266,41 @@ CREATE UNLOGGED TABLE sourcing.seen (
     many sourcing.statements
 );
 
+-- Whether a transaction has been committed that this one, in its snapshot, does not see.
+CREATE FUNCTION sourcing.committed_since() RETURNS boolean
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    snapshot constant pg_snapshot := pg_current_snapshot();
+    next bigint := pg_snapshot_xmax(snapshot)::text::bigint;
+BEGIN
+    IF EXISTS (SELECT FROM pg_snapshot_xip(snapshot) AS under_way WHERE pg_xact_status(under_way) = 'committed') THEN
+        RETURN true;
+    END IF;
+    LOOP
+        IF pg_xact_status(next::text::xid8) = 'committed' THEN
+            RETURN true;
+        END IF;
+        next := next + 1;
+    END LOOP;
+EXCEPTION WHEN invalid_parameter_value THEN
+    -- That one has not begun.
+    RETURN false;
+END
+$$;
+
+-- Under REPEATABLE READ and SERIALIZABLE the catalogue is read as it was when the transaction began to look, but what is done is done to the
+-- tables as they are, with the triggers that they have. Asked when a table is locked, for from then on nobody changes it.
+CREATE FUNCTION sourcing.refuse_stale_snapshot(type text) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') AND sourcing.committed_since() THEN
+        RAISE EXCEPTION USING ERRCODE = '40001',
+            MESSAGE = format('another transaction was committed after this one began to look, and may have changed the table %s', type),
+            HINT = 'try the transaction again';
+    END IF;
+END
+$$;
+
 -- The shape of a table that is about to be written, from now on locked against changes of its definition.
 CREATE FUNCTION sourcing.locked_shape(type text) RETURNS sourcing.shape
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -269,6 +308,7 @@ DECLARE
     seen sourcing.seen;
     known sourcing.shape;
     wanted oid;
+    parent regclass;
     fingerprint text;
     -- Counting can be switched off by a superuser; then nothing is kept.
     writes constant bigint := CASE WHEN current_setting('track_counts')::boolean THEN sourcing.catalogue_writes() END;
@@ -282,6 +322,14 @@ BEGIN
     IF (SELECT relkind IN ('r', 'p') AND has_table_privilege(oid, 'INSERT') FROM pg_class WHERE oid = wanted) THEN
         EXECUTE format('LOCK TABLE %s IN ROW EXCLUSIVE MODE', wanted::regclass);
     END IF;
+    -- That would not keep a partition from being attached, with triggers of its own.
+    FOR parent IN
+        SELECT p.relid FROM pg_partition_tree(wanted) AS p JOIN pg_class c ON c.oid = p.relid AND c.relkind = 'p'
+         WHERE has_table_privilege(p.relid, 'UPDATE') ORDER BY p.level, p.relid
+    LOOP
+        EXECUTE format('LOCK TABLE ONLY %s IN SHARE UPDATE EXCLUSIVE MODE', parent);
+    END LOOP;
+    PERFORM sourcing.refuse_stale_snapshot(type);
     fingerprint := sourcing.fingerprint(wanted);
     IF fingerprint = seen.fingerprint AND writes IS NOT NULL THEN
         UPDATE sourcing.seen s SET transaction = pg_current_xact_id(), catalogue_writes = writes WHERE s.type = locked_shape.type;

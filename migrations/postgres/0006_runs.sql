@@ -230,7 +230,7 @@ BEGIN
         shape := sourcing.locked_shape(one.type);
         -- Creates that are numbered take turns with those of another table, or one of them comes only after its row has gone.
         IF shape.numbered <> '{}' AND one.kinds ? 'create' THEN
-            IF shape.numbered && numbered OR one.kinds ? 'delete' AND EXISTS (
+            IF shape.numbered && numbered OR numbered <> '{}' AND 'any' = ANY (numbered || shape.numbered) OR one.kinds ? 'delete' AND EXISTS (
                 SELECT FROM sourcing.eventstore c JOIN sourcing.eventstore d ON d.type = c.type AND d.uuid = c.uuid AND d.event = 'delete'
                  WHERE c.type = one.type AND c.event = 'create'
                    AND c.id BETWEEN first_id AND last_id AND d.id BETWEEN first_id AND last_id) THEN

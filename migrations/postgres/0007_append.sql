@@ -136,11 +136,13 @@ BEGIN
             HINT = 'leave it out; only the event store''s owner imports';
     ELSE
         latest := greatest((SELECT "timestamp" FROM sourcing.eventstore WHERE id = last.last_id), (SELECT t.latest FROM sourcing.taken_over t));
-        IF NOT isfinite(given_moment) OR given_moment < latest THEN
+        IF NOT isfinite(given_moment) OR given_moment < latest OR given_moment >= '9999-01-01 00:00:00+00' THEN
             PERFORM sourcing.apply_waiting();
             RAISE EXCEPTION USING ERRCODE = 'EB010',
                 MESSAGE = format('%s: its timestamp %s is %s', what, given_moment,
-                    CASE WHEN isfinite(given_moment) THEN 'earlier than the last event''s, ' || latest ELSE 'no moment' END);
+                    CASE WHEN NOT isfinite(given_moment) THEN 'no moment'
+                         WHEN given_moment < latest THEN 'earlier than the last event''s, ' || latest
+                         ELSE 'in the year 9999 or later, and no later event could follow it' END);
         END IF;
     END IF;
     new_event.actor := sourcing.actor();
@@ -162,8 +164,9 @@ BEGIN
     IF new_event.type IS NULL THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = format('%s: the type, which is the table, is missing', what);
     END IF;
-    -- The first few are applied at once: most statements insert no more, and what they return is final then.
-    IF nextval('sourcing.inserted') > 3 THEN
+    -- The first few are applied at once: most statements insert no more, and what they return is final then. So are those that a trigger inserts,
+    -- for the event that it belongs to looks at what they have done.
+    IF pg_trigger_depth() = 1 AND nextval('sourcing.inserted') > 3 THEN
         SELECT may_wait, constants, key INTO seen FROM sourcing.seen
          WHERE type = new_event.type AND transaction = pg_current_xact_id() AND catalogue_writes = sourcing.catalogue_writes();
         IF FOUND AND new_event.event = ANY (seen.may_wait) AND (new_event.event = 'create' OR coalesce(new_event.uuid, not_given) <> not_given)
@@ -210,6 +213,8 @@ BEGIN
        AND (NEW.event = 'create' OR NEW.uuid <> '00000000-0000-0000-0000-000000000000')
        AND jsonb_typeof(NEW.data) = 'object' AND sourcing.is_foreseen(known.foreseen, NEW.event, NEW.data)
        AND current_setting('session_replication_role') = 'origin' AND current_setting('track_counts') = 'on'
+       -- Others have to look whether the table is still what their snapshot says.
+       AND current_setting('transaction_isolation') IN ('read committed', 'read uncommitted')
     THEN
         last := sourcing.next_event(known.is_writer);
         -- That the table is what it was when it was seen: in this transaction it cannot have changed without a trace.

@@ -7,6 +7,7 @@ mod concurrency;
 mod deadlocks;
 mod foreign_keys;
 mod foreseen;
+mod hazards;
 mod interruptions;
 mod order;
 mod own_code;

@@ -1,8 +1,8 @@
 //! Appending events and applying each to its row, in one transaction.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{Datelike, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
@@ -31,8 +31,9 @@ pub(super) struct Appending<'a> {
     actor: &'a str,
     tables: HashMap<String, Table>,
     pub(super) foreign_keys: Vec<ForeignKey>,
-    /// Rows whose delete is under way, so that rows that point at each other in a circle end it.
-    pub(super) deleting: HashSet<RowKey>,
+    /// Rows whose delete is under way, so that rows that point at each other in a circle end it, and whether what points at them has been
+    /// looked at once more, from further inside.
+    pub(super) deleting: HashMap<RowKey, bool>,
     appended: Vec<Event>,
 }
 
@@ -62,6 +63,9 @@ pub(super) async fn append(
     }
     Ok(appending.appended)
 }
+
+/// The first year that timestamps cannot have: the texts of later ones have more digits, and each event's must have one after it.
+const NO_LATER_YEAR: i32 = 9999;
 
 /// Which event it was.
 fn name_event(event: &NewEvent, at: usize, count: usize, error: Error) -> Error {
@@ -104,7 +108,7 @@ impl<'a> Appending<'a> {
                 .map(|table| (table.name.clone(), table))
                 .collect(),
             foreign_keys: schema::foreign_keys(&mut *connection).await?,
-            deleting: HashSet::new(),
+            deleting: HashMap::new(),
             appended: Vec::new(),
             connection,
         })
@@ -208,6 +212,13 @@ impl<'a> Appending<'a> {
                 ),
             )
             .hint("events are appended in the order of their timestamps")),
+            (Some(given), _) if given.year() >= NO_LATER_YEAR => Err(Error::new(
+                ErrorCode::BadTimestamp,
+                format!(
+                    "its timestamp {} is in the year {NO_LATER_YEAR} or later, and no later event could follow it",
+                    timestamp::format(given)
+                ),
+            )),
             (Some(given), _) => Ok(given),
             (None, Some(last)) => Ok(self.moment.max(last)),
             (None, None) => Ok(self.moment),

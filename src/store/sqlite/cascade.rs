@@ -37,7 +37,8 @@ pub(super) async fn append_cascades(
         table: table.name.clone(),
         uuid,
     };
-    appending.deleting.insert(row.clone());
+    let outermost = !appending.deleting.contains_key(&row);
+    appending.deleting.entry(row.clone()).or_insert(false);
     for foreign in acting {
         let events = events_for(appending, table, uuid, &foreign).await?;
         for event in events {
@@ -45,21 +46,28 @@ pub(super) async fn append_cascades(
                 table: event.table.clone(),
                 uuid: event.uuid.unwrap_or_default(),
             };
-            // Not what is being deleted already, further out, nor what this cascade has deleted meanwhile.
-            if appending.deleting.contains(&reached) {
+            // Not what is being deleted already, further out. When that goes along with this row, so does what points at it: its events
+            // come before.
+            if let Some(again) = appending.deleting.get_mut(&reached) {
+                if event.kind == EventKind::Delete && !*again {
+                    *again = true;
+                    let further_out = appending.tracked(&reached.table)?;
+                    let looking = append_cascades(appending, &further_out, reached.uuid, timestamp);
+                    Box::pin(looking).await?;
+                }
                 continue;
             }
-            let pointing = appending.tracked(&event.table)?;
-            if codec::stored(appending.connection, &pointing, reached.uuid)
-                .await?
-                .is_none()
-            {
+            // Nor what an event of this cascade has deleted or changed meanwhile.
+            let still = pointing_rows(appending, table, uuid, &foreign).await?;
+            if !still.contains(&reached.uuid) {
                 continue;
             }
             appending.accept(&NewEvent { timestamp, ..event }).await?;
         }
     }
-    appending.deleting.remove(&row);
+    if outermost {
+        appending.deleting.remove(&row);
+    }
     Ok(())
 }
 

@@ -172,6 +172,41 @@ on_each! {
         lab.assert_no_drift().await;
     }
 
+    async fn what_a_circle_of_foreign_keys_takes_along_is_logged(backend) {
+        let uuid = if backend == Backend::Sqlite { "TEXT" } else { "uuid" };
+        let tables = format!(
+            "CREATE TABLE batch (batch_id {uuid} PRIMARY KEY, method_id {uuid});
+             CREATE TABLE sample (sample_id {uuid} PRIMARY KEY, batch_id {uuid} REFERENCES batch (batch_id) ON DELETE CASCADE);
+             CREATE TABLE method (method_id {uuid} PRIMARY KEY, sample_id {uuid} REFERENCES sample (sample_id) ON DELETE CASCADE);"
+        );
+        let circle = match backend {
+            Backend::Sqlite => tables.replace(
+                "method_id TEXT);",
+                "method_id TEXT REFERENCES method (method_id) ON DELETE CASCADE);",
+            ),
+            Backend::Postgres => format!(
+                "{tables} ALTER TABLE batch ADD FOREIGN KEY (method_id) REFERENCES method (method_id) ON DELETE CASCADE"
+            ),
+        };
+        let lab = Database::with(backend, &circle).await;
+        lab.append(vec![
+            create("batch", id(1), json!({})),
+            create("sample", id(2), json!({"batch_id": id(1)})),
+            create("method", id(3), json!({"sample_id": id(2)})),
+            create("method", id(4), json!({"sample_id": id(2)})),
+            update("batch", id(1), json!({"method_id": id(3)})),
+        ]).await;
+        let before = lab.rows().await;
+        let events = lab.append(vec![delete("batch", id(1))]).await;
+        // By deleting method 3 the database takes the batch along, and with it the sample and method 4.
+        assert_eq!(events.len(), 4, "{events:?}");
+        assert_eq!(lab.rows().await, []);
+        lab.assert_no_drift().await;
+        lab.roll_back(RollbackTarget::AfterEvent(5), Strategy::Minimal).await.unwrap();
+        assert_eq!(lab.rows().await, before);
+        lab.assert_no_drift().await;
+    }
+
     async fn rows_that_point_at_each_other_can_be_deleted_along(backend) {
         let schema = format!("{}; {}", schema(backend), match backend {
             Backend::Sqlite =>

@@ -96,6 +96,19 @@ on_each! {
         assert_eq!(error.code, ErrorCode::BadTimestamp, "{}", error.message);
     }
 
+    async fn a_timestamp_leaves_room_for_later_ones(backend) {
+        let lab = lab(backend).await;
+        let mut late = create("sample", id(3), json!({"name": "c"}));
+        late.timestamp = Some(moment("9999-01-01"));
+        let error = lab.refused(vec![late.clone()]).await;
+        assert_eq!(error.code, ErrorCode::BadTimestamp, "{}", error.message);
+        assert!(error.message.contains("in the year 9999 or later"), "{}", error.message);
+        late.timestamp = Some(moment("9998-12-31T23:59:59.999999"));
+        lab.append(vec![late]).await;
+        lab.append(vec![delete("sample", id(3))]).await;
+        lab.assert_no_drift().await;
+    }
+
     async fn text_with_a_nul_is_refused(backend) {
         let lab = lab(backend).await;
         for data in [json!({"name": "a\0b"}), json!({"name": "c", "info": {"k": ["\0"]}})] {
