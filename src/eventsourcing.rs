@@ -6,6 +6,7 @@
 //! events are effective. A database that can hold such a log satisfies the trait [`EventStore`].
 
 pub mod diff;
+pub mod difference;
 pub mod error;
 pub mod event;
 pub mod history;

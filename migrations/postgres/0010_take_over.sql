@@ -1,5 +1,5 @@
--- A log that was taken over from another program may not fold to its tables: that program lost updates, did not record what
--- the database made of an event, and some rows were changed without it.
+-- A log may not fold to its tables: rows were there before it was, or were changed behind its back; and the program that a log was taken
+-- over from lost updates and did not record what the database made of an event.
 
 -- A state's values of these columns.
 CREATE FUNCTION sourcing.of_columns(state jsonb, columns text[]) RETURNS jsonb
@@ -15,9 +15,11 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH log AS (
-             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id) AS state
+             -- What a rollback repeats takes its time columns from the original.
+             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid, e.data, e.filled, coalesce(o."timestamp", e."timestamp") ORDER BY e.id) AS state
                FROM sourcing.eventstore e
-              WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'')
+               LEFT JOIN sourcing.eventstore o ON o.id = e.origin AND e.event IN (''create'', ''update'', ''delete'')
+              WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'', ''restore'')
               GROUP BY e.uuid
          )
          SELECT coalesce(log.uuid, t.%1$I), log.state, CASE WHEN t.%1$I IS NOT NULL THEN %2$s END

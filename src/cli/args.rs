@@ -128,11 +128,11 @@ pub(super) struct Init {
     /// SQL that makes the tables, run after the event store is there, all or nothing
     #[arg(long, value_name = "FILE.sql")]
     pub(super) schema: Option<PathBuf>,
-    /// Appends events for the rows that are not what the log of the older program says
-    #[arg(long, help_heading = "Taking over a database of mdb or Molar")]
+    /// Appends events for the rows that are not what the log says, such as those that were there before it, so that they can be taken back
+    #[arg(long)]
     pub(super) record_differences: bool,
     /// Does not ask
-    #[arg(short, long, help_heading = "Taking over a database of mdb or Molar")]
+    #[arg(short, long)]
     pub(super) yes: bool,
 }
 

@@ -10,7 +10,7 @@ use crate::text;
 /// # Errors
 /// `NotConfirmed` for any other answer, and where there is nobody to ask.
 pub(super) fn confirm(question: &str) -> Result<()> {
-    if !io::stdin().is_terminal() {
+    if !can_ask() {
         return Err(Error::new(
             ErrorCode::NotConfirmed,
             "nobody confirmed it, so nothing was written",
@@ -25,6 +25,11 @@ pub(super) fn confirm(question: &str) -> Result<()> {
         )
         .hint("answer y to write it")),
     }
+}
+
+/// Whether there is somebody to ask.
+pub(super) fn can_ask() -> bool {
+    io::stdin().is_terminal()
 }
 
 /// Whether the answer is yes. Only where there is a terminal.

@@ -5,9 +5,9 @@ use serde_json::json;
 use super::args::{Global, Init};
 use super::output::Output;
 use super::{End, confirm};
-use crate::eventsourcing::schema::Tracking;
+use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::verify::{self, FindingKind, Report};
-use crate::eventsourcing::{Error, ErrorCode, Result, RowKey};
+use crate::eventsourcing::{Error, ErrorCode, EventStore, Result, RowKey};
 use crate::store::{Address, Made, OpenOptions, TakeOver};
 use crate::{config, store, text};
 
@@ -32,8 +32,10 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
         })
         .transpose()?;
     let options = config::open_options(false)?;
+    let mut taken_over = false;
     let made = match store::init(&address, &options, schema.as_deref()).await {
         Err(error) if error.code == ErrorCode::OtherProgram => {
+            taken_over = true;
             let consent = consent(&address, &options, &init, output).await?;
             store::take_over(&address, &options, schema.as_deref(), &consent).await?
         }
@@ -42,12 +44,16 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
     let Made {
         store,
         roles,
-        differences_recorded,
+        mut differences_recorded,
     } = made;
     let tables = store.tables().await?;
     let tracked = tables.iter().filter(|table| table.key().is_some()).count();
+    if !taken_over && wants_rows_recorded(&*store, &tables, &init, output).await? {
+        differences_recorded = store.record_differences().await?;
+    }
     let events = store.event_count(store.head().await?).await?;
     let location = store.info().location.clone();
+    let missing_right = store.missing_right().await?;
     store.close().await;
     if output.is_json() {
         output.object(&json!({
@@ -60,7 +66,8 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
         }))?;
     } else {
         output.note(&format!(
-            "{location} has an event store: {events} events, {tracked} of {} tables take part",
+            "{location} has an event store: {}, {tracked} of {} tables take part",
+            text::count(events, "event", "events"),
             tables.len()
         ))?;
         if differences_recorded > 0 {
@@ -72,8 +79,43 @@ pub(super) async fn run(global: &Global, init: Init, output: &Output) -> Result<
         if let Some(roles) = roles {
             output.note(&roles)?;
         }
+        if let Some(missing) = missing_right {
+            output.note(&format!("no rollback can be done yet: {missing}"))?;
+        }
     }
     Ok(End::Done)
+}
+
+/// Whether the rows that are not what the log says are to be recorded: those that were there before the log, too.
+async fn wants_rows_recorded(
+    store: &dyn EventStore,
+    tables: &[Table],
+    init: &Init,
+    output: &Output,
+) -> Result<bool> {
+    if init.record_differences {
+        return Ok(true);
+    }
+    if store.head().await? > 0 {
+        return Ok(false);
+    }
+    let mut rows = 0;
+    for table in tables.iter().filter(|table| table.key().is_some()) {
+        rows += store.row_count(table).await?;
+    }
+    if rows == 0 {
+        return Ok(false);
+    }
+    output.note(&format!(
+        "{} there already, of which the log knows nothing: what events do to them could not be taken back",
+        text::count(rows, "row is", "rows are")
+    ))?;
+    let question = "Record them as created now, so that it can?";
+    if !init.yes && confirm::can_ask() && confirm::ask(question)? {
+        return Ok(true);
+    }
+    output.note("`ebb init --record-differences` records them as created, at any time")?;
+    Ok(false)
 }
 
 /// How many differences are listed.

@@ -242,6 +242,13 @@ pub trait EventStore: Send + Sync {
     /// Fails with each refusal of the rules, having written nothing.
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>>;
 
+    /// Appends, for each row that is not what the log says, events after which it is, in one transaction and without touching the
+    /// tables: rows that were there before the log, or were changed behind its back. Returns how many events.
+    ///
+    /// # Errors
+    /// `ReadOnly`, `NotAllowed`.
+    async fn record_differences(&self) -> Result<u64>;
+
     /// Carries out a confirmed rollback in one transaction. Fails with `Stale` when the log's head is not
     /// the plan's, with `Stopped` when asked to stop, with `PlanMismatch` when a row did not become
     /// what the plan says; after any failure nothing is written.

@@ -196,6 +196,13 @@ impl EventStore for PostgresStore {
         append::append(&self.pool, &self.appender, events).await
     }
 
+    async fn record_differences(&self) -> Result<u64> {
+        let mut all = self.pool.begin().await.map_err(failed)?;
+        let recorded = install::record_differences(&mut all).await?;
+        all.commit().await.map_err(failed)?;
+        Ok(recorded)
+    }
+
     async fn execute(
         &self,
         rollback: &ConfirmedRollback,

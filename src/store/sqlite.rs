@@ -6,6 +6,7 @@ mod cascade;
 mod codec;
 mod connect;
 mod deferred;
+mod differences;
 mod error;
 mod log;
 mod native;
@@ -179,6 +180,17 @@ impl EventStore for SqliteStore {
                 Err(error)
             }
         }
+    }
+
+    async fn record_differences(&self) -> Result<u64> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let mut all = connection
+            .begin_with("BEGIN IMMEDIATE")
+            .await
+            .map_err(failed)?;
+        let recorded = differences::record(&mut all, &self.actor).await?;
+        all.commit().await.map_err(failed)?;
+        Ok(recorded)
     }
 
     async fn execute(

@@ -22,7 +22,7 @@ class Answer:
         return self.lines[0]
 
 
-PATIENCE = 10
+PATIENCE = 60
 """Seconds. Each history has a few dozen events."""
 
 
@@ -103,5 +103,6 @@ class Databases:
         subprocess.run([self.path, "-d", address, "init"], check=True, capture_output=True)
 
     def _sql(self, database: str, sql: str) -> None:
-        command = ["psql", "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-", self._address(database)]
+        psql = Path(os.environ.get("EBB_TEST_PROGRAMS", "")) / "psql"
+        command = [str(psql), "--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--file=-", self._address(database)]
         subprocess.run(command, input=sql, text=True, check=True, capture_output=True)

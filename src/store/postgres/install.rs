@@ -109,17 +109,24 @@ async fn take_over_there(
     .await
     .map_err(failed)?;
     run_schema(&mut all, schema, &path).await?;
-    let recorded: i64 = match consent.record_differences {
-        true => sqlx::query_scalar("INSERT INTO sourcing.recorded DEFAULT VALUES RETURNING events")
-            .fetch_one(&mut *all)
-            .await
-            .map_err(failed)?,
+    let recorded = match consent.record_differences {
+        true => record_differences(&mut all).await?,
         false => 0,
     };
     let roles = make_roles(&mut all).await?;
     all.commit().await.map_err(failed)?;
     connection.close().await.map_err(failed)?;
-    Ok((roles, recorded.unsigned_abs()))
+    Ok((roles, recorded))
+}
+
+/// Appends events for the rows that are not what the log says. Returns how many.
+pub(super) async fn record_differences(all: &mut PgConnection) -> Result<u64> {
+    let recorded: i64 =
+        sqlx::query_scalar("INSERT INTO sourcing.recorded DEFAULT VALUES RETURNING events")
+            .fetch_one(all)
+            .await
+            .map_err(failed)?;
+    Ok(recorded.unsigned_abs())
 }
 
 /// A column that a trigger on the log filled goes on being filled.

@@ -293,6 +293,10 @@ impl EventStore for LegacyStore {
         self.refused()
     }
 
+    async fn record_differences(&self) -> Result<u64> {
+        self.refused()
+    }
+
     async fn execute(
         &self,
         _rollback: &ConfirmedRollback,

@@ -50,9 +50,16 @@ pub(super) async fn missing_right(pool: &PgPool) -> Result<Option<String>> {
         false => false,
     };
     Ok((!can_switch_off).then(|| {
+        let remedy = match version >= GRANTS_PARAMETERS {
+            true => format!(
+                "a superuser can give the right: GRANT SET ON PARAMETER session_replication_role TO \"{}\"",
+                owner.replace('"', "\"\"")
+            ),
+            false => "before PostgreSQL 15 only a superuser can own it and roll back".to_owned(),
+        };
         format!(
             "{owner}, who owns the event store, may not set session_replication_role, by which a rollback \
-             switches the tables' triggers off while it writes (from PostgreSQL 15 on it can be granted)"
+             switches the tables' triggers off while it writes; {remedy}"
         )
     }))
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 use super::error::failed;
 use super::schema::quoted;
 use crate::eventsourcing::schema::{Column, ColumnKind, Table};
-use crate::eventsourcing::{Result, Row, timestamp, value};
+use crate::eventsourcing::timestamp::{self, Timestamp};
+use crate::eventsourcing::{Result, Row, value};
 
 /// A value as SQLite stores it.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,12 +100,8 @@ fn encode_real(number: &Number) -> Option<Stored> {
 fn encode_text(kind: ColumnKind, text: &str) -> Option<Stored> {
     match kind {
         ColumnKind::Uuid => Some(Stored::Text(Uuid::parse_str(text).ok()?.to_string())),
-        ColumnKind::Timestamp => Some(Stored::Text(timestamp::column_text(timestamp::parse(
-            text,
-        )?))),
-        ColumnKind::TimestampTz => {
-            let moment = timestamp::column_text(timestamp::parse(text)?);
-            Some(Stored::Text(moment + "+00:00"))
+        ColumnKind::Timestamp | ColumnKind::TimestampTz => {
+            Some(Stored::Text(moment_text(kind, timestamp::parse(text)?)))
         }
         ColumnKind::Boolean => match text {
             "true" => Some(Stored::Integer(1)),
@@ -126,6 +123,36 @@ fn encode_text(kind: ColumnKind, text: &str) -> Option<Stored> {
     }
 }
 
+/// How a moment is stored, in a column without and with zone.
+fn moment_text(kind: ColumnKind, moment: Timestamp) -> String {
+    let text = timestamp::column_text(moment);
+    match kind {
+        ColumnKind::TimestampTz => text + ZONE,
+        _ => text,
+    }
+}
+
+const ZONE: &str = "+00:00";
+
+/// A moment that others have stored in their own way, as SQLite's `datetime` does, as it would be stored here: what was put back by a
+/// rollback has the same value. None for what is no moment, or has more digits than are kept.
+fn normal_moment(kind: ColumnKind, text: &str) -> Option<String> {
+    let fraction = text.split_once('.').map_or("", |(_, after)| after);
+    let digits = fraction.bytes().take_while(u8::is_ascii_digit).count();
+    let plain = match kind {
+        ColumnKind::TimestampTz => text.strip_suffix(ZONE),
+        _ => Some(text),
+    };
+    let is_normal = |text: &str| {
+        text.as_bytes().get(10) == Some(&b'T')
+            && (text.len() == 19 || text.len() == 20 + digits && !text.ends_with('0'))
+    };
+    if digits > 6 || plain.is_some_and(is_normal) {
+        return None;
+    }
+    timestamp::parse(text).map(|moment| moment_text(kind, moment))
+}
+
 /// The value that is stored.
 fn decode(kind: ColumnKind, stored: Stored) -> Value {
     match stored {
@@ -140,6 +167,9 @@ fn decode(kind: ColumnKind, stored: Stored) -> Value {
         Stored::Text(text) if kind == ColumnKind::Json => {
             // Text that is no JSON, written behind the log's back, is still shown.
             serde_json::from_str(&text).unwrap_or(Value::String(text))
+        }
+        Stored::Text(text) if matches!(kind, ColumnKind::Timestamp | ColumnKind::TimestampTz) => {
+            normal_moment(kind, &text).unwrap_or(text).into()
         }
         Stored::Text(text) => text.into(),
         Stored::Blob(bytes) => {
@@ -242,6 +272,51 @@ mod tests {
             let given = json(text);
             let stored = encode(kind, &given).unwrap_or_else(|| panic!("{text} is taken"));
             assert!(value::same(&decode(kind, stored), &given), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_written_in_another_way_is_the_same() {
+        for (kind, text, normal) in [
+            (
+                ColumnKind::Timestamp,
+                "2001-02-03 04:05:06",
+                "2001-02-03T04:05:06",
+            ),
+            (
+                ColumnKind::Timestamp,
+                "2001-02-03T04:05:06.500",
+                "2001-02-03T04:05:06.5",
+            ),
+            (
+                ColumnKind::Timestamp,
+                "2001-02-03T04:05:06.5",
+                "2001-02-03T04:05:06.5",
+            ),
+            (ColumnKind::Timestamp, "2001-02-03", "2001-02-03T00:00:00"),
+            (
+                ColumnKind::Timestamp,
+                "2001-02-03 04:05:06.1234567",
+                "2001-02-03 04:05:06.1234567",
+            ),
+            (ColumnKind::Timestamp, "yesterday", "yesterday"),
+            (
+                ColumnKind::TimestampTz,
+                "2001-02-03 05:05:06+01:00",
+                "2001-02-03T04:05:06+00:00",
+            ),
+            (
+                ColumnKind::TimestampTz,
+                "2001-02-03T04:05:06+00:00",
+                "2001-02-03T04:05:06+00:00",
+            ),
+            (
+                ColumnKind::Text,
+                "2001-02-03 04:05:06",
+                "2001-02-03 04:05:06",
+            ),
+        ] {
+            assert_eq!(decode(kind, Stored::Text(text.to_owned())), normal);
         }
     }
 

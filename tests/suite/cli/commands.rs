@@ -2,11 +2,14 @@
 
 use std::process::Stdio;
 
+use ebbtide::eventsourcing::EventKind;
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::{command, ebb, ebb_with_input};
-use crate::support::{Database, on_both, run};
+use crate::support::{Database, create, delete, id, on_both, run, update};
 
 fn fields(object: &Value) -> Vec<&str> {
     object
@@ -76,6 +79,87 @@ fn the_demos_own_place_is_the_users_data_directory() {
 }
 
 on_both! {
+    async fn rows_that_were_there_before_the_log_are_recorded_when_asked_for(backend) {
+        let uuid = if backend == Backend::Sqlite { "TEXT" } else { "uuid" };
+        let (time, json) = match backend {
+            Backend::Sqlite => ("TIMESTAMP", "JSON"),
+            Backend::Postgres => ("timestamp", "jsonb"),
+        };
+        let lab = Database::with(
+            backend,
+            &format!(
+                "CREATE TABLE dye (dye_id {uuid} PRIMARY KEY, created_on {time}, updated_on {time}, info {json}, n int,
+                                   twice int GENERATED ALWAYS AS (n * 2) STORED)"
+            ),
+        )
+        .await;
+        let place = lab.argument();
+        lab.sql(&format!(
+            r#"INSERT INTO dye VALUES ('{}', '2001-02-03 04:05:06', NULL, '{{"a": 1, "b": 2}}', 1), ('{}', NULL, NULL, NULL, 2)"#,
+            id(1),
+            id(2)
+        ))
+        .await
+        .unwrap();
+        let said = ebb(&["-d", &place, "init"]).ends_with(0);
+        assert!(said.stdout().contains("2 rows are there already"), "{}", said.stdout());
+        assert!(said.stdout().contains("--record-differences"), "{}", said.stdout());
+        assert_eq!(lab.log().await, []);
+
+        let done = ebb(&["-d", &place, "--json", "init", "--record-differences"]).ends_with(0);
+        assert_eq!(done.object()["differences_recorded"], 2);
+        assert_eq!(done.object()["events"], 2);
+        lab.assert_no_drift().await;
+        let before = lab.rows().await;
+        lab.append(vec![delete("dye", id(1)), update("dye", id(2), json!({"n": 7, "info": {"k": 1}}))])
+            .await;
+        lab.roll_back(RollbackTarget::AfterEvent(2), Strategy::Replay).await.unwrap();
+        assert_eq!(lab.rows().await, before);
+
+        // Behind the log's back, after a rollback of either kind: changed, taken out of an object, gone, new.
+        lab.append(vec![create("dye", id(3), json!({"n": 3})), create("dye", id(4), json!({"n": 4}))])
+            .await;
+        lab.append(vec![update("dye", id(3), json!({"n": 33}))]).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(lab.store.head().await.unwrap()), Strategy::Minimal)
+            .await
+            .unwrap();
+        lab.sql(&format!(
+            r#"UPDATE dye SET n = 11, info = '{{"a": 1}}' WHERE dye_id = '{}';
+               UPDATE dye SET n = 22, updated_on = '2002-02-02' WHERE dye_id = '{}';
+               DELETE FROM dye WHERE dye_id = '{}';
+               INSERT INTO dye (dye_id, n) VALUES ('{}', 5)"#,
+            id(1),
+            id(2),
+            id(3),
+            id(5)
+        ))
+        .await
+        .unwrap();
+        let there = lab.rows().await;
+        let head = lab.store.head().await.unwrap();
+        let done = ebb(&["-d", &place, "--json", "init", "--record-differences"]).ends_with(0);
+        assert_eq!(done.object()["differences_recorded"], 5);
+        assert_eq!(lab.rows().await, there);
+        lab.assert_no_drift().await;
+        let recorded: Vec<(EventKind, Uuid)> = lab.log().await.into_iter()
+            .filter(|event| event.id > head)
+            .map(|event| (event.kind, event.row.unwrap().uuid))
+            .collect();
+        assert_eq!(
+            recorded,
+            [
+                (EventKind::Delete, id(1)),
+                (EventKind::Create, id(1)),
+                (EventKind::Update, id(2)),
+                (EventKind::Delete, id(3)),
+                (EventKind::Create, id(5)),
+            ]
+        );
+        // Once more finds nothing.
+        let done = ebb(&["-d", &place, "--json", "init", "--record-differences"]).ends_with(0);
+        assert_eq!(done.object()["differences_recorded"], 0);
+    }
+
     async fn a_demo_elsewhere_needs_an_empty_database(backend) {
         let (address, _directory) = crate::support::fresh_address(backend).await;
         let place = match &address {

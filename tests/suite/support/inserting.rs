@@ -240,6 +240,10 @@ impl EventStore for Inserting {
         self.inner.audit_page(table, after, limit).await
     }
 
+    async fn record_differences(&self) -> Result<u64> {
+        self.inner.record_differences().await
+    }
+
     async fn execute(
         &self,
         rollback: &ConfirmedRollback,
