@@ -96,7 +96,8 @@ pub(super) enum Command {
     },
     /// Append many events, one JSON object a line, in one transaction
     Append {
-        /// The file; `-` reads standard input
+        /// The file; `-` reads standard input. A line is {"event": "create", "type": "molecule", "uuid": "…", "data": {…}}; without a
+        /// uuid a create is given one
         #[arg(default_value = "-")]
         file: PathBuf,
     },
