@@ -107,14 +107,14 @@ async fn wants_rows_recorded(
         return Ok(false);
     }
     output.note(&format!(
-        "{} there already, of which the log knows nothing: what events do to them could not be taken back",
+        "{} there already, of which the log knows nothing: a rollback could not bring back what becomes of such rows",
         text::count(rows, "row is", "rows are")
     ))?;
-    let question = "Record them as created now, so that it can?";
+    let question = "Record what is there as created now, so that it can?";
     if !init.yes && confirm::can_ask() && confirm::ask(question)? {
         return Ok(true);
     }
-    output.note("`ebb init --record-differences` records them as created, at any time")?;
+    output.note("`ebb init --record-differences` records what is there as created, at any time")?;
     Ok(false)
 }
 
