@@ -153,6 +153,8 @@ BEGIN
       JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
      WHERE e.event IN ('create', 'update', 'delete');
     FOR one IN SELECT DISTINCT type FROM sourcing.touched LOOP
+        -- Nobody changes it from here on, and where somebody has since this transaction began to look, it has to begin anew.
+        PERFORM sourcing.locked_shape(one);
         UPDATE sourcing.touched t
            SET now = state.now, target = state.target, born = state.born, origin = state.origin
           FROM (SELECT e.uuid,

@@ -58,6 +58,38 @@ fn a_snapshot_from_before_a_change_of_the_table_fails_with_the_code_to_retry() {
 }
 
 #[test]
+fn a_rollback_with_a_snapshot_from_before_a_change_of_a_table_fails_with_the_code_to_retry() {
+    run(async {
+        let lab = Database::with(Backend::Postgres, ITEM).await;
+        lab.append(vec![create("item", id(1), json!({}))]).await;
+        let later = lab.append(vec![create("item", id(2), json!({}))]).await;
+        let before = json!({"before": later[0].timestamp.naive_utc()});
+        let mut operator = login(&lab, "head", "operator").await;
+        for strategy in ["replay", "minimal"] {
+            run_sql(
+                &mut operator,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT 1",
+            )
+            .await
+            .unwrap();
+            lab.sql("ALTER TABLE item ALTER COLUMN n SET DEFAULT 4")
+                .await
+                .unwrap();
+            let mut data = before.clone();
+            data["strategy"] = json!(strategy);
+            let rollback = format!(
+                "INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{data}')"
+            );
+            let (state, message) = refusal(&mut operator, &rollback).await;
+            assert_eq!(state, "40001", "{strategy}: {message}");
+            run_sql(&mut operator, "ROLLBACK").await.unwrap();
+        }
+        assert_eq!(lab.log().await.len(), 2);
+        lab.assert_no_drift().await;
+    });
+}
+
+#[test]
 fn a_table_of_hundreds_of_columns_takes_events() {
     run(async {
         let columns: Vec<String> = (0..300).map(|at| format!("c{at} numeric")).collect();
