@@ -152,7 +152,7 @@ BEGIN
       FROM unnest(spans) AS s
       JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
      WHERE e.event IN ('create', 'update', 'delete');
-    FOR one IN SELECT DISTINCT type FROM sourcing.touched LOOP
+    FOR one IN SELECT DISTINCT type FROM sourcing.touched ORDER BY type LOOP
         -- Nobody changes it from here on, and where somebody has since this transaction began to look, it has to begin anew.
         PERFORM sourcing.locked_shape(one);
         UPDATE sourcing.touched t

@@ -116,15 +116,14 @@ fn a_rollback_by_the_library_that_is_ended_is_tried_again() {
             .await;
             let (library, mut other) = opponents(&lab, "operator").await;
             let mut gate = superuser(&lab).await;
-            run_sql(&mut gate, "SELECT pg_advisory_lock(7)")
-                .await
-                .unwrap();
             let request = RollbackRequest {
                 target: RollbackTarget::BeforeEvent(2),
                 strategy: Strategy::Minimal,
                 reason: None,
             };
             let plan = rollback::plan(&*library, request).await.unwrap();
+            // A rollback locks the tables that it writes first, by their names: it waits here with the writer's lock only.
+            run_sql(&mut gate, "BEGIN; LOCK TABLE gate").await.unwrap();
             run_sql(&mut other, first).await.unwrap();
             let rolling_back = tokio::spawn(async move {
                 let confirmed = plan.confirm(false).unwrap();
@@ -132,16 +131,14 @@ fn a_rollback_by_the_library_that_is_ended_is_tried_again() {
                 library.close().await;
                 done
             });
-            until_waiting(&lab, "ebb", "advisory").await;
+            until_waiting(&lab, "ebb", "transaction").await;
             // Had it committed, the plan would be stale.
             let other = tokio::spawn(async move {
                 run_sql(&mut other, APPENDING).await.unwrap();
                 run_sql(&mut other, "ROLLBACK").await.unwrap();
             });
             until_waiting(&lab, "other", "transaction").await;
-            run_sql(&mut gate, "SELECT pg_advisory_unlock(7)")
-                .await
-                .unwrap();
+            run_sql(&mut gate, "COMMIT").await.unwrap();
             other.await.unwrap();
             let outcome = rolling_back.await.unwrap().unwrap();
             assert_eq!(outcome.rollback, Some(4), "{first}");
