@@ -31,8 +31,9 @@ CREATE TABLE sourcing.taken_over (
     latest timestamptz NOT NULL
 );
 
-CREATE INDEX eventstore_row_id ON sourcing.eventstore (type, uuid, id);
-CREATE INDEX eventstore_timestamp_id ON sourcing.eventstore ("timestamp", id);
+-- No two entries of these are the same, and looking for such on each page that is full takes a tenth of what appending in bulk does.
+CREATE INDEX eventstore_row_id ON sourcing.eventstore (type, uuid, id) WITH (deduplicate_items = off);
+CREATE INDEX eventstore_timestamp_id ON sourcing.eventstore ("timestamp", id) WITH (deduplicate_items = off);
 CREATE INDEX eventstore_marker ON sourcing.eventstore (id) WHERE event IN ('rollback', 'rollback-end');
 
 CREATE FUNCTION sourcing.refuse_change() RETURNS trigger

@@ -191,7 +191,6 @@ DECLARE
     one record;
     shape sourcing.shape;
     name text;
-    changed uuid[];
     taken boolean;
     numbered text[] := '{}';
 BEGIN
@@ -243,20 +242,23 @@ BEGIN
             RETURN false;
         END IF;
         FOREACH name IN ARRAY shape.distinct_text LOOP
-            changed := ARRAY(SELECT e.uuid FROM sourcing.eventstore e
-                              WHERE e.id BETWEEN first_id AND last_id AND e.type = one.type
-                                AND (e.event = 'delete' OR e.event = 'update' AND e.data ? name));
-            -- A value that two rows get, or that one gets and another had.
-            IF changed <> '{}' THEN
-                EXECUTE format('SELECT EXISTS (
-                    SELECT FROM (SELECT t.%1$I AS value, t.%2$I::text AS row FROM %3$s t WHERE t.%2$I = ANY ($1)
-                                  UNION ALL
-                                 SELECT e.data ->> %1$L, e.uuid::text FROM sourcing.eventstore e WHERE e.id BETWEEN $2 AND $3 AND e.type = $4) AS held
-                     WHERE value IS NOT NULL GROUP BY value HAVING min(row) <> max(row))', name, shape.key, shape.quoted)
-                   INTO taken USING changed, first_id, last_id, one.type;
-                IF taken THEN
-                    RETURN false;
-                END IF;
+            -- A value that two rows get, or that one gets and another had. Only the rows of a value that comes twice are looked at.
+            EXECUTE format('
+                WITH given AS MATERIALIZED (
+                    SELECT e.event, e.uuid, e.data ->> %1$L AS value FROM sourcing.eventstore e
+                     WHERE e.id BETWEEN $1 AND $2 AND e.type = $3 AND (e.event = ''delete'' OR e.data ? %1$L)
+                ), held AS MATERIALIZED (
+                    SELECT value, uuid FROM given WHERE value IS NOT NULL AND EXISTS (SELECT FROM given WHERE event <> ''create'')
+                     UNION ALL
+                    SELECT t.%1$I, t.%2$I FROM %3$s t
+                     WHERE t.%1$I IS NOT NULL AND t.%2$I = ANY (ARRAY(SELECT uuid FROM given WHERE event <> ''create''))
+                )
+                SELECT EXISTS (
+                    SELECT FROM held JOIN (SELECT value FROM held GROUP BY value HAVING count(*) > 1) AS twice USING (value)
+                     GROUP BY value HAVING count(DISTINCT uuid) > 1)', name, shape.key, shape.quoted)
+               INTO taken USING first_id, last_id, one.type;
+            IF taken THEN
+                RETURN false;
             END IF;
         END LOOP;
     END LOOP;
@@ -278,22 +280,20 @@ DECLARE
 BEGIN
     in_waves := sourcing.may_change_places(first_id, last_id);
     FOR run IN
-        -- Sorted once for all of them.
+        -- The events of a run in the order of the log: they come sorted, and runs are told apart by hashing.
         SELECT e.wave, e.event, e.type, array_agg(e.id) AS ids, array_agg(e.uuid) AS uuids, array_agg(e.data) AS datas,
                array_agg(e."timestamp") AS moments, array_agg(e.filled) AS guesses, count(*) OVER () AS runs
-          FROM (SELECT *
-                  FROM (SELECT 0 AS block, row_number() OVER (PARTITION BY w.uuid ORDER BY w.id) AS wave, w.*
-                          FROM sourcing.eventstore w WHERE in_waves AND w.id BETWEEN first_id AND last_id
+          FROM (SELECT block, row_number() OVER (PARTITION BY uuid, block ORDER BY id) AS wave, event, type, id, uuid, data, "timestamp", filled
+                  FROM (SELECT 0 AS block, w.* FROM sourcing.eventstore w WHERE in_waves AND w.id BETWEEN first_id AND last_id
                          UNION ALL
-                        SELECT b.block, row_number() OVER (PARTITION BY b.block, b.uuid ORDER BY b.id) AS wave, (b.log).*
-                          FROM (SELECT sum(s.begins) OVER (ORDER BY s.id) AS block, s.uuid, s.id, s.log
-                                  FROM (SELECT w AS log, w.id, w.uuid,
-                                               coalesce(w.event <> lag(w.event) OVER o OR w.type <> lag(w.type) OVER o, true)::integer AS begins
-                                          FROM sourcing.eventstore w WHERE NOT in_waves AND w.id BETWEEN first_id AND last_id
-                                        WINDOW o AS (ORDER BY w.id)) AS s) AS b) AS placed
-                 ORDER BY block, wave, event, type, id) AS e
+                        SELECT sum(b.begins) OVER (ORDER BY (b.log).id), (b.log).*
+                          FROM (SELECT w AS log,
+                                       coalesce(w.event <> lag(w.event) OVER o OR w.type <> lag(w.type) OVER o, true)::integer AS begins
+                                  FROM sourcing.eventstore w WHERE NOT in_waves AND w.id BETWEEN first_id AND last_id
+                                WINDOW o AS (ORDER BY w.id)) AS b) AS placed
+                 ORDER BY id) AS e
          GROUP BY e.block, e.wave, e.event, e.type
-         ORDER BY e.block, e.wave, e.event, e.type
+         ORDER BY e.block, e.wave
     LOOP
         -- A run costs as much as a few events one after the other. A row's second event in a block could have come after another row's.
         IF run.runs * 4 > last_id - first_id + 1 OR NOT in_waves AND run.wave > 1 THEN

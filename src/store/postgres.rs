@@ -4,7 +4,9 @@
 mod append;
 mod connect;
 mod error;
+mod given;
 mod install;
+mod jsonb;
 mod legacy;
 mod log;
 mod rollback;

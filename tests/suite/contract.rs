@@ -4,6 +4,7 @@ mod appending;
 mod opening;
 mod reading;
 mod refusing;
+mod returned;
 mod rolling_back;
 mod unknown_rows;
 mod values;

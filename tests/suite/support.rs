@@ -16,6 +16,7 @@ use ebbtide::eventsourcing::{
     Error, Event, EventKind, EventStore, NewEvent, Result, Row, timestamp, verify,
 };
 use ebbtide::store::{self, Address, OpenOptions};
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::Value;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use uuid::Uuid;
@@ -306,6 +307,16 @@ pub(crate) fn event(kind: EventKind, table: &str, uuid: Option<Uuid>, data: Valu
 /// An easily told uuid.
 pub(crate) fn id(n: u128) -> Uuid {
     Uuid::from_u128(0x1000_0000_0000_4000_8000_0000_0000_0000 + n)
+}
+
+/// The same random numbers in every run.
+pub(crate) fn random(seed: u8) -> TestRng {
+    TestRunner::new_with_rng(
+        Config::default(),
+        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
+    )
+    .rng()
+    .clone()
 }
 
 pub(crate) fn moment(text: &str) -> timestamp::Timestamp {

@@ -11,7 +11,7 @@ use sqlx::{Arguments, Connection, PgPool};
 use uuid::Uuid;
 
 use super::error::{failed, is_deadlock, is_of_event};
-use super::log::{self, Undecoded};
+use super::given::{self, Given, Logged, given};
 use super::schema;
 use crate::eventsourcing::schema::nearest;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -90,9 +90,8 @@ async fn append_once(
     let first = Part::of(events, 0)?;
     let mut connection = appender.connection(pool).await?;
     let appended = match first.events.len() == events.len() {
-        // A transaction of its own, in one message and its answer.
-        true => match log::events_after(&mut connection, APPEND, first.arguments).await {
-            Ok(stored) => stored.decoded(),
+        true => match append_at_once(&mut connection, events, first.arguments).await {
+            Ok(stored) => Ok(stored),
             Err(error) => Err(refused(pool, events, first.events, error).await?),
         },
         false => append_parts(pool, &mut connection, events, first).await,
@@ -103,6 +102,22 @@ async fn append_once(
     appended
 }
 
+/// Appends events in a transaction of their own, in one message and its answer.
+async fn append_at_once(
+    connection: &mut PgConnection,
+    events: &[NewEvent],
+    arguments: PgArguments,
+) -> std::result::Result<Vec<Event>, sqlx::Error> {
+    match events {
+        [event] if event.timestamp.is_none() => given::insert(connection, event).await,
+        _ => {
+            let mut logged = Logged::default();
+            logged.add(&given(&mut *connection, APPEND, arguments).await?, events);
+            logged.events(connection).await
+        }
+    }
+}
+
 /// Appends more events than are sent at once, in one transaction.
 async fn append_parts(
     pool: &PgPool,
@@ -111,34 +126,36 @@ async fn append_parts(
     first: Part,
 ) -> Result<Vec<Event>> {
     let mut all = connection.begin().await.map_err(failed)?;
-    let mut stored = Vec::with_capacity(events.len());
-    let mut answer = Undecoded::none();
+    let mut logged = Logged::default();
+    let mut answer: (Vec<Given>, Range<usize>) = (Vec::new(), 0..0);
     let mut next = first;
     while !next.events.is_empty() {
         let Part {
             events: sent,
             arguments,
         } = next;
-        let appending = log::events_after(&mut *all, APPEND, arguments);
+        let appending = given(&mut *all, APPEND, arguments);
         // While the database applies these, the answer to the ones before is read, and the next ones are made ready.
-        let (all_events, end) = (Arc::clone(events), sent.end);
+        let (all_events, end, (given, of)) = (Arc::clone(events), sent.end, answer);
         let meanwhile = tokio::task::spawn_blocking(move || {
-            Ok((answer.decoded()?, Part::of(&all_events, end)?))
+            logged.add(&given, &all_events[of]);
+            (logged, Part::of(&all_events, end))
         });
         let (answered, done) = tokio::join!(appending, meanwhile);
         answer = match answered {
-            Ok(answered) => answered,
+            Ok(answered) => (answered, sent),
             Err(error) => {
                 all.rollback().await.map_err(failed)?;
                 return Err(refused(pool, events, sent, error).await?);
             }
         };
         let (before, prepared) =
-            done.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()))?;
-        stored.extend(before);
-        next = prepared;
+            done.unwrap_or_else(|failure| std::panic::resume_unwind(failure.into_panic()));
+        logged = before;
+        next = prepared?;
     }
-    stored.extend(answer.decoded()?);
+    logged.add(&answer.0, &events[answer.1]);
+    let stored = logged.events(&mut *all).await.map_err(failed)?;
     // Deferred constraints are checked here.
     all.commit().await.map_err(failed)?;
     Ok(stored)
@@ -213,7 +230,7 @@ async fn refused(
     Ok(name_event(&events[at], at, events.len(), error))
 }
 
-/// Which of the events that were sent it was, from 0, and the error without that. None where one was sent alone, and where it is not
+/// Which of the events that were sent it was, from 0, and the error without that. None where it was sent by an INSERT, and where it is not
 /// any of them: the connection, the lock, the right to append at all.
 fn which(error: Error) -> (Option<usize>, Error) {
     let named = error.message.strip_prefix("event ").and_then(|rest| {

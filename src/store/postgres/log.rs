@@ -1,7 +1,7 @@
 //! Reading the event store.
 
 use serde_json::Value;
-use sqlx::postgres::{PgArguments, PgExecutor, PgRow};
+use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
@@ -93,34 +93,38 @@ pub(super) async fn event(
     Ok(found.map_err(failed)?.map(|Decoded(event)| event))
 }
 
-/// Events as the server sends them, not yet decoded.
-pub(super) struct Undecoded(Vec<PgRow>);
-
-impl Undecoded {
-    pub(super) fn none() -> Self {
-        Self(Vec::new())
-    }
-
-    pub(super) fn decoded(&self) -> Result<Vec<Event>> {
-        self.0
-            .iter()
-            .map(|row| Decoded::from_row(row).map(|Decoded(event)| event))
-            .collect::<std::result::Result<_, _>>()
-            .map_err(failed)
-    }
+/// The events of ebb's own log from one id through another, oldest first.
+pub(super) async fn between(
+    executor: impl PgExecutor<'_>,
+    first: EventId,
+    last: EventId,
+) -> std::result::Result<Vec<Event>, sqlx::Error> {
+    let mut query = where_own("e.id BETWEEN ");
+    query.push_bind(first).push(" AND ").push_bind(last);
+    in_order(executor, query).await
 }
 
-/// The events after the head that an expression with these arguments returns, oldest first. None has an origin.
-pub(super) async fn events_after(
+/// The events of ebb's own log of one moment, that is of one transaction, oldest first.
+pub(super) async fn of_moment(
     executor: impl PgExecutor<'_>,
-    head: &str,
-    arguments: PgArguments,
-) -> std::result::Result<Undecoded, sqlx::Error> {
-    let sql = format!(r#"SELECT e.*, e."timestamp" AS stamp FROM sourcing.events_after({head}) e"#);
-    let found = sqlx::query_with(AssertSqlSafe(sql), arguments)
-        .fetch_all(executor)
-        .await?;
-    Ok(Undecoded(found))
+    moment: Timestamp,
+) -> std::result::Result<Vec<Event>, sqlx::Error> {
+    let mut query = where_own(r#"e."timestamp" = "#);
+    query.push_bind(moment);
+    in_order(executor, query).await
+}
+
+fn where_own(condition: &str) -> QueryBuilder<Postgres> {
+    QueryBuilder::new(format!("SELECT {EVENT}{} WHERE {condition}", from(&OWN)))
+}
+
+async fn in_order(
+    executor: impl PgExecutor<'_>,
+    mut query: QueryBuilder<Postgres>,
+) -> std::result::Result<Vec<Event>, sqlx::Error> {
+    query.push(" ORDER BY e.id");
+    let found: Vec<Decoded> = query.build_query_as().fetch_all(executor).await?;
+    Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
 pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) -> Result<Page> {

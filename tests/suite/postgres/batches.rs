@@ -3,21 +3,12 @@
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{Event, EventKind, NewEvent, Row, value};
 use proptest::prelude::RngExt;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::test_runner::TestRng;
 use serde_json::{Value, json};
 
 use super::{refusal, run_sql, superuser};
 use crate::contract::schema;
-use crate::support::{Database, create, delete, event, id, run, update};
-
-pub(super) fn random(seed: u8) -> TestRng {
-    TestRunner::new_with_rng(
-        Config::default(),
-        TestRng::from_seed(RngAlgorithm::ChaCha, &[seed; 32]),
-    )
-    .rng()
-    .clone()
-}
+use crate::support::{Database, create, delete, event, id, random, run, update};
 
 /// Blocks of a few or many events of one kind on one table, as clients write them. Many are refused where they stand.
 fn batch(random: &mut TestRng) -> Vec<NewEvent> {

@@ -6,9 +6,9 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 use serde_json::{Value, json};
 
-use super::batches::{assert_same, random};
+use super::batches::assert_same;
 use super::{run_sql, superuser};
-use crate::support::{Database, create, event, id, run, update};
+use crate::support::{Database, create, event, id, random, run, update};
 
 const TABLES: &str = r#"
     CREATE TYPE phase AS ENUM ('solid', 'liquid');

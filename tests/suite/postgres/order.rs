@@ -10,9 +10,8 @@ use sqlx::types::Json;
 use sqlx::{Connection, PgConnection};
 use uuid::Uuid;
 
-use super::batches::random;
 use super::{run_sql, superuser};
-use crate::support::{Database, id, run};
+use crate::support::{Database, id, random, run};
 
 /// What the log and the tables are, and what starts all sequences again.
 const STATE: &str = "

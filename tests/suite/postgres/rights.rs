@@ -159,7 +159,7 @@ fn what_the_event_store_gives_cannot_be_given() {
                     ["42501", "EB009"].contains(&state.as_str()),
                     "{kind} {moment}: {state} {message}"
                 );
-                assert_eq!(message.starts_with("event 1: "), count > 1, "{message}");
+                assert!(message.starts_with("event 1: "), "{message}");
             }
         }
         unchanged.check(&lab, "forgeries").await;
