@@ -67,7 +67,7 @@ BEGIN
         sourcing.position_before(timestamptz, bigint), sourcing.moment_before(jsonb) TO %I', reader);
     EXECUTE format('GRANT INSERT ON sourcing.eventstore TO %I', writer);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.append(text[], text[], uuid[], jsonb[], timestamptz[]),
-        sourcing.given_after(bigint), sourcing.follows_another(bigint, timestamptz), sourcing.take_writer() TO %I', writer);
+        sourcing.given_after(bigint, boolean), sourcing.follows_another(bigint, timestamptz), sourcing.take_writer() TO %I', writer);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.may_roll_back() TO %I', operator);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.may_import() TO %I', owner);
 

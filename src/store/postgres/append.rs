@@ -112,7 +112,10 @@ async fn append_at_once(
         [event] if event.timestamp.is_none() => given::insert(connection, event).await,
         _ => {
             let mut logged = Logged::default();
-            logged.add(&given(&mut *connection, APPEND, arguments).await?, events);
+            logged.add(
+                &given(&mut *connection, APPEND, arguments, events).await?,
+                events,
+            );
             logged.events(connection).await
         }
     }
@@ -134,7 +137,7 @@ async fn append_parts(
             events: sent,
             arguments,
         } = next;
-        let appending = given(&mut *all, APPEND, arguments);
+        let appending = given(&mut *all, APPEND, arguments, &events[sent.clone()]);
         // While the database applies these, the answer to the ones before is read, and the next ones are made ready.
         let (all_events, end, (given, of)) = (Arc::clone(events), sent.end, answer);
         let meanwhile = tokio::task::spawn_blocking(move || {
