@@ -382,3 +382,26 @@ fn a_unique_value_goes_from_row_to_row_only_when_it_is_free() {
         }
     });
 }
+
+/// What the database makes of events is told for all that got the same, and equal is not the same.
+#[test]
+fn equal_numbers_of_different_digits_are_returned_as_they_are() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY, share numeric, kept numeric GENERATED ALWAYS AS (share) STORED)",
+        )
+        .await;
+        let shares = ["1", "1.0", "1.00", "1e0"];
+        let sent = (0..40).map(|n| {
+            let share: Value = serde_json::from_str(shares[n % 4]).unwrap();
+            create("sample", id(n as u128), json!({ "share": share }))
+        });
+        let returned = lab.append(sent.collect()).await;
+        for (n, event) in returned.iter().enumerate() {
+            let kept = &event.filled.as_ref().unwrap()["kept"];
+            assert_eq!(kept.to_string(), ["1", "1.0", "1.00", "1"][n % 4]);
+        }
+        assert_eq!(returned, lab.log().await);
+    });
+}
