@@ -181,22 +181,29 @@ $$;
 
 -- Whether these events may be applied in another order, as long as those of one row keep theirs: nothing that one of them
 -- gives or takes away (a row that is pointed at, a value that must be unique) is another one's to take.
-CREATE FUNCTION sourcing.may_change_places(first_id bigint, last_id bigint) RETURNS boolean
+CREATE FUNCTION sourcing.may_change_places(first_id bigint, last_id bigint, known_kinds jsonb) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
 -- The planner does not know how many there are, and each with each is too many.
 SET enable_nestloop = off
 AS $$
 DECLARE
-    kinds jsonb;
+    -- Of the events, by table.
+    kinds jsonb := known_kinds;
     one record;
     shape sourcing.shape;
     name text;
-    taken boolean;
+    changed uuid[];
+    given_values text[];
+    given_rows uuid[];
+    held_values text[];
+    held_rows uuid[];
     numbered text[] := '{}';
 BEGIN
-    SELECT jsonb_object_agg(e.type, e.kinds) INTO kinds
-      FROM (SELECT type, jsonb_agg(event) AS kinds
-              FROM (SELECT DISTINCT type, event FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id) AS d GROUP BY type) AS e;
+    IF kinds IS NULL THEN
+        SELECT jsonb_object_agg(e.type, e.kinds) INTO kinds
+          FROM (SELECT type, jsonb_agg(event) AS kinds
+                  FROM (SELECT DISTINCT type, event FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id) AS d GROUP BY type) AS e;
+    END IF;
     -- The foreign keys between their tables; partitions may have some of their own.
     FOR one IN
         SELECT pointing.key AS pointing, pointed.key AS pointed, a.attname::text AS name,
@@ -242,22 +249,22 @@ BEGIN
             RETURN false;
         END IF;
         FOREACH name IN ARRAY shape.distinct_text LOOP
-            -- A value that two rows get, or that one gets and another had. Only the rows of a value that comes twice are looked at.
-            EXECUTE format('
-                WITH given AS MATERIALIZED (
-                    SELECT e.event, e.uuid, e.data ->> %1$L AS value FROM sourcing.eventstore e
-                     WHERE e.id BETWEEN $1 AND $2 AND e.type = $3 AND (e.event = ''delete'' OR e.data ? %1$L)
-                ), held AS MATERIALIZED (
-                    SELECT value, uuid FROM given WHERE value IS NOT NULL AND EXISTS (SELECT FROM given WHERE event <> ''create'')
-                     UNION ALL
-                    SELECT t.%1$I, t.%2$I FROM %3$s t
-                     WHERE t.%1$I IS NOT NULL AND t.%2$I = ANY (ARRAY(SELECT uuid FROM given WHERE event <> ''create''))
+            SELECT array_agg(e.uuid) FILTER (WHERE e.event <> 'create'),
+                   array_agg(e.data ->> name) FILTER (WHERE e.event <> 'delete'), array_agg(e.uuid) FILTER (WHERE e.event <> 'delete')
+              INTO changed, given_values, given_rows
+              FROM sourcing.eventstore e
+             WHERE e.id BETWEEN first_id AND last_id AND e.type = one.type AND (e.event = 'delete' OR e.data ? name);
+            CONTINUE WHEN changed IS NULL;
+            EXECUTE format('SELECT array_agg(t.%1$I), array_agg(t.%2$I) FROM %3$s t WHERE t.%2$I = ANY ($1)', name, shape.key, shape.quoted)
+               INTO held_values, held_rows USING changed;
+            -- A value that two rows get, or that one gets and another had. The rows are looked at only where a value comes twice.
+            IF EXISTS (
+                WITH held AS MATERIALIZED (
+                    SELECT * FROM unnest(given_values || held_values, given_rows || held_rows) AS h(value, uuid) WHERE value IS NOT NULL
                 )
-                SELECT EXISTS (
-                    SELECT FROM held JOIN (SELECT value FROM held GROUP BY value HAVING count(*) > 1) AS twice USING (value)
-                     GROUP BY value HAVING count(DISTINCT uuid) > 1)', name, shape.key, shape.quoted)
-               INTO taken USING first_id, last_id, one.type;
-            IF taken THEN
+                SELECT FROM held JOIN (SELECT value FROM held GROUP BY value HAVING count(*) > 1) AS twice USING (value)
+                 GROUP BY value HAVING count(DISTINCT uuid) > 1)
+            THEN
                 RETURN false;
             END IF;
         END LOOP;
@@ -268,8 +275,9 @@ $$;
 
 -- Applies events in waves: first the first of each row, then the second of each, and so on; each wave by runs. Where they may not change
 -- places, in blocks of the same kind on the same table that follow one another.
--- Returns false, having written nothing, when that could come to another end than one after the other.
-CREATE FUNCTION sourcing.apply_in_waves(first_id bigint, last_id bigint, all_foreseen boolean) RETURNS boolean
+-- Returns false, having written nothing, when that could come to another end than one after the other. Where all are foreseen, their kinds by
+-- table are known.
+CREATE FUNCTION sourcing.apply_in_waves(first_id bigint, last_id bigint, foreseen_kinds jsonb) RETURNS boolean
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     in_waves boolean;
@@ -278,7 +286,7 @@ DECLARE
     seen record;
     results jsonb[];
 BEGIN
-    in_waves := sourcing.may_change_places(first_id, last_id);
+    in_waves := sourcing.may_change_places(first_id, last_id, foreseen_kinds);
     FOR run IN
         -- The events of a run in the order of the log: they come sorted, and runs are told apart by hashing.
         SELECT e.wave, e.event, e.type, array_agg(e.id) AS ids, array_agg(e.uuid) AS uuids, array_agg(e.data) AS datas,
@@ -301,7 +309,7 @@ BEGIN
         END IF;
         shape := sourcing.locked_shape(run.type);
         SELECT s.foreseen, s.many INTO seen FROM sourcing.seen s WHERE s.type = run.type;
-        IF all_foreseen OR NOT EXISTS (SELECT FROM unnest(run.datas) AS data WHERE sourcing.is_foreseen(seen.foreseen, run.event, data) IS NOT TRUE) THEN
+        IF foreseen_kinds IS NOT NULL OR NOT EXISTS (SELECT FROM unnest(run.datas) AS data WHERE sourcing.is_foreseen(seen.foreseen, run.event, data) IS NOT TRUE) THEN
             PERFORM sourcing.write_foreseen(run.event, shape, seen.many, run.uuids, run.datas, run.moments, in_waves);
             CONTINUE;
         END IF;
@@ -349,7 +357,7 @@ BEGIN
     END IF;
     FOR first_id IN waiting .. head BY 5000 LOOP
         last_id := least(first_id + 4999, head);
-        CONTINUE WHEN last_id - first_id >= 3 AND sourcing.apply_in_waves(first_id, last_id, false);
+        CONTINUE WHEN last_id - first_id >= 3 AND sourcing.apply_in_waves(first_id, last_id, NULL);
         FOR one IN SELECT * FROM sourcing.eventstore WHERE id BETWEEN first_id AND last_id ORDER BY id LOOP
             result := sourcing.apply(concat_ws(' ', one.event, one.type, one.uuid), sourcing.locked_shape(one.type),
                 one.event, one.uuid, one.data, one."timestamp", one."timestamp");

@@ -331,36 +331,41 @@ AS $$
 DECLARE
     not_given constant uuid := '00000000-0000-0000-0000-000000000000';
     actor constant text := sourcing.actor();
-    one record;
+    foreseen_kinds jsonb;
+    name text;
     last record;
 BEGIN
     last := sourcing.next_event((SELECT transaction IS NOT DISTINCT FROM pg_current_xact_id() FROM sourcing.writer));
     IF pg_trigger_depth() > 1 OR last.last_event = 'rollback' OR current_setting('session_replication_role') <> 'origin' THEN
         RAISE EXCEPTION 'one after the other';
     END IF;
-    FOR one IN SELECT DISTINCT type FROM unnest(NEW.types) AS type LOOP
-        PERFORM sourcing.locked_shape(one.type);
+    SELECT jsonb_object_agg(g.type, g.kinds) INTO foreseen_kinds
+      FROM (SELECT d.type, jsonb_agg(d.kind) AS kinds
+              FROM (SELECT DISTINCT type, kind FROM unnest(NEW.types, NEW.kinds) AS g(type, kind)) AS d GROUP BY d.type) AS g;
+    FOR name IN SELECT jsonb_object_keys(foreseen_kinds) LOOP
+        PERFORM sourcing.locked_shape(name);
     END LOOP;
     UPDATE sourcing.writer SET expanding = pg_trigger_depth();
     PERFORM set_config('ebb.expanding', 'batch', true);
     WITH seen AS MATERIALIZED (
-        SELECT type, may_wait, foreseen, constants, ARRAY(SELECT jsonb_object_keys(constants)) AS names
-          FROM sourcing.seen WHERE type = ANY (NEW.types) AND transaction = pg_current_xact_id()
+        SELECT s.type, kind, s.foreseen, s.constants, ARRAY(SELECT jsonb_object_keys(s.constants)) AS names
+          FROM sourcing.seen s CROSS JOIN unnest(s.may_wait) AS kind
+         WHERE s.type = ANY (NEW.types) AND s.transaction = pg_current_xact_id()
     )
     INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", filled, actor)
     SELECT last.last_id + g.place,
            -- One that is not foreseen has no kind, which the log refuses: in the same pass, for looking through them twice costs more.
-           CASE WHEN g.kind = ANY (s.may_wait) AND (g.kind = 'create' OR g.uuid <> not_given)
+           CASE WHEN (g.kind = 'create' OR g.uuid <> not_given)
                      AND jsonb_typeof(g.data) = 'object' AND sourcing.is_foreseen(s.foreseen, g.kind, g.data) THEN g.kind END,
            g.type, coalesce(nullif(g.uuid, not_given), gen_random_uuid()), g.data, last.moment,
            CASE WHEN g.kind <> 'create' OR s.constants = '{}' THEN NULL
                 WHEN g.data ?| s.names THEN nullif(s.constants - ARRAY(SELECT jsonb_object_keys(g.data)), '{}')
                 ELSE s.constants END, actor
       FROM unnest(NEW.kinds, NEW.types, NEW.uuids, NEW.datas) WITH ORDINALITY AS g(kind, type, uuid, data, place)
-      LEFT JOIN seen s ON s.type = g.type;
+      LEFT JOIN seen s ON s.type = g.type AND s.kind = g.kind;
     PERFORM set_config('ebb.expanding', '', true);
     UPDATE sourcing.writer SET expanding = NULL;
-    IF NOT sourcing.apply_in_waves(last.last_id + 1, last.last_id + cardinality(NEW.kinds), true) THEN
+    IF NOT sourcing.apply_in_waves(last.last_id + 1, last.last_id + cardinality(NEW.kinds), foreseen_kinds) THEN
         RAISE EXCEPTION 'one after the other';
     END IF;
     RETURN NULL;

@@ -19,7 +19,7 @@ use crate::eventsourcing::{Error, ErrorCode, Event, NewEvent, Result, inspect};
 
 /// How many events are sent to the database at once, and how many bytes of data: enough to make long runs of one kind, few enough
 /// for its memory.
-const EVENTS_AT_ONCE: usize = 5000;
+const EVENTS_AT_ONCE: usize = 10_000;
 const BYTES_AT_ONCE: usize = 16 << 20;
 
 /// How often a transaction is tried whose end is that it and another one wait for each other. It takes the writer's lock before
