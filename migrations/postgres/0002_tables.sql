@@ -241,8 +241,10 @@ END
 $$;
 
 CREATE FUNCTION sourcing.shape(type text) RETURNS sourcing.shape
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
--- Not a function in SQL, which would be planned anew at each call: that takes a millisecond.
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp
+-- Its queries are planned for the first table only: that takes several times as long as they do. (One in SQL would be planned at each call.)
+SET plan_cache_mode = force_generic_plan
+AS $$
 DECLARE
     found sourcing.shape;
     wanted constant oid := sourcing.find(type);

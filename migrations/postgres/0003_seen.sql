@@ -173,7 +173,8 @@ DECLARE
     uuid constant text := CASE WHEN many THEN 'g.uuid' ELSE '$1' END;
     data constant text := CASE WHEN many THEN 'g.data' ELSE '$2' END;
     moment constant text := CASE WHEN many THEN 'g.moment' ELSE '$3' END;
-    events constant text := 'unnest($1, $2, $3) AS g(uuid, data, moment)';
+    -- One by one: in FROM, all are put away first.
+    events constant text := '(SELECT unnest($1) AS uuid, unnest($2) AS data, unnest($3) AS moment) AS g';
     times constant jsonb := jsonb_strip_nulls(jsonb_build_object('created_on', shape.created_on, 'updated_on', shape.updated_on));
     stamps jsonb;
     -- Within a statement, % would be a gap.

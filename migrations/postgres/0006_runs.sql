@@ -290,7 +290,7 @@ BEGIN
     FOR run IN
         -- The events of a run in the order of the log: they come sorted, and runs are told apart by hashing.
         SELECT e.wave, e.event, e.type, array_agg(e.id) AS ids, array_agg(e.uuid) AS uuids, array_agg(e.data) AS datas,
-               array_agg(e."timestamp") AS moments, array_agg(e.filled) AS guesses, count(*) OVER () AS runs
+               array_agg(e."timestamp") AS moments, array_agg(e.filled) FILTER (WHERE foreseen_kinds IS NULL) AS guesses, count(*) OVER () AS runs
           FROM (SELECT block, row_number() OVER (PARTITION BY uuid, block ORDER BY id) AS wave, event, type, id, uuid, data, "timestamp", filled
                   FROM (SELECT 0 AS block, w.* FROM sourcing.eventstore w WHERE in_waves AND w.id BETWEEN first_id AND last_id
                          UNION ALL

@@ -341,7 +341,7 @@ BEGIN
     END IF;
     SELECT jsonb_object_agg(g.type, g.kinds) INTO foreseen_kinds
       FROM (SELECT d.type, jsonb_agg(d.kind) AS kinds
-              FROM (SELECT DISTINCT type, kind FROM unnest(NEW.types, NEW.kinds) AS g(type, kind)) AS d GROUP BY d.type) AS g;
+              FROM (SELECT DISTINCT unnest(NEW.types) AS type, unnest(NEW.kinds) AS kind) AS d GROUP BY d.type) AS g;
     FOR name IN SELECT jsonb_object_keys(foreseen_kinds) LOOP
         PERFORM sourcing.locked_shape(name);
     END LOOP;
@@ -361,7 +361,9 @@ BEGIN
            CASE WHEN g.kind <> 'create' OR s.constants = '{}' THEN NULL
                 WHEN g.data ?| s.names THEN nullif(s.constants - ARRAY(SELECT jsonb_object_keys(g.data)), '{}')
                 ELSE s.constants END, actor
-      FROM unnest(NEW.kinds, NEW.types, NEW.uuids, NEW.datas) WITH ORDINALITY AS g(kind, type, uuid, data, place)
+      -- One by one: in FROM, all are put away first.
+      FROM (SELECT unnest(NEW.kinds) AS kind, unnest(NEW.types) AS type, unnest(NEW.uuids) AS uuid, unnest(NEW.datas) AS data,
+                   generate_series(1::bigint, cardinality(NEW.kinds)) AS place) AS g
       LEFT JOIN seen s ON s.type = g.type AND s.kind = g.kind;
     PERFORM set_config('ebb.expanding', '', true);
     UPDATE sourcing.writer SET expanding = NULL;
