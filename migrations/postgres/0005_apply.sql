@@ -298,7 +298,7 @@ BEGIN
 END
 $$;
 
--- Rows that a delete under way takes along, and its own: so that rows that point at each other in a circle end it, and none is logged twice.
+-- Rows whose delete is under way, so that rows that point at each other in a circle end it.
 CREATE UNLOGGED TABLE sourcing.deleting (
     relation oid,
     uuid uuid,
@@ -307,20 +307,17 @@ CREATE UNLOGGED TABLE sourcing.deleting (
     PRIMARY KEY (relation, uuid)
 );
 
--- The rows that the database would remove, null or set to a default along with a row get events of their own, before it. Those that it removes
--- are only logged, and removed by it: one after the other, one could still be pointed at by another that goes.
-CREATE FUNCTION sourcing.append_carried_by_delete(
-    what text, shape sourcing.shape, row_uuid uuid, moment timestamptz, given_moment timestamptz)
-RETURNS void
+-- The rows that the database would remove, null or set to a default along with a row get events of their own, before it.
+CREATE FUNCTION sourcing.append_carried_by_delete(what text, shape sourcing.shape, row_uuid uuid, moment timestamptz) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     reference record;
-    pointing sourcing.shape;
     pointing_uuid uuid;
-    outermost constant boolean := NOT EXISTS (SELECT FROM sourcing.deleting);
+    outermost boolean;
     points boolean;
 BEGIN
     INSERT INTO sourcing.deleting VALUES (shape.relation, row_uuid) ON CONFLICT DO NOTHING;
+    outermost := FOUND;
     FOR reference IN SELECT * FROM sourcing.carrying(shape.relation, false) LOOP
         CONTINUE WHEN reference.key IS NULL;
         FOR pointing_uuid IN EXECUTE format('SELECT f.%I FROM %s f JOIN %s t ON %s WHERE t.%I = $1 ORDER BY 1',
@@ -332,8 +329,7 @@ BEGIN
                 UPDATE sourcing.deleting d SET again = true
                  WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid AND NOT d.again AND reference.action = 'c';
                 IF FOUND THEN
-                    PERFORM sourcing.append_carried_by_delete(
-                        what, sourcing.locked_shape(reference.name), pointing_uuid, moment, given_moment);
+                    PERFORM sourcing.append_carried_by_delete(what, sourcing.locked_shape(reference.name), pointing_uuid, moment);
                 END IF;
                 CONTINUE;
             END IF;
@@ -342,30 +338,17 @@ BEGIN
                 reference.quoted, shape.quoted, reference.matching, shape.key, reference.key) INTO points USING row_uuid, pointing_uuid;
             CONTINUE WHEN NOT points;
             IF reference.action = 'c' THEN
-                pointing := sourcing.locked_shape(reference.name);
-                IF shape.has_code OR pointing.has_code OR EXISTS (SELECT FROM sourcing.carrying(pointing.relation, false) AS c WHERE c.key IS NULL) THEN
-                    -- What their code does is looked at row by row.
-                    INSERT INTO sourcing.eventstore (event, type, uuid, "timestamp")
-                    VALUES ('delete', reference.name, pointing_uuid, given_moment);
-                    CONTINUE;
-                END IF;
-                PERFORM sourcing.append_carried_by_delete(what, pointing, pointing_uuid, moment, given_moment);
-                UPDATE sourcing.writer SET expanding = pg_trigger_depth();
-                INSERT INTO sourcing.eventstore (id, event, type, uuid, "timestamp", actor)
-                SELECT max(id) + 1, 'delete', pointing.name, pointing_uuid, moment, sourcing.actor() FROM sourcing.eventstore;
-                UPDATE sourcing.writer SET expanding = NULL;
-                IF pg_trigger_depth() > 1 THEN
-                    PERFORM sourcing.explain(pointing, 'delete', pointing_uuid, false, false);
-                END IF;
+                INSERT INTO sourcing.eventstore (event, type, uuid, "timestamp")
+                VALUES ('delete', reference.name, pointing_uuid, moment);
             ELSE
                 INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp")
                 VALUES ('update', reference.name, pointing_uuid,
-                        sourcing.reset_values(reference.pointing, reference.columns, reference.action = 'd'), given_moment);
+                        sourcing.reset_values(reference.pointing, reference.columns, reference.action = 'd'), moment);
             END IF;
         END LOOP;
     END LOOP;
     IF outermost THEN
-        DELETE FROM sourcing.deleting;
+        DELETE FROM sourcing.deleting WHERE relation = shape.relation AND uuid = row_uuid;
     END IF;
 END
 $$;
@@ -614,7 +597,7 @@ BEGIN
             untracked_before := sourcing.untracked_writes(changed, true);
         END IF;
     ELSIF shape.delete_carries THEN
-        PERFORM sourcing.append_carried_by_delete(what, shape, uuid, moment, given_moment);
+        PERFORM sourcing.append_carried_by_delete(what, shape, uuid, given_moment);
         untracked_before := sourcing.untracked_writes(changed, false);
     END IF;
     expected := sourcing.expected(shape, before, event, uuid, data, moment);

@@ -6,7 +6,7 @@ use chrono::{Datelike, TimeDelta, Utc};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 use uuid::Uuid;
 
-use super::cascade::{Carried, Deleting};
+use super::cascade::Carried;
 use super::codec::{self, Stored};
 use super::deferred::{self, Dangling};
 use super::refusal::{check_columns, check_fixed, given_key};
@@ -31,6 +31,9 @@ pub(super) struct Appending<'a> {
     actor: &'a str,
     tables: HashMap<String, Table>,
     pub(super) foreign_keys: Vec<ForeignKey>,
+    /// Rows whose delete is under way, so that rows that point at each other in a circle end it, and whether what points at them has been
+    /// looked at once more, from further inside.
+    pub(super) deleting: HashMap<RowKey, bool>,
     appended: Vec<Event>,
 }
 
@@ -105,6 +108,7 @@ impl<'a> Appending<'a> {
                 .map(|table| (table.name.clone(), table))
                 .collect(),
             foreign_keys: schema::foreign_keys(&mut *connection).await?,
+            deleting: HashMap::new(),
             appended: Vec::new(),
             connection,
         })
@@ -248,14 +252,8 @@ impl<'a> Appending<'a> {
         }
         check_columns(table, &event.data)?;
         if let (EventKind::Delete, Some(before)) = (event.kind, &before) {
-            let mut deleting = Deleting::new();
-            let cascades =
-                cascade::append_cascades(self, table, uuid, event.timestamp, &mut deleting);
-            Box::pin(cascades).await?;
+            Box::pin(cascade::append_cascades(self, table, uuid, event.timestamp)).await?;
             self.delete(table, uuid, before).await?;
-            for row in deleting.into_keys() {
-                self.check_gone(&row).await?;
-            }
             return Ok(None);
         }
         check_fixed(table, event, uuid, before.as_ref())?;
@@ -325,18 +323,6 @@ impl<'a> Appending<'a> {
             .await
     }
 
-    /// Logs that a row goes along with another.
-    pub(super) async fn log_carried_delete(
-        &mut self,
-        row: RowKey,
-        given: Option<Timestamp>,
-    ) -> Result<()> {
-        let timestamp =
-            given.unwrap_or_else(|| self.last.map_or(self.moment, |last| self.moment.max(last)));
-        self.log(EventKind::Delete, row, Row::new(), None, timestamp)
-            .await
-    }
-
     async fn delete(&mut self, table: &Table, uuid: Uuid, before: &Row) -> Result<()> {
         let done = sqlx::query(AssertSqlSafe(format!(
             "DELETE FROM {} WHERE {} = ?",
@@ -346,15 +332,10 @@ impl<'a> Appending<'a> {
         .bind(uuid.to_string())
         .execute(&mut *self.connection)
         .await;
-        match done {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.explain(error, table, before).await?),
+        if let Err(error) = done {
+            return Err(self.explain(error, table, before).await?);
         }
-    }
-
-    async fn check_gone(&mut self, row: &RowKey) -> Result<()> {
-        let table = self.tracked(&row.table)?;
-        match codec::stored(self.connection, &table, row.uuid).await? {
+        match codec::stored(self.connection, table, uuid).await? {
             None => Ok(()),
             Some(_) => Err(Error::new(
                 ErrorCode::ConstraintViolated,

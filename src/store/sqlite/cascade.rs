@@ -2,8 +2,6 @@
 //! it, so that the log stays complete. What a delete carries on is done before the delete; what an update carries on is
 //! done by SQLite itself, for the pointing rows cannot take a value that is not there yet, and logged then.
 
-use std::collections::HashMap;
-
 use serde_json::Value;
 use sqlx::AssertSqlSafe;
 use uuid::Uuid;
@@ -17,18 +15,12 @@ use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::value;
 use crate::eventsourcing::{Error, ErrorCode, EventKind, NewEvent, Result, Row, RowKey};
 
-/// The rows that a delete under way removes, its own among them, and whether what points at them has been looked at once more from further
-/// inside: so that rows that point at each other in a circle end it, and none is logged twice.
-pub(super) type Deleting = HashMap<RowKey, bool>;
-
-/// Logs what deleting this row brings with it. Rows that go along are not removed yet: one after the other, one could still be pointed
-/// at by another that goes.
+/// Appends what deleting this row brings with it.
 pub(super) async fn append_cascades(
     appending: &mut Appending<'_>,
     table: &Table,
     uuid: Uuid,
     timestamp: Option<Timestamp>,
-    deleting: &mut Deleting,
 ) -> Result<()> {
     let mut acting: Vec<ForeignKey> = appending
         .foreign_keys
@@ -45,7 +37,8 @@ pub(super) async fn append_cascades(
         table: table.name.clone(),
         uuid,
     };
-    deleting.entry(row).or_insert(false);
+    let outermost = !appending.deleting.contains_key(&row);
+    appending.deleting.entry(row.clone()).or_insert(false);
     for foreign in acting {
         let events = events_for(appending, table, uuid, &foreign).await?;
         for event in events {
@@ -55,12 +48,11 @@ pub(super) async fn append_cascades(
             };
             // Not what is being deleted already, further out. When that goes along with this row, so does what points at it: its events
             // come before.
-            if let Some(again) = deleting.get_mut(&reached) {
+            if let Some(again) = appending.deleting.get_mut(&reached) {
                 if event.kind == EventKind::Delete && !*again {
                     *again = true;
                     let further_out = appending.tracked(&reached.table)?;
-                    let looking =
-                        append_cascades(appending, &further_out, reached.uuid, timestamp, deleting);
+                    let looking = append_cascades(appending, &further_out, reached.uuid, timestamp);
                     Box::pin(looking).await?;
                 }
                 continue;
@@ -70,17 +62,11 @@ pub(super) async fn append_cascades(
             if !still.contains(&reached.uuid) {
                 continue;
             }
-            let event = NewEvent { timestamp, ..event };
-            if event.kind != EventKind::Delete {
-                appending.accept(&event).await?;
-                continue;
-            }
-            let pointing = appending.tracked(&reached.table)?;
-            let further_in =
-                append_cascades(appending, &pointing, reached.uuid, timestamp, deleting);
-            Box::pin(further_in).await?;
-            appending.log_carried_delete(reached, timestamp).await?;
+            appending.accept(&NewEvent { timestamp, ..event }).await?;
         }
+    }
+    if outermost {
+        appending.deleting.remove(&row);
     }
     Ok(())
 }

@@ -207,64 +207,6 @@ on_each! {
         lab.assert_no_drift().await;
     }
 
-    async fn a_row_takes_along_one_that_it_points_at_itself(backend) {
-        let uuid = if backend == Backend::Sqlite { "TEXT" } else { "uuid" };
-        for action in ["RESTRICT", "NO ACTION"] {
-            let tables = format!(
-                "CREATE TABLE sample (sample_id {uuid} PRIMARY KEY, best_id {uuid});
-                 CREATE TABLE spectrum (spectrum_id {uuid} PRIMARY KEY, sample_id {uuid} REFERENCES sample (sample_id) ON DELETE CASCADE);
-                 CREATE TABLE peak (peak_id {uuid} PRIMARY KEY, spectrum_id {uuid} REFERENCES spectrum (spectrum_id) ON DELETE CASCADE,
-                                    note_id {uuid});
-                 CREATE TABLE note (note_id {uuid} PRIMARY KEY, peak_id {uuid} REFERENCES peak (peak_id) ON DELETE SET NULL);"
-            );
-            let best = format!("REFERENCES spectrum (spectrum_id) ON DELETE {action}");
-            let tables = match backend {
-                Backend::Sqlite => tables.replace("best_id TEXT", &format!("best_id TEXT {best}")),
-                Backend::Postgres => format!("{tables} ALTER TABLE sample ADD FOREIGN KEY (best_id) {best}"),
-            };
-            let lab = Database::with(backend, &tables).await;
-            lab.append(vec![
-                create("sample", id(1), json!({})),
-                create("spectrum", id(2), json!({"sample_id": id(1)})),
-                create("spectrum", id(3), json!({"sample_id": id(1)})),
-                create("peak", id(4), json!({"spectrum_id": id(2)})),
-                create("note", id(5), json!({"peak_id": id(4)})),
-                update("sample", id(1), json!({"best_id": id(2)})),
-            ]).await;
-            let before = lab.rows().await;
-            let events = lab.append(vec![delete("sample", id(1))]).await;
-            let changed: Vec<_> = events
-                .iter()
-                .map(|event| (event.kind, event.row.as_ref().unwrap().uuid))
-                .collect();
-            assert_eq!(changed, [
-                (EventKind::Update, id(5)),
-                (EventKind::Delete, id(4)),
-                (EventKind::Delete, id(2)),
-                (EventKind::Delete, id(3)),
-                (EventKind::Delete, id(1)),
-            ], "{action}");
-            assert_eq!(lab.rows().await.len(), 1);
-            lab.assert_no_drift().await;
-            for strategy in [Strategy::Minimal, Strategy::Replay] {
-                lab.roll_back(RollbackTarget::AfterEvent(6), strategy).await.unwrap();
-                assert_eq!(lab.rows().await, before);
-                lab.assert_no_drift().await;
-                lab.undo(false).await.unwrap();
-            }
-            // One that stays is still in the way.
-            lab.append(vec![
-                create("sample", id(6), json!({})),
-                create("spectrum", id(7), json!({"sample_id": id(6)})),
-                create("sample", id(8), json!({"best_id": id(7)})),
-            ]).await;
-            let held = lab.rows().await;
-            lab.refused(vec![delete("sample", id(6))]).await;
-            assert_eq!(lab.rows().await, held);
-            lab.assert_no_drift().await;
-        }
-    }
-
     async fn rows_that_point_at_each_other_can_be_deleted_along(backend) {
         let schema = format!("{}; {}", schema(backend), match backend {
             Backend::Sqlite =>
