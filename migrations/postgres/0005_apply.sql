@@ -315,37 +315,49 @@ DECLARE
     pointing_uuid uuid;
     outermost boolean;
     points boolean;
+    appended boolean;
 BEGIN
     INSERT INTO sourcing.deleting VALUES (shape.relation, row_uuid) ON CONFLICT DO NOTHING;
     outermost := FOUND;
-    FOR reference IN SELECT * FROM sourcing.carrying(shape.relation, false) LOOP
-        CONTINUE WHEN reference.key IS NULL;
-        FOR pointing_uuid IN EXECUTE format('SELECT f.%I FROM %s f JOIN %s t ON %s WHERE t.%I = $1 ORDER BY 1',
-            reference.key, reference.quoted, shape.quoted, reference.matching, shape.key) USING row_uuid
-        LOOP
-            -- Not what is being deleted already, further out. When that goes along with this row, so does what points at it: its
-            -- events come before.
-            IF EXISTS (SELECT FROM sourcing.deleting d WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid) THEN
-                UPDATE sourcing.deleting d SET again = true
-                 WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid AND NOT d.again AND reference.action = 'c';
-                IF FOUND THEN
-                    PERFORM sourcing.append_carried_by_delete(what, sourcing.locked_shape(reference.name), pointing_uuid, moment);
+    FOR pass IN 1 .. 100 LOOP
+        appended := false;
+        FOR reference IN SELECT * FROM sourcing.carrying(shape.relation, false) LOOP
+            CONTINUE WHEN reference.key IS NULL;
+            FOR pointing_uuid IN EXECUTE format('SELECT f.%I FROM %s f JOIN %s t ON %s WHERE t.%I = $1 ORDER BY 1',
+                reference.key, reference.quoted, shape.quoted, reference.matching, shape.key) USING row_uuid
+            LOOP
+                -- Not what is being deleted already, further out. When that goes along with this row, so does what points at it: its
+                -- events come before.
+                IF EXISTS (SELECT FROM sourcing.deleting d WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid) THEN
+                    UPDATE sourcing.deleting d SET again = true
+                     WHERE d.relation = reference.pointing AND d.uuid = pointing_uuid AND NOT d.again AND reference.action = 'c';
+                    IF FOUND THEN
+                        PERFORM sourcing.append_carried_by_delete(what, sourcing.locked_shape(reference.name), pointing_uuid, moment);
+                    END IF;
+                    CONTINUE;
                 END IF;
-                CONTINUE;
-            END IF;
-            -- Nor what an event of this cascade has deleted or changed meanwhile.
-            EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN %s t ON %s WHERE t.%I = $1 AND f.%I = $2)',
-                reference.quoted, shape.quoted, reference.matching, shape.key, reference.key) INTO points USING row_uuid, pointing_uuid;
-            CONTINUE WHEN NOT points;
-            IF reference.action = 'c' THEN
-                INSERT INTO sourcing.eventstore (event, type, uuid, "timestamp")
-                VALUES ('delete', reference.name, pointing_uuid, moment);
-            ELSE
-                INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp")
-                VALUES ('update', reference.name, pointing_uuid,
-                        sourcing.reset_values(reference.pointing, reference.columns, reference.action = 'd'), moment);
-            END IF;
+                -- Nor what an event of this cascade has deleted or changed meanwhile.
+                EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN %s t ON %s WHERE t.%I = $1 AND f.%I = $2)',
+                    reference.quoted, shape.quoted, reference.matching, shape.key, reference.key) INTO points USING row_uuid, pointing_uuid;
+                CONTINUE WHEN NOT points;
+                IF pass = 100 OR pass > 1 AND reference.action = 'd' THEN
+                    RAISE EXCEPTION USING ERRCODE = '27000', TABLE = shape.name, CONSTRAINT = reference.constraint_name,
+                        MESSAGE = format('%s: %s %s points at it again by the foreign key %s: by its default, or by what a trigger does',
+                            what, reference.name, pointing_uuid, reference.constraint_name);
+                END IF;
+                appended := true;
+                IF reference.action = 'c' THEN
+                    INSERT INTO sourcing.eventstore (event, type, uuid, "timestamp")
+                    VALUES ('delete', reference.name, pointing_uuid, moment);
+                ELSE
+                    INSERT INTO sourcing.eventstore (event, type, uuid, data, "timestamp")
+                    VALUES ('update', reference.name, pointing_uuid,
+                            sourcing.reset_values(reference.pointing, reference.columns, reference.action = 'd'), moment);
+                END IF;
+            END LOOP;
         END LOOP;
+        -- What the tables' own code has done about these may point at the row anew.
+        EXIT WHEN NOT appended;
     END LOOP;
     IF outermost THEN
         DELETE FROM sourcing.deleting WHERE relation = shape.relation AND uuid = row_uuid;

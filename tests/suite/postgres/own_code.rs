@@ -343,3 +343,69 @@ fn a_row_that_triggers_write_a_third_time_is_refused_and_the_refusal_says_so() {
         lab.assert_no_drift().await;
     });
 }
+
+/// A row that a trigger makes point at the one that is being deleted goes with it, and the log says so.
+#[test]
+fn what_a_trigger_points_at_a_row_that_is_being_deleted_is_recorded() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY);
+             CREATE TABLE action (action_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE CASCADE);
+             CREATE TABLE booking (booking_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE SET NULL);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     INSERT INTO sourcing.eventstore (event, type, data)
+                     VALUES ('create', 'action', jsonb_build_object('sample_id', OLD.sample_id));
+                     RETURN NULL;
+                 END $$;
+             CREATE TRIGGER note AFTER UPDATE ON booking FOR EACH ROW EXECUTE FUNCTION note();",
+        )
+        .await;
+        lab.append(vec![
+            create("sample", id(1), json!({})),
+            create("booking", id(2), json!({"sample_id": id(1)})),
+        ])
+        .await;
+        let events = lab.append(vec![delete("sample", id(1))]).await;
+        let kinds: Vec<_> = events.iter().map(|event| event.kind.as_str()).collect();
+        assert_eq!(kinds, ["create", "update", "delete", "delete"]);
+        assert_eq!(lab.rows().await.len(), 1);
+        lab.assert_no_drift().await;
+    });
+}
+
+/// A default that is the row itself that is being deleted, and a trigger that never ends.
+#[test]
+fn what_points_at_a_row_that_is_being_deleted_again_and_again_is_refused() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY);
+             CREATE TABLE action (action_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE CASCADE);
+             CREATE TABLE booking (booking_id uuid PRIMARY KEY,
+                                   sample_id uuid DEFAULT '10000000-0000-4000-8000-000000000001' REFERENCES sample ON DELETE SET DEFAULT);
+             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     INSERT INTO sourcing.eventstore (event, type, data)
+                     VALUES ('create', 'action', jsonb_build_object('sample_id', OLD.sample_id));
+                     RETURN NULL;
+                 END $$;
+             CREATE TRIGGER note AFTER DELETE ON action FOR EACH ROW EXECUTE FUNCTION note();",
+        )
+        .await;
+        lab.append(vec![
+            create("sample", id(1), json!({})),
+            create("sample", id(2), json!({})),
+            create("booking", id(3), json!({"sample_id": id(1)})),
+            create("action", id(4), json!({"sample_id": id(2)})),
+        ])
+        .await;
+        for sample in [1, 2] {
+            let error = lab.refused(vec![delete("sample", id(sample))]).await;
+            assert!(error.message.contains("points at it again"), "{error:?}");
+        }
+        assert_eq!(lab.rows().await.len(), 4);
+        lab.assert_no_drift().await;
+    });
+}
