@@ -87,14 +87,13 @@ async fn append_once(
     if events.is_empty() {
         return Ok(Vec::new());
     }
-    let first = Part::of(events, 0)?;
     let mut connection = appender.connection(pool).await?;
-    let appended = match first.events.len() == events.len() {
-        true => match append_at_once(&mut connection, events, first.arguments).await {
+    let appended = match events.as_slice() {
+        [event] if event.timestamp.is_none() => match given::insert(&mut connection, event).await {
             Ok(stored) => Ok(stored),
-            Err(error) => Err(refused(pool, events, first.events, error).await?),
+            Err(error) => Err(refused(pool, events, 0..1, error).await?),
         },
-        false => append_parts(pool, &mut connection, events, first).await,
+        _ => append_many(pool, &mut connection, events).await,
     };
     if appended.is_ok() || connection.ping().await.is_ok() {
         appender.keep(connection);
@@ -102,22 +101,23 @@ async fn append_once(
     appended
 }
 
-/// Appends events in a transaction of their own, in one message and its answer.
-async fn append_at_once(
+async fn append_many(
+    pool: &PgPool,
     connection: &mut PgConnection,
-    events: &[NewEvent],
-    arguments: PgArguments,
-) -> std::result::Result<Vec<Event>, sqlx::Error> {
-    match events {
-        [event] if event.timestamp.is_none() => given::insert(connection, event).await,
-        _ => {
+    events: &Arc<Vec<NewEvent>>,
+) -> Result<Vec<Event>> {
+    let first = Part::of(events, 0)?;
+    if first.events.len() < events.len() {
+        return append_parts(pool, connection, events, first).await;
+    }
+    // A transaction of its own, in one message and its answer.
+    match given(&mut *connection, APPEND, first.arguments, events).await {
+        Ok(given) => {
             let mut logged = Logged::default();
-            logged.add(
-                &given(&mut *connection, APPEND, arguments, events).await?,
-                events,
-            );
-            logged.events(connection).await
+            logged.add(&given, events);
+            logged.events(connection).await.map_err(failed)
         }
+        Err(error) => Err(refused(pool, events, first.events, error).await?),
     }
 }
 
