@@ -145,6 +145,7 @@ CREATE FUNCTION sourcing.find_touched(spans sourcing.span[], now sourcing.span[]
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     one text;
+    shape sourcing.shape;
 BEGIN
     DELETE FROM sourcing.touched;
     INSERT INTO sourcing.touched (type, uuid)
@@ -154,19 +155,18 @@ BEGIN
      WHERE e.event IN ('create', 'update', 'delete');
     FOR one IN SELECT DISTINCT type FROM sourcing.touched ORDER BY type LOOP
         -- Nobody changes it from here on, and where somebody has since this transaction began to look, it has to begin anew.
-        PERFORM sourcing.locked_shape(one);
+        shape := sourcing.locked_shape(one);
         UPDATE sourcing.touched t
            SET now = state.now, target = state.target, born = state.born, origin = state.origin
           FROM (SELECT e.uuid,
-                       sourcing.fold(sh, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
+                       sourcing.fold(shape, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
                            FILTER (WHERE sourcing.contains(find_touched.now, e.id)) AS now,
-                       sourcing.fold(sh, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
+                       sourcing.fold(shape, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
                            FILTER (WHERE sourcing.contains(find_touched.target, e.id)) AS target,
                        max(e.id) FILTER (WHERE e.event = 'create' AND sourcing.contains(find_touched.now, e.id)) AS born,
                        max(e.id) FILTER (WHERE sourcing.contains(find_touched.target, e.id)) AS origin
                   FROM sourcing.touched w
                   JOIN sourcing.eventstore e ON e.type = w.type AND e.uuid = w.uuid
-                 CROSS JOIN sourcing.shape(one) AS sh
                  WHERE w.type = one
                  GROUP BY e.uuid) AS state
          WHERE t.type = one AND t.uuid = state.uuid;
