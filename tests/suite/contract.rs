@@ -42,14 +42,21 @@ pub(crate) fn schema(backend: Backend) -> String {
             spectrum_id {uuid} REFERENCES spectrum (spectrum_id) ON DELETE CASCADE
         );
     ";
+    with_types(text, backend)
+}
+
+/// With the names that types have there.
+pub(crate) fn with_types(text: &str, backend: Backend) -> String {
     match backend {
         Backend::Sqlite => text
             .replace("{uuid}", "UUID")
             .replace("{timestamp}", "TIMESTAMP")
-            .replace("{json}", "JSON"),
+            .replace("{json}", "JSON")
+            .replace("{number}", "NUMERIC"),
         Backend::Postgres => text
             .replace("{uuid}", "uuid")
             .replace("{timestamp}", "timestamp")
-            .replace("{json}", "jsonb"),
+            .replace("{json}", "jsonb")
+            .replace("{number}", "numeric"),
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::RngExt;
 use proptest::test_runner::TestRng;
 use serde_json::{Map, Value, json};
 
-use super::schema;
+use super::{schema, with_types};
 use crate::support::{Database, create, delete, event, id, on_each, random, update};
 
 /// A number in any of JSON's notations.
@@ -107,17 +107,7 @@ async fn assert_returned(lab: &Database, events: Vec<NewEvent>) -> usize {
 fn tables(backend: Backend) -> String {
     let text = "
         CREATE TABLE note (note_id {uuid} PRIMARY KEY NOT NULL, info {json}, text TEXT, mark TEXT DEFAULT 'x', share {number} DEFAULT 1.50);";
-    let text = match backend {
-        Backend::Sqlite => text
-            .replace("{uuid}", "UUID")
-            .replace("{json}", "JSON")
-            .replace("{number}", "NUMERIC"),
-        Backend::Postgres => text
-            .replace("{uuid}", "uuid")
-            .replace("{json}", "jsonb")
-            .replace("{number}", "numeric"),
-    };
-    schema(backend) + &text
+    schema(backend) + &with_types(text, backend)
 }
 
 on_each! {
