@@ -319,6 +319,7 @@ DECLARE
 BEGIN
     INSERT INTO sourcing.deleting VALUES (shape.relation, row_uuid) ON CONFLICT DO NOTHING;
     outermost := FOUND;
+    -- A trigger that never ends is given up on.
     FOR pass IN 1 .. 100 LOOP
         appended := false;
         FOR reference IN SELECT * FROM sourcing.carrying(shape.relation, false) LOOP
@@ -609,6 +610,10 @@ BEGIN
             untracked_before := sourcing.untracked_writes(changed, true);
         END IF;
     ELSIF shape.delete_carries THEN
+        IF EXISTS (SELECT FROM sourcing.deleting d WHERE d.relation = shape.relation AND d.uuid = apply.uuid) THEN
+            RAISE EXCEPTION USING ERRCODE = 'P0002', TABLE = shape.name,
+                MESSAGE = format('%s: it is being deleted already, and this event comes of that', what);
+        END IF;
         PERFORM sourcing.append_carried_by_delete(what, shape, uuid, given_moment);
         untracked_before := sourcing.untracked_writes(changed, false);
     END IF;

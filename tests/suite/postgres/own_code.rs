@@ -344,22 +344,26 @@ fn a_row_that_triggers_write_a_third_time_is_refused_and_the_refusal_says_so() {
     });
 }
 
+/// What a trigger notes in an event of its own, of a sample.
+const ACTIONS: &str = "
+    CREATE TABLE sample (sample_id uuid PRIMARY KEY);
+    CREATE TABLE action (action_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE CASCADE);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO sourcing.eventstore (event, type, data)
+            VALUES ('create', 'action', jsonb_build_object('sample_id', OLD.sample_id));
+            RETURN NULL;
+        END $$;
+";
+
 /// A row that a trigger makes point at the one that is being deleted goes with it, and the log says so.
 #[test]
 fn what_a_trigger_points_at_a_row_that_is_being_deleted_is_recorded() {
     run(async {
         let lab = Database::with(
             Backend::Postgres,
-            "CREATE TABLE sample (sample_id uuid PRIMARY KEY);
-             CREATE TABLE action (action_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE CASCADE);
-             CREATE TABLE booking (booking_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE SET NULL);
-             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
-                 BEGIN
-                     INSERT INTO sourcing.eventstore (event, type, data)
-                     VALUES ('create', 'action', jsonb_build_object('sample_id', OLD.sample_id));
-                     RETURN NULL;
-                 END $$;
-             CREATE TRIGGER note AFTER UPDATE ON booking FOR EACH ROW EXECUTE FUNCTION note();",
+            &(ACTIONS.to_owned() + "CREATE TABLE booking (booking_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE SET NULL);
+             CREATE TRIGGER note AFTER UPDATE ON booking FOR EACH ROW EXECUTE FUNCTION note();"),
         )
         .await;
         lab.append(vec![
@@ -381,17 +385,9 @@ fn what_points_at_a_row_that_is_being_deleted_again_and_again_is_refused() {
     run(async {
         let lab = Database::with(
             Backend::Postgres,
-            "CREATE TABLE sample (sample_id uuid PRIMARY KEY);
-             CREATE TABLE action (action_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE CASCADE);
-             CREATE TABLE booking (booking_id uuid PRIMARY KEY,
+            &(ACTIONS.to_owned() + "CREATE TABLE booking (booking_id uuid PRIMARY KEY,
                                    sample_id uuid DEFAULT '10000000-0000-4000-8000-000000000001' REFERENCES sample ON DELETE SET DEFAULT);
-             CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
-                 BEGIN
-                     INSERT INTO sourcing.eventstore (event, type, data)
-                     VALUES ('create', 'action', jsonb_build_object('sample_id', OLD.sample_id));
-                     RETURN NULL;
-                 END $$;
-             CREATE TRIGGER note AFTER DELETE ON action FOR EACH ROW EXECUTE FUNCTION note();",
+             CREATE TRIGGER note AFTER DELETE ON action FOR EACH ROW EXECUTE FUNCTION note();"),
         )
         .await;
         lab.append(vec![
@@ -406,6 +402,42 @@ fn what_points_at_a_row_that_is_being_deleted_again_and_again_is_refused() {
             assert!(error.message.contains("points at it again"), "{error:?}");
         }
         assert_eq!(lab.rows().await.len(), 4);
+        lab.assert_no_drift().await;
+    });
+}
+
+/// Nor is a row logged as deleted twice when a trigger asks for it while it goes.
+#[test]
+fn a_row_that_is_being_deleted_is_not_deleted_once_more() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY);
+             CREATE TABLE booking (booking_id uuid PRIMARY KEY, sample_id uuid REFERENCES sample ON DELETE SET NULL);
+             CREATE FUNCTION clear() RETURNS trigger LANGUAGE plpgsql AS $$
+                 BEGIN
+                     INSERT INTO sourcing.eventstore (event, type, uuid) VALUES ('delete', 'sample', OLD.sample_id);
+                     RETURN NULL;
+                 END $$;
+             CREATE TRIGGER clear AFTER UPDATE ON booking FOR EACH ROW EXECUTE FUNCTION clear();",
+        )
+        .await;
+        lab.append(vec![
+            create("sample", id(1), json!({})),
+            create("booking", id(2), json!({"sample_id": id(1)})),
+        ])
+        .await;
+        let error = lab.refused(vec![delete("sample", id(1))]).await;
+        assert_eq!(error.code, ErrorCode::RowMissing);
+        assert!(
+            error.message.contains("is being deleted already"),
+            "{error:?}"
+        );
+        assert_eq!(lab.store.head().await.unwrap(), 2);
+        // Asked for by an update of its own, it goes.
+        lab.append(vec![update("booking", id(2), json!({"sample_id": null}))])
+            .await;
+        assert_eq!(lab.rows().await.len(), 1);
         lab.assert_no_drift().await;
     });
 }
