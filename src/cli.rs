@@ -5,6 +5,7 @@ mod args;
 mod change;
 mod confirm;
 mod demo;
+mod diff;
 mod exit;
 mod history;
 mod init;
@@ -99,6 +100,8 @@ async fn on_store(store: &dyn EventStore, command: Command, output: &Output) -> 
         Command::Delete { table, uuid } => change::delete(store, table, &uuid, output).await,
         Command::Append { file } => append::run(store, &file, output).await,
         Command::Rollback(rollback) => rollback::rollback(store, rollback, output).await,
+        Command::Revert(revert) => rollback::revert(store, revert, output).await,
+        Command::Diff { from, to } => diff::run(store, &from, to.as_deref(), output).await,
         Command::Undo(undo) => rollback::undo(store, undo, output).await,
         Command::Redo(redo) => rollback::redo(store, redo, output).await,
         Command::Verify(verify) => verify::run(store, verify, output).await,

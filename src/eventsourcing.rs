@@ -5,15 +5,19 @@
 //! moment, and a rollback is itself recorded as events: the log only grows, and [`history`] tells which
 //! events are effective. A database that can hold such a log satisfies the trait [`EventStore`].
 
+pub mod between;
 pub mod diff;
 pub mod difference;
 pub mod error;
 pub mod event;
 pub mod history;
 pub mod inspect;
+pub mod ranges;
 pub mod rollback;
 pub mod row;
 pub mod schema;
+pub mod scope;
+pub mod states;
 pub mod store;
 pub mod timeline;
 pub mod timestamp;

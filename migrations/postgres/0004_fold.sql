@@ -84,3 +84,11 @@ $$;
 CREATE AGGREGATE sourcing.fold(
     shape sourcing.shape, event text, uuid uuid, data jsonb, filled jsonb, moment timestamptz)
 (SFUNC = sourcing.fold_step, STYPE = jsonb);
+
+-- A state's values of these columns.
+CREATE FUNCTION sourcing.of_columns(state jsonb, columns text[]) RETURNS jsonb
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN state IS NOT NULL
+           THEN (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(state) AS s WHERE s.key = ANY (columns))
+           END
+$$;

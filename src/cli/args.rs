@@ -66,6 +66,13 @@ pub(super) enum Command {
         /// The row
         uuid: String,
     },
+    /// Print the rows that differ between two positions
+    Diff {
+        /// An event, which means right after it, or a moment, events of that very moment included; 0 is before the first event
+        from: String,
+        /// The same; without it, now
+        to: Option<String>,
+    },
     /// Create a row
     Create {
         /// Its table
@@ -103,6 +110,8 @@ pub(super) enum Command {
     },
     /// Take the database back in time
     Rollback(Rollback),
+    /// Undo one event, and with it its transaction, and keep what came after
+    Revert(Revert),
     /// Undo the latest rollback in effect
     Undo(TakeBack),
     /// Redo what the latest undo in effect took back
@@ -188,9 +197,35 @@ pub(super) struct Table {
 pub(super) struct Rollback {
     #[command(flatten)]
     pub(super) target: Target,
+    /// Takes back one table, or one row, and leaves everything else
+    #[arg(long, value_name = "TYPE[/UUID]")]
+    pub(super) only: Option<String>,
     /// How to write it: minimal appends only what differs, replay repeats the whole history
     #[arg(long, value_name = "minimal|replay", default_value = "minimal")]
     pub(super) strategy: Strategy,
+    /// Leaves values in the log alone that have no place in the tables any more
+    #[arg(long)]
+    pub(super) allow_loss: bool,
+    #[command(flatten)]
+    pub(super) confirm: Confirm,
+    /// Why, for those who read the log later
+    #[arg(long, value_name = "TEXT")]
+    pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Revert {
+    /// The event
+    pub(super) id: EventId,
+    /// Where a later event has set the same column: keeps what it is now
+    #[arg(long, conflicts_with = "theirs")]
+    pub(super) ours: bool,
+    /// Where a later event has set the same column: takes what it was before
+    #[arg(long)]
+    pub(super) theirs: bool,
+    /// Leaves values in the log alone that have no place in the tables any more
+    #[arg(long)]
+    pub(super) allow_loss: bool,
     #[command(flatten)]
     pub(super) confirm: Confirm,
     /// Why, for those who read the log later
@@ -227,6 +262,9 @@ pub(super) struct TakeBack {
     /// Says yes to undoing, with it, the work done since
     #[arg(long)]
     pub(super) with_later: bool,
+    /// Leaves values in the log alone that have no place in the tables any more
+    #[arg(long)]
+    pub(super) allow_loss: bool,
     #[command(flatten)]
     pub(super) confirm: Confirm,
 }
@@ -236,4 +274,10 @@ pub(super) struct Verify {
     /// Compares the fold of the log with each table, row by row (what is done without it too)
     #[arg(long)]
     pub(super) drift: bool,
+    /// Appends events for the rows that are not what the log says, after which it says what they are; the tables stay as they are
+    #[arg(long)]
+    pub(super) record: bool,
+    /// Does not ask
+    #[arg(short, long, requires = "record")]
+    pub(super) yes: bool,
 }

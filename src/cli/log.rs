@@ -71,7 +71,11 @@ async fn filter(store: &dyn EventStore, log: &Log) -> Result<Filter> {
 
 fn print(entry: &Entry, head: EventId, history: &History, output: &Output) -> Result<()> {
     // What came after the head that was read has no standing yet: it is effective.
-    let standing = history.standing(head.max(entry.event.id), entry.event.id);
+    let standing = history.standing(
+        head.max(entry.event.id),
+        entry.event.id,
+        entry.event.row.as_ref(),
+    );
     match output.is_json() {
         true => output.object(&entry.event.to_json(standing.undone_by())),
         false => {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::eventsourcing::timestamp::{self, Timestamp};
-use crate::eventsourcing::{Error, ErrorCode, Result, Row};
+use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, Row};
 
 /// A moment.
 pub(super) fn timestamp(text: &str) -> Result<Timestamp> {
@@ -64,5 +64,28 @@ pub(super) fn object(argument: &str) -> Result<Row> {
             format!("the data is no valid JSON: {error}"),
         )
         .hint(r#"write it like '{"smiles": "ABC"}', in single quotes for the shell"#)),
+    }
+}
+
+/// A position: an event, which means right after it, or a moment.
+pub(super) async fn position(store: &dyn EventStore, head: EventId, text: &str) -> Result<EventId> {
+    match text.trim_start_matches('#').parse() {
+        Ok(id) => existing(head, id),
+        // What came after the head was read is left out.
+        Err(_) => Ok(store.position_through(timestamp(text)?).await?.min(head)),
+    }
+}
+
+/// A position that there is.
+pub(super) fn existing(head: EventId, id: EventId) -> Result<EventId> {
+    match (0..=head).contains(&id) {
+        true => Ok(id),
+        false => Err(Error::new(
+            ErrorCode::UnknownEvent,
+            format!("there is no event #{id} in the log"),
+        )
+        .hint(format!(
+            "its events are #1 to #{head}; 0 is before the first"
+        ))),
     }
 }

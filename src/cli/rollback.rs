@@ -3,12 +3,14 @@
 use std::io::{self, IsTerminal};
 use std::time::Duration;
 
-use super::args::{Confirm, Rollback, TakeBack, Target};
+use super::args::{Confirm, Revert, Rollback, TakeBack, Target};
 use super::output::Output;
 use super::{End, check_writable, confirm, parse, show, waiting};
 use crate::eventsourcing::rollback::{
-    self, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
+    self, Conflicts, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest,
+    RollbackTarget,
 };
+use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
 use crate::text;
 
@@ -21,9 +23,27 @@ pub(super) async fn rollback(
     output: &Output,
 ) -> Result<End> {
     let request = RollbackRequest {
-        target: target(&args.target)?,
+        scope: args.only.as_deref().map_or(Scope::Whole, Scope::parse),
         strategy: args.strategy,
         reason: args.reason,
+        allow_loss: args.allow_loss,
+        ..RollbackRequest::to(target(&args.target)?)
+    };
+    check_may_write(store, &args.confirm)?;
+    let plan = rollback::plan(store, request).await?;
+    decide(store, plan, &args.confirm, false, output).await
+}
+
+pub(super) async fn revert(store: &dyn EventStore, args: Revert, output: &Output) -> Result<End> {
+    let request = RollbackRequest {
+        reason: args.reason,
+        allow_loss: args.allow_loss,
+        conflicts: match (args.ours, args.theirs) {
+            (true, _) => Some(Conflicts::Ours),
+            (_, true) => Some(Conflicts::Theirs),
+            _ => None,
+        },
+        ..RollbackRequest::to(RollbackTarget::Without(args.id))
     };
     check_may_write(store, &args.confirm)?;
     let plan = rollback::plan(store, request).await?;
@@ -32,13 +52,13 @@ pub(super) async fn rollback(
 
 pub(super) async fn undo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
     check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan_undo(store, None).await?;
+    let plan = rollback::plan_undo(store, None, args.allow_loss).await?;
     decide(store, plan, &args.confirm, args.with_later, output).await
 }
 
 pub(super) async fn redo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
     check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan_redo(store, None).await?;
+    let plan = rollback::plan_redo(store, None, args.allow_loss).await?;
     decide(store, plan, &args.confirm, args.with_later, output).await
 }
 
@@ -84,7 +104,11 @@ async fn decide(
         true => print(&plan, store, &|line| output.note(line), output)?,
         false => print(&plan, store, &|line| output.line(line), output)?,
     }
-    let (name, purpose) = (store.info().name.clone(), plan.purpose);
+    let (name, whole, purpose) = (
+        store.info().name.clone(),
+        plan.takes_back_everything(),
+        plan.purpose,
+    );
     if !plan.is_empty() && plan.blockers.is_empty() && !confirmation.yes {
         confirm::confirm(&format!("Write this to {name}?"))?;
     }
@@ -92,7 +116,7 @@ async fn decide(
     let outcome = waiting::told(store, output, carry_out(store, &confirmed)).await?;
     match output.is_json() {
         true => output.object(&outcome.to_json())?,
-        false => print_outcome(&outcome, purpose, output)?,
+        false => print_outcome(&outcome, whole, purpose, output)?,
     }
     Ok(End::Done)
 }
@@ -125,8 +149,7 @@ fn print(
             rollback::RowAction::BringBack => "+ bring back",
             rollback::RowAction::Change => "~ change",
         };
-        line(&text::visible(&format!("{action} {}", change.key)))?;
-        show::print_columns(&change.columns, "    ", output)?;
+        show::print_row(action, &change.key, &change.columns, output)?;
     }
     Ok(())
 }
@@ -165,16 +188,24 @@ async fn carry_out(
     outcome
 }
 
-fn print_outcome(outcome: &RollbackOutcome, purpose: Purpose, output: &Output) -> Result<()> {
+fn print_outcome(
+    outcome: &RollbackOutcome,
+    whole: bool,
+    purpose: Purpose,
+    output: &Output,
+) -> Result<()> {
     let back = match purpose {
         Purpose::Rollback | Purpose::Redo(_) => "undo",
         Purpose::Undo(_) => "redo",
     };
     match (outcome.rollback, outcome.rollback_end) {
         (Some(first), Some(last)) => {
+            let equal = match whole {
+                true => format!("; the tables equal #{}", outcome.keeps_through),
+                false => String::new(),
+            };
             output.line(&format!(
-                "Done: events #{first} to #{last} appended; the tables equal #{}. `ebb {back}` takes it back.",
-                outcome.keeps_through
+                "Done: events #{first} to #{last} appended{equal}. `ebb {back}` takes it back."
             ))
         }
         _ => output.line("Nothing was appended."),

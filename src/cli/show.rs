@@ -5,7 +5,7 @@ use super::output::Output;
 use crate::eventsourcing::diff::ColumnChange;
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::inspect::{self, Inspection};
-use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, timestamp};
+use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, RowKey, timestamp};
 use crate::text;
 
 pub(super) async fn run(store: &dyn EventStore, id: EventId, output: &Output) -> Result<End> {
@@ -71,6 +71,17 @@ pub(super) fn standing(standing: Standing) -> String {
 }
 
 /// Columns that change, one a line: `smiles  ABC → DEF`.
+/// A row under what happens to it.
+pub(super) fn print_row(
+    what: &str,
+    key: &RowKey,
+    columns: &[ColumnChange],
+    output: &Output,
+) -> Result<()> {
+    output.line(&text::visible(&format!("{what} {key}")))?;
+    print_columns(columns, "    ", output)
+}
+
 pub(super) fn print_columns(columns: &[ColumnChange], indent: &str, output: &Output) -> Result<()> {
     let longest = columns
         .iter()

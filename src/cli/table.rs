@@ -69,19 +69,9 @@ async fn position(store: &dyn EventStore, args: &Args) -> Result<Option<EventId>
         let moment = parse::timestamp(text)?;
         return store.position_through(moment).await.map(Some);
     }
-    let Some(id) = args.at_event else {
-        return Ok(None);
-    };
-    let head = store.head().await?;
-    match (0..=head).contains(&id) {
-        true => Ok(Some(id)),
-        false => Err(Error::new(
-            ErrorCode::UnknownEvent,
-            format!("there is no event #{id} in the log"),
-        )
-        .hint(format!(
-            "its events are #1 to #{head}; 0 is before the first"
-        ))),
+    match args.at_event {
+        Some(id) => parse::existing(store.head().await?, id).map(Some),
+        None => Ok(None),
     }
 }
 

@@ -45,6 +45,24 @@ pub fn columns(table: &Table, before: Option<&Row>, after: Option<&Row>) -> Vec<
         .collect()
 }
 
+/// The columns in which a row is not what the log says. A column that the log speaks of and the table no longer has is the
+/// schema's change, not the row's, as is one that the table has got since; generated ones follow from the others.
+#[must_use]
+pub fn drift(table: &Table, logged: &Row, stored: &Row) -> Vec<ColumnChange> {
+    let written = table.columns.iter().filter(|column| !column.generated);
+    written
+        .filter_map(|column| {
+            let stored = stored.get(&column.name).unwrap_or(&Value::Null);
+            let logged = logged.get(&column.name);
+            (!column.holds(logged, stored)).then(|| ColumnChange {
+                column: column.name.clone(),
+                from: logged.cloned().unwrap_or(Value::Null),
+                to: stored.clone(),
+            })
+        })
+        .collect()
+}
+
 /// The changes as the command line prints them: `{"smiles": {"from": "DEF", "to": null}}`.
 #[must_use]
 pub fn to_json(changes: &[ColumnChange]) -> Value {

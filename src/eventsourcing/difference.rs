@@ -1,5 +1,7 @@
 //! A row that is not what the log says, and the events after which the log says what it is.
 
+use serde_json::Value;
+
 use super::event::{EventKind, Row};
 use super::schema::{CREATED_ON, Table, UPDATED_ON};
 use super::timestamp::Timestamp;
@@ -26,12 +28,10 @@ pub fn recording(
     there: Option<Row>,
     moment: Timestamp,
 ) -> Vec<Recorded> {
-    // A column that the table no longer has is the schema's change, not the row's.
-    let told = told.map(|mut row| {
-        row.retain(|column, _| table.column(column).is_some());
-        row
-    });
-    let changes = diff::columns(table, told.as_ref(), there.as_ref());
+    let changes = match (&told, &there) {
+        (Some(told), Some(there)) => diff::drift(table, told, there),
+        _ => Vec::new(),
+    };
     let is_written = |column: &str| table.column(column).is_some_and(|column| !column.generated);
     let event = |kind, data: Row, before: Option<&Row>, there: &Row| {
         let expected = row::expected(table, before.cloned(), kind, uuid, &data, moment);
@@ -63,9 +63,14 @@ pub fn recording(
                         || changes.iter().any(|change| change.column == column))
             };
             let data = there.iter().filter(|(column, _)| is_given(column));
-            let data: Row = data
+            let mut data: Row = data
                 .map(|(column, value)| (column.clone(), value.clone()))
                 .collect();
+            // Columns that are gone have no values any more.
+            let gone = told
+                .iter()
+                .filter(|(column, value)| table.column(column).is_none() && !value.is_null());
+            data.extend(gone.map(|(column, _)| (column.clone(), Value::Null)));
             let update = event(EventKind::Update, data, Some(told), there);
             // What an update cannot do: change created_on, or take keys out of a JSON object.
             let beyond = changes.iter().any(|change| change.column == CREATED_ON)

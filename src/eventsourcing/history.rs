@@ -1,15 +1,42 @@
 //! Which events are effective: what rollbacks undid, and what undoing them brought back.
 //!
-//! E(n) is the set of events effective at position n. An ordinary event adds itself; the end of a
-//! rollback R to position p makes it E(p) ∪ {R}. Only the rollbacks have to be known to compute it:
-//! E(n) is a short chain of ranges of ids, however long the log is.
+//! E(n) is the set of events effective at position n. An ordinary event adds itself. The end of a rollback R
+//! - to a position p makes it E(p) ∪ {R}, for the rows in its scope; for all others it stays as it is;
+//! - of one transaction takes that transaction's events out of it, and leaves what came after;
+//! - that undoes one of the latter puts them back.
+//!
+//! Only the rollbacks have to be known to compute it: for each row E(n) is a short chain of ranges of ids, however
+//! long the log is.
 
-use std::ops::RangeInclusive;
+use std::collections::{HashMap, HashSet};
+
+use uuid::Uuid;
 
 use super::error::{Error, ErrorCode, Result};
-use super::event::{EventId, Row};
+use super::event::{EventId, Row, RowKey};
+use super::ranges::Ranges;
 use super::rollback::Strategy;
+use super::scope::Scope;
 use super::timestamp::Timestamp;
+
+/// What a rollback makes of the events before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Course {
+    /// Those after a position do not count any more; the position is the last event kept, 0 when none is.
+    Back(EventId),
+    /// Those of one transaction do not count any more: what came after is kept.
+    Without {
+        /// The transaction's first event.
+        first: EventId,
+        /// Its last one.
+        last: EventId,
+        /// Whether, of what came after, the columns do not count either that the transaction had set.
+        theirs: bool,
+    },
+    /// Those count again that the rollback of this id, which kept what came after, took out, or the reverse: that
+    /// rollback is as if it had not been.
+    WithoutRollback(EventId),
+}
 
 /// One rollback that the log records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,12 +45,16 @@ pub struct Rollback {
     pub id: EventId,
     /// Its `rollback-end` event. All between is its bookkeeping.
     pub end: EventId,
-    /// The last event it keeps; 0 when it keeps none.
-    pub keeps_through: EventId,
+    /// What it makes of the events before it.
+    pub course: Course,
+    /// The rows concerned, of one that goes back to a position.
+    pub scope: Scope,
     /// How it was written.
     pub strategy: Strategy,
     /// Why, if somebody said.
     pub reason: Option<String>,
+    /// Whether values may be left in the log alone that have no place in the tables any more.
+    pub allow_loss: bool,
     /// The rollback that this one undoes.
     pub undoes: Option<EventId>,
     /// The undo that this one takes back.
@@ -35,35 +66,62 @@ pub struct Rollback {
 }
 
 impl Rollback {
-    /// Reads it from its `rollback` event, and from where that event and its end stand in the log.
+    /// Reads it from its `rollback` event, and from where that event, its end, and the position before its moment stand
+    /// in the log.
     ///
     /// # Errors
-    /// `Database` when the marker names a strategy that there is not: this program never wrote it.
+    /// `Database` when the marker says what no rollback can be: this program never wrote it.
     pub fn from_marker(
-        (id, end, keeps_through): (EventId, EventId, EventId),
+        (id, end, position): (EventId, EventId, EventId),
         data: &Row,
         timestamp: Timestamp,
         actor: String,
     ) -> Result<Self> {
+        let unknown = |what: &str| {
+            let message = format!("rollback #{id} has {what} that ebb does not know");
+            Error::new(ErrorCode::Database, message)
+        };
+        let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str);
+        let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
         let strategy = match data.get("strategy") {
             None => Strategy::Replay,
-            Some(name) => name.as_str().unwrap_or_default().parse().map_err(|_| {
-                Error::new(
-                    ErrorCode::Database,
-                    format!("rollback #{id} names a strategy that ebb does not know: {name}"),
-                )
-            })?,
+            Some(name) => name
+                .as_str()
+                .unwrap_or_default()
+                .parse()
+                .map_err(|_| unknown(&format!("a strategy, {name},")))?,
         };
-        let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
-        let reason = data.get("reason").and_then(serde_json::Value::as_str);
+        let (undoes, redoes) = (number("undoes"), number("redoes"));
+        let course = match (data.get("reverts"), data.contains_key("keeps_later")) {
+            (Some(ids), _) => {
+                let ids: Option<Vec<EventId>> = ids
+                    .as_array()
+                    .and_then(|ids| ids.iter().map(serde_json::Value::as_i64).collect());
+                match ids.as_deref() {
+                    Some([first, last]) => Course::Without {
+                        first: *first,
+                        last: *last,
+                        theirs: text("conflicts") == Some("theirs"),
+                    },
+                    _ => return Err(unknown("events")),
+                }
+            }
+            (None, true) => {
+                let rollback = undoes.or(redoes);
+                Course::WithoutRollback(rollback.ok_or_else(|| unknown("nothing to undo"))?)
+            }
+            (None, false) => Course::Back(position),
+        };
         Ok(Self {
             id,
             end,
-            keeps_through,
+            course,
+            scope: text("only").map_or(Scope::Whole, Scope::parse),
             strategy,
-            reason: reason.map(str::to_owned),
-            undoes: number("undoes"),
-            redoes: number("redoes"),
+            reason: text("reason").map(str::to_owned),
+            allow_loss: data.contains_key("allow_loss"),
+            undoes,
+            redoes,
             timestamp,
             actor,
         })
@@ -92,82 +150,24 @@ impl Standing {
     }
 }
 
-/// Ranges of ids, ascending, apart from each other.
+/// Columns of later events that do not count, by a rollback of one transaction whose values are to stand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Overruled {
+    /// The transaction's first event.
+    pub first: EventId,
+    /// Its last one. What events of the row after it set in the columns that the transaction's set does not count …
+    pub last: EventId,
+    /// … up to this one, the rollback.
+    pub before: EventId,
+}
+
+/// The events of one row that are effective at a position.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Ranges(Vec<RangeInclusive<EventId>>);
-
-impl Ranges {
-    /// The ids from `first` to `last`, both included.
-    #[must_use]
-    pub fn of(first: EventId, last: EventId) -> Self {
-        Self(
-            (first <= last)
-                .then_some(first..=last)
-                .into_iter()
-                .collect(),
-        )
-    }
-
-    /// The ranges, ascending.
-    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (EventId, EventId)> + '_ {
-        self.0.iter().map(|range| (*range.start(), *range.end()))
-    }
-
-    /// Whether no id is in them.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    /// Whether this id is in them.
-    #[must_use]
-    pub fn contains(&self, id: EventId) -> bool {
-        let after = self.0.partition_point(|range| *range.end() < id);
-        self.0.get(after).is_some_and(|range| range.contains(&id))
-    }
-
-    /// The ids in these and not in the others.
-    #[must_use]
-    pub fn minus(&self, others: &Self) -> Self {
-        let mut cuts: Vec<EventId> = self
-            .iter()
-            .chain(others.iter())
-            .flat_map(|(first, last)| [first, last + 1])
-            .collect();
-        cuts.sort_unstable();
-        cuts.dedup();
-        let mut left = Self::default();
-        for piece in cuts.windows(2) {
-            if self.contains(piece[0]) && !others.contains(piece[0]) {
-                left.push(piece[0], piece[1] - 1);
-            }
-        }
-        left
-    }
-
-    /// The ids in either.
-    #[must_use]
-    pub fn union(&self, others: &Self) -> Self {
-        let mut all: Vec<_> = self.iter().chain(others.iter()).collect();
-        all.sort_unstable();
-        let mut union = Self::default();
-        for (first, last) in all {
-            union.push(first, last);
-        }
-        union
-    }
-
-    /// Adds a range that begins no earlier than the last one does.
-    fn push(&mut self, first: EventId, last: EventId) {
-        if let Some(previous) = self.0.last_mut()
-            && *previous.end() + 1 >= first
-        {
-            let last = last.max(*previous.end());
-            *previous = *previous.start()..=last;
-        } else if first <= last {
-            self.0.push(first..=last);
-        }
-    }
+pub struct Effective {
+    /// Their ids, among ids of other rows and of markers.
+    pub ids: Ranges,
+    /// What of them does not count.
+    pub overruled: Vec<Overruled>,
 }
 
 /// Every rollback of the log.
@@ -190,39 +190,109 @@ impl History {
         &self.rollbacks
     }
 
-    /// E(n): ordinary events and rollbacks that are effective at position `n`. Whether an id in it
-    /// is an event that changes rows or a rollback's marker, the event itself says.
+    /// The rollback of this id.
     #[must_use]
-    pub fn effective_at(&self, n: EventId) -> Ranges {
-        let mut ranges: Vec<RangeInclusive<EventId>> = Vec::new();
+    pub fn rollback(&self, id: EventId) -> Option<&Rollback> {
+        let at = self.rollbacks.binary_search_by_key(&id, |one| one.id);
+        at.ok().map(|at| &self.rollbacks[at])
+    }
+
+    /// The latest rollback that has ended at or before this position.
+    fn latest_at(&self, position: EventId) -> Option<&Rollback> {
+        let ended = self.rollbacks.partition_point(|one| one.end <= position);
+        self.rollbacks.get(ended.checked_sub(1)?)
+    }
+
+    /// The same with one more rollback, right after the head.
+    #[must_use]
+    pub fn with(&self, rollback: Rollback) -> Self {
+        let mut rollbacks = self.rollbacks.clone();
+        rollbacks.push(rollback);
+        Self::new(rollbacks)
+    }
+
+    /// E(n), as far as this row is concerned.
+    #[must_use]
+    pub fn effective(&self, n: EventId, row: &RowKey) -> Effective {
+        let mut ids = Ranges::default();
+        let mut overruled = Vec::new();
+        let (mut without, mut cancelled) = (Ranges::default(), Vec::new());
         let mut position = n;
-        for rollback in self.in_effect_at(n) {
-            if rollback.end < position {
-                ranges.push(rollback.end + 1..=position);
+        while let Some(rollback) = self.latest_at(position) {
+            let since = Ranges::of(rollback.end + 1, position);
+            ids = ids.union(&since.minus(&without));
+            ids = ids.union(&Ranges::of(rollback.id, rollback.id));
+            position = rollback.id - 1;
+            if cancelled.contains(&rollback.id) {
+                continue;
             }
-            ranges.push(rollback.id..=rollback.id);
-            position = rollback.keeps_through;
+            match rollback.course {
+                Course::Back(keeps_through) if rollback.scope.covers(row) => {
+                    position = keeps_through;
+                }
+                Course::Back(_) => {}
+                Course::Without {
+                    first,
+                    last,
+                    theirs,
+                } => {
+                    without = without.union(&Ranges::of(first, last));
+                    overruled.extend(theirs.then_some(Overruled {
+                        first,
+                        last,
+                        before: rollback.id,
+                    }));
+                }
+                Course::WithoutRollback(id) => cancelled.push(id),
+            }
         }
-        if position > 0 {
-            ranges.push(1..=position);
+        ids = ids.union(&Ranges::of(1, position).minus(&without));
+        Effective { ids, overruled }
+    }
+
+    /// The rollbacks in effect at position `n`, latest first, and each that is not, with the one that took it back.
+    fn markers(&self, n: EventId) -> (Vec<&Rollback>, HashMap<EventId, EventId>) {
+        let (mut in_effect, mut taken_back) = (Vec::new(), HashMap::new());
+        // Scopes that went back to a position, and by which rollback.
+        let mut narrower: Vec<(&Scope, EventId, EventId)> = Vec::new();
+        let mut position = n;
+        while let Some(rollback) = self.latest_at(position) {
+            position = rollback.id - 1;
+            let by = narrower.iter().find(|(scope, keeps_through, _)| {
+                rollback.id > *keeps_through && rollback.scope.is_within(scope)
+            });
+            if let Some((_, _, by)) = by {
+                taken_back.insert(rollback.id, *by);
+            }
+            if taken_back.contains_key(&rollback.id) {
+                continue;
+            }
+            in_effect.push(rollback);
+            match rollback.course {
+                Course::Back(keeps_through) if rollback.scope == Scope::Whole => {
+                    let skipped = self.rollbacks.iter().rev();
+                    for one in skipped
+                        .skip_while(|one| one.id >= rollback.id)
+                        .take_while(|one| one.end > keeps_through)
+                    {
+                        taken_back.entry(one.id).or_insert(rollback.id);
+                    }
+                    position = keeps_through;
+                }
+                Course::Back(keeps_through) => {
+                    narrower.push((&rollback.scope, keeps_through, rollback.id));
+                }
+                Course::Without { .. } => {}
+                Course::WithoutRollback(id) => drop(taken_back.insert(id, rollback.id)),
+            }
         }
-        ranges.reverse();
-        let mut merged = Ranges::default();
-        for range in ranges {
-            merged.push(*range.start(), *range.end());
-        }
-        merged
+        (in_effect, taken_back)
     }
 
     /// The rollbacks in effect at position `n`, latest first.
-    pub fn in_effect_at(&self, n: EventId) -> impl Iterator<Item = &Rollback> {
-        let mut position = n;
-        std::iter::from_fn(move || {
-            let completed = self.rollbacks.partition_point(|r| r.end <= position);
-            let rollback = self.rollbacks.get(completed.checked_sub(1)?)?;
-            position = rollback.keeps_through;
-            Some(rollback)
-        })
+    #[must_use]
+    pub fn in_effect_at(&self, n: EventId) -> Vec<&Rollback> {
+        self.markers(n).0
     }
 
     /// The rollback whose bookkeeping the event at this position is.
@@ -232,31 +302,133 @@ impl History {
         self.rollbacks.get(after).filter(|r| r.id < id)
     }
 
-    /// The standing of an event when the log ends at `head`.
+    /// The standing of an event when the log ends at `head`; `row` is the row that it concerns, none of a marker.
     #[must_use]
-    pub fn standing(&self, head: EventId, id: EventId) -> Standing {
+    pub fn standing(&self, head: EventId, id: EventId, row: Option<&RowKey>) -> Standing {
         if let Some(rollback) = self.written_by(id) {
             return Standing::BookkeepingOf(rollback.id);
         }
-        self.in_effect_at(head)
-            .find(|rollback| (rollback.keeps_through + 1..rollback.id).contains(&id))
-            .map_or(Standing::Effective, |rollback| {
-                Standing::UndoneBy(rollback.id)
-            })
+        let by = match row {
+            Some(row) => self.undone_by(head, id, row),
+            None => self.markers(head).1.get(&id).copied(),
+        };
+        by.map_or(Standing::Effective, Standing::UndoneBy)
+    }
+
+    /// The rollback by which this event of the row is not effective at position `n`.
+    fn undone_by(&self, n: EventId, id: EventId, row: &RowKey) -> Option<EventId> {
+        let mut cancelled = Vec::new();
+        let mut position = n;
+        while let Some(rollback) = self.latest_at(position) {
+            if id > rollback.end {
+                return None;
+            }
+            position = rollback.id - 1;
+            if cancelled.contains(&rollback.id) {
+                continue;
+            }
+            match rollback.course {
+                Course::Back(keeps_through) if rollback.scope.covers(row) => {
+                    if id > keeps_through {
+                        return Some(rollback.id);
+                    }
+                    position = keeps_through;
+                }
+                Course::Back(_) => {}
+                Course::Without { first, last, .. } => {
+                    if (first..=last).contains(&id) {
+                        return Some(rollback.id);
+                    }
+                }
+                Course::WithoutRollback(id) => cancelled.push(id),
+            }
+        }
+        None
     }
 
     /// The latest rollback in effect that is neither an undo nor a redo: what `undo` takes.
     #[must_use]
     pub fn latest_to_undo(&self, head: EventId) -> Option<&Rollback> {
-        self.in_effect_at(head)
-            .find(|rollback| rollback.undoes.is_none() && rollback.redoes.is_none())
+        let mut in_effect = self.in_effect_at(head).into_iter();
+        in_effect.find(|rollback| rollback.undoes.is_none() && rollback.redoes.is_none())
     }
 
     /// The latest undo in effect: what `redo` takes back.
     #[must_use]
     pub fn latest_to_redo(&self, head: EventId) -> Option<&Rollback> {
-        self.in_effect_at(head)
-            .find(|rollback| rollback.undoes.is_some())
+        let mut in_effect = self.in_effect_at(head).into_iter();
+        in_effect.find(|rollback| rollback.undoes.is_some())
+    }
+
+    /// The first and the last event of the transaction that a rollback is about which keeps what came after, or that undoes
+    /// or redoes such a one.
+    #[must_use]
+    pub fn transaction_of(&self, rollback: &Rollback) -> Option<(EventId, EventId)> {
+        match rollback.course {
+            Course::Back(_) => None,
+            Course::Without { first, last, .. } => Some((first, last)),
+            Course::WithoutRollback(id) => self.transaction_of(self.rollback(id)?),
+        }
+    }
+
+    /// One scope for each kind of row that has an E of its own after this position: the whole database stands for the rows that no
+    /// rollback names, a table for those of its rows that none names.
+    #[must_use]
+    pub fn scopes_since(&self, position: EventId) -> Vec<Scope> {
+        let since = self.rollbacks.iter().filter(|one| one.id > position);
+        let mut scopes = vec![Scope::Whole];
+        for rollback in since {
+            if !scopes.contains(&rollback.scope) {
+                scopes.push(rollback.scope.clone());
+            }
+        }
+        scopes
+    }
+}
+
+/// E(n) of many rows, computed once for all those that no rollback tells apart.
+pub struct EffectiveRows<'a> {
+    history: &'a History,
+    position: EventId,
+    named: HashSet<&'a Scope>,
+    known: HashMap<Scope, Effective>,
+}
+
+impl<'a> EffectiveRows<'a> {
+    /// At this position.
+    #[must_use]
+    pub fn at(history: &'a History, position: EventId) -> Self {
+        Self {
+            history,
+            position,
+            named: history.rollbacks.iter().map(|one| &one.scope).collect(),
+            known: HashMap::new(),
+        }
+    }
+
+    /// Of this row.
+    pub fn of(&mut self, row: &RowKey) -> &Effective {
+        let narrower = [Scope::Row(row.clone()), Scope::Table(row.table.clone())];
+        let class = narrower
+            .into_iter()
+            .find(|scope| self.named.contains(scope));
+        let (history, position) = (self.history, self.position);
+        self.known
+            .entry(class.unwrap_or_default())
+            .or_insert_with(|| history.effective(position, row))
+    }
+
+    /// Of the rows of a scope that no narrower one names.
+    pub fn of_scope(&mut self, scope: &Scope) -> &Effective {
+        let row = match scope {
+            Scope::Row(row) => row.clone(),
+            // Such a row there is not, so that nothing names it.
+            Scope::Whole | Scope::Table(_) => RowKey {
+                table: scope.table().unwrap_or_default().to_owned(),
+                uuid: Uuid::nil(),
+            },
+        };
+        self.of(&row)
     }
 }
 
@@ -265,13 +437,15 @@ mod tests {
     use super::*;
     use crate::eventsourcing::timestamp;
 
-    fn rollback(id: EventId, end: EventId, keeps_through: EventId) -> Rollback {
+    fn rollback(id: EventId, end: EventId, course: Course) -> Rollback {
         Rollback {
             id,
             end,
-            keeps_through,
+            course,
+            scope: Scope::Whole,
             strategy: Strategy::Minimal,
             reason: None,
+            allow_loss: false,
             undoes: None,
             redoes: None,
             timestamp: timestamp::parse("2020-01-01").expect("a moment"),
@@ -279,8 +453,21 @@ mod tests {
         }
     }
 
-    fn ids(ranges: &Ranges) -> Vec<EventId> {
-        ranges
+    fn back(id: EventId, end: EventId, keeps_through: EventId) -> Rollback {
+        rollback(id, end, Course::Back(keeps_through))
+    }
+
+    fn row(table: &str) -> RowKey {
+        RowKey {
+            table: table.to_owned(),
+            uuid: Uuid::from_u128(7),
+        }
+    }
+
+    fn ids(history: &History, n: EventId, row: &RowKey) -> Vec<EventId> {
+        let effective = history.effective(n, row);
+        effective
+            .ids
             .iter()
             .flat_map(|(first, last)| first..=last)
             .collect()
@@ -288,46 +475,96 @@ mod tests {
 
     /// 1 2 3 · 4[5]6 keeps 2 · 7 · 8[9 10]11 keeps 6 · 12[13]14 keeps 3
     fn history() -> History {
-        History::new(vec![
-            rollback(4, 6, 2),
-            rollback(8, 11, 6),
-            rollback(12, 14, 3),
-        ])
+        History::new(vec![back(4, 6, 2), back(8, 11, 6), back(12, 14, 3)])
     }
 
     #[test]
     fn effective_events_follow_the_definition() {
-        let history = history();
-        assert_eq!(ids(&history.effective_at(0)), Vec::<EventId>::new());
-        assert_eq!(ids(&history.effective_at(3)), [1, 2, 3]);
-        assert_eq!(ids(&history.effective_at(6)), [1, 2, 4]);
-        assert_eq!(ids(&history.effective_at(7)), [1, 2, 4, 7]);
-        assert_eq!(ids(&history.effective_at(11)), [1, 2, 4, 8]);
-        assert_eq!(ids(&history.effective_at(14)), [1, 2, 3, 12]);
+        let (history, any) = (history(), row("molecule"));
+        assert_eq!(ids(&history, 0, &any), Vec::<EventId>::new());
+        assert_eq!(ids(&history, 3, &any), [1, 2, 3]);
+        assert_eq!(ids(&history, 6, &any), [1, 2, 4]);
+        assert_eq!(ids(&history, 7, &any), [1, 2, 4, 7]);
+        assert_eq!(ids(&history, 11, &any), [1, 2, 4, 8]);
+        assert_eq!(ids(&history, 14, &any), [1, 2, 3, 12]);
     }
 
     #[test]
     fn each_event_has_a_standing() {
-        let history = history();
-        assert_eq!(history.standing(7, 3), Standing::UndoneBy(4));
-        assert_eq!(history.standing(7, 4), Standing::Effective);
-        assert_eq!(history.standing(7, 5), Standing::BookkeepingOf(4));
-        assert_eq!(history.standing(7, 6), Standing::BookkeepingOf(4));
-        assert_eq!(history.standing(14, 3), Standing::Effective);
-        assert_eq!(history.standing(14, 4), Standing::UndoneBy(12));
-        assert_eq!(history.standing(14, 7), Standing::UndoneBy(12));
-        assert_eq!(history.standing(14, 13), Standing::BookkeepingOf(12));
-        assert_eq!(history.standing(14, 15), Standing::Effective);
+        let (history, any) = (history(), row("molecule"));
+        let of_row = |head, id| history.standing(head, id, Some(&any));
+        let of_marker = |head, id| history.standing(head, id, None);
+        assert_eq!(of_row(7, 3), Standing::UndoneBy(4));
+        assert_eq!(of_marker(7, 4), Standing::Effective);
+        assert_eq!(of_row(7, 5), Standing::BookkeepingOf(4));
+        assert_eq!(of_marker(7, 6), Standing::BookkeepingOf(4));
+        assert_eq!(of_row(14, 3), Standing::Effective);
+        assert_eq!(of_marker(14, 4), Standing::UndoneBy(12));
+        assert_eq!(of_row(14, 7), Standing::UndoneBy(12));
+        assert_eq!(of_row(14, 13), Standing::BookkeepingOf(12));
+        assert_eq!(of_row(14, 15), Standing::Effective);
     }
 
     #[test]
-    fn ranges_subtract_and_unite() {
-        let a = Ranges::of(1, 10);
-        let b = Ranges::of(4, 6).union(&Ranges::of(9, 20));
-        assert_eq!(ids(&a.minus(&b)), [1, 2, 3, 7, 8]);
-        assert_eq!(ids(&b.minus(&a)), (11..=20).collect::<Vec<_>>());
-        assert_eq!(a.union(&b), Ranges::of(1, 20));
-        assert!(a.minus(&a).is_empty());
-        assert!(!b.contains(7) && b.contains(9) && !b.contains(21));
+    fn a_rollback_of_one_table_leaves_the_others() {
+        let only = |rollback: Rollback, undoes| Rollback {
+            scope: Scope::Table("molecule".to_owned()),
+            undoes,
+            ..rollback
+        };
+        let (molecule, sample) = (row("molecule"), row("sample"));
+        // 1 2 3 · 4[5]6 keeps 1, only molecule · 7 · 8[9]10 undoes it
+        let first = only(back(4, 6, 1), None);
+        let history = History::new(vec![first.clone()]);
+        assert_eq!(ids(&history, 7, &molecule), [1, 4, 7]);
+        assert_eq!(ids(&history, 7, &sample), [1, 2, 3, 4, 7]);
+        assert_eq!(
+            history.standing(7, 3, Some(&molecule)),
+            Standing::UndoneBy(4)
+        );
+        assert_eq!(history.standing(7, 3, Some(&sample)), Standing::Effective);
+        assert_eq!(history.latest_to_undo(7).map(|one| one.id), Some(4));
+        let history = History::new(vec![first, only(back(8, 10, 3), Some(4))]);
+        assert_eq!(ids(&history, 10, &molecule), [1, 2, 3, 8]);
+        assert_eq!(ids(&history, 10, &sample), [1, 2, 3, 4, 7, 8]);
+        assert_eq!(history.standing(10, 4, None), Standing::UndoneBy(8));
+        assert_eq!(history.latest_to_undo(10), None);
+        assert_eq!(history.latest_to_redo(10).map(|one| one.id), Some(8));
+    }
+
+    #[test]
+    fn a_transaction_is_taken_out_and_put_back() {
+        let any = row("molecule");
+        let without = |theirs| Course::Without {
+            first: 2,
+            last: 3,
+            theirs,
+        };
+        // 1 (2 3) 4 · 5[6]7 without 2 and 3 · 8 · 9[10]11 undoes it · 12[13]14 redoes it
+        let undo = Rollback {
+            undoes: Some(5),
+            ..rollback(9, 11, Course::WithoutRollback(5))
+        };
+        let redo = Rollback {
+            redoes: Some(9),
+            ..rollback(12, 14, Course::WithoutRollback(9))
+        };
+        let history = History::new(vec![rollback(5, 7, without(true)), undo, redo]);
+        assert_eq!(ids(&history, 8, &any), [1, 4, 5, 8]);
+        let overruled = Overruled {
+            first: 2,
+            last: 3,
+            before: 5,
+        };
+        assert_eq!(history.effective(8, &any).overruled, [overruled]);
+        assert_eq!(history.standing(8, 2, Some(&any)), Standing::UndoneBy(5));
+        assert_eq!(ids(&history, 11, &any), [1, 2, 3, 4, 5, 8, 9]);
+        assert_eq!(history.effective(11, &any).overruled, []);
+        assert_eq!(history.standing(11, 5, None), Standing::UndoneBy(9));
+        assert_eq!(ids(&history, 14, &any), [1, 4, 5, 8, 9, 12]);
+        assert_eq!(history.standing(14, 9, None), Standing::UndoneBy(12));
+        assert_eq!(history.latest_to_undo(14).map(|one| one.id), Some(5));
+        let redo = history.rollback(12).expect("there");
+        assert_eq!(history.transaction_of(redo), Some((2, 3)));
     }
 }

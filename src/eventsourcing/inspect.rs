@@ -5,9 +5,11 @@ use uuid::Uuid;
 use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
 use super::event::{Event, EventId, Row, RowKey};
-use super::history::Standing;
+use super::history::{Effective, Standing};
+use super::ranges::Ranges;
 use super::row;
 use super::schema::{self, Table};
+use super::states::{RowEvents, Wanted};
 use super::store::EventStore;
 
 /// One event, and what it did.
@@ -36,14 +38,21 @@ pub async fn event(store: &dyn EventStore, id: EventId) -> Result<Option<Inspect
         return Ok(None);
     };
     let head = store.head().await?;
-    let standing = store.history(head).await?.standing(head, id);
+    let standing = store
+        .history(head)
+        .await?
+        .standing(head, id, event.row.as_ref());
     let transaction = store.transaction(&event).await?;
     let (mut before, mut after, mut columns) = (None, None, Vec::new());
     if let Some(key) = &event.row {
         let table = table_or_gone(store, &key.table).await?;
-        let events = store.events_of(std::slice::from_ref(key), id).await?;
-        let earlier = events.iter().filter(|event| event.id < id);
-        before = row::fold(&table, earlier).map(|row| row::in_column_order(&table, row));
+        let earlier = Effective {
+            ids: Ranges::of(1, id - 1),
+            ..Effective::default()
+        };
+        let mut life = RowEvents::before(store, &table, key.clone(), id);
+        before = life.state(&earlier, &Wanted::All).await?;
+        before = before.map(|row| row::in_column_order(&table, row));
         after =
             row::apply(&table, before.clone(), &event).map(|row| row::in_column_order(&table, row));
         columns = diff::columns(&table, before.as_ref(), after.as_ref());
@@ -82,7 +91,7 @@ pub async fn row_history(store: &dyn EventStore, key: &RowKey) -> Result<Vec<Lif
     for event in store.events_of(std::slice::from_ref(key), head).await? {
         let after = row::apply(&table, before.clone(), &event);
         life.push(LifeEvent {
-            standing: history.standing(head, event.id),
+            standing: history.standing(head, event.id, event.row.as_ref()),
             columns: diff::columns(&table, before.as_ref(), after.as_ref()),
             event,
         });

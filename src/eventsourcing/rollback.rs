@@ -2,11 +2,14 @@
 //! [`confirm`](RollbackPlan::confirm) → [`ConfirmedRollback`] → [`execute`] → [`RollbackOutcome`].
 //! Only a plan can be confirmed and only a confirmed plan can be executed.
 
+mod blockers;
+mod changes;
 mod control;
 mod executor;
 mod planner;
 mod script;
 mod strategy;
+mod target;
 mod words;
 
 use serde_json::{Value, json};
@@ -14,12 +17,16 @@ use serde_json::{Value, json};
 use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
 use super::event::{EventId, Row, RowKey};
+use super::history::Course;
+use super::schema::Table;
+use super::scope::Scope;
 use super::timestamp::{self, Timestamp};
 use super::value;
 
+pub use blockers::Blocker;
 pub use control::Control;
 pub use executor::execute;
-pub use planner::{plan, plan_redo, plan_undo};
+pub use planner::{count_replay, plan, plan_redo, plan_undo};
 pub use script::{ScriptedEvent, minimal};
 pub use strategy::Strategy;
 
@@ -32,6 +39,28 @@ pub enum RollbackTarget {
     BeforeEvent(EventId),
     /// Keep this event, and with it the whole run of events that share its timestamp.
     AfterEvent(EventId),
+    /// Undo this event, and with it its whole transaction, and keep what came after.
+    Without(EventId),
+}
+
+/// What holds where a column that a transaction set, which is to be undone, has been set again later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conflicts {
+    /// What it has now: the later value stays.
+    Ours,
+    /// What it had before the transaction: the later value goes too.
+    Theirs,
+}
+
+impl Conflicts {
+    /// Its name in the log and on the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ours => "ours",
+            Self::Theirs => "theirs",
+        }
+    }
 }
 
 /// What a rollback is for.
@@ -50,10 +79,31 @@ pub enum Purpose {
 pub struct RollbackRequest {
     /// Where to go back to.
     pub target: RollbackTarget,
+    /// Which rows; for all but the whole database the strategy is `minimal`.
+    pub scope: Scope,
     /// How to write it.
     pub strategy: Strategy,
     /// Why, for those who read the log later.
     pub reason: Option<String>,
+    /// What holds where later events have set the same columns, for a target that keeps what came after.
+    pub conflicts: Option<Conflicts>,
+    /// Whether values may be left in the log alone that have no place in the tables any more.
+    pub allow_loss: bool,
+}
+
+impl RollbackRequest {
+    /// The whole database, by `minimal`, without a reason.
+    #[must_use]
+    pub fn to(target: RollbackTarget) -> Self {
+        Self {
+            target,
+            scope: Scope::Whole,
+            strategy: Strategy::Minimal,
+            reason: None,
+            conflicts: None,
+            allow_loss: false,
+        }
+    }
 }
 
 /// What happens to a row.
@@ -108,25 +158,63 @@ impl RowChange {
         })
     }
 
+    /// How the row has come to differ from what the plan showed of it, behind the log's back, in words; `None` when it has not.
+    #[must_use]
+    pub fn changed_since(&self, table: &Table, found: Option<&Row>) -> Option<String> {
+        let changing = |name: &str| self.columns.iter().find(|change| change.column == name);
+        let shown: Option<Row> = match (self.action, &self.after) {
+            (RowAction::BringBack, _) => None,
+            (RowAction::Remove, _) | (_, None) => {
+                let columns = self.columns.iter();
+                Some(
+                    columns
+                        .map(|change| (change.column.clone(), change.from.clone()))
+                        .collect(),
+                )
+            }
+            (RowAction::Change, Some(after)) => {
+                let was = |name: &String, value| {
+                    changing(name).map_or(value, |change| &change.from).clone()
+                };
+                Some(
+                    after
+                        .iter()
+                        .map(|(name, value)| (name.clone(), was(name, value)))
+                        .collect(),
+                )
+            }
+        };
+        mismatch(table, &self.key, shown.as_ref(), found)
+    }
+
     /// What is wrong with the row as the rollback left it, in words; `None` when it is as planned.
     #[must_use]
-    pub fn mismatch(&self, found: Option<&Row>) -> Option<String> {
-        mismatch(&self.key, self.after.as_ref(), found)
+    pub fn mismatch(&self, table: &Table, found: Option<&Row>) -> Option<String> {
+        mismatch(table, &self.key, self.after.as_ref(), found)
     }
 }
 
-/// How a row differs from what it was to become, in words; `None` when it does not. An absent column is NULL.
-#[must_use]
-pub fn mismatch(key: &RowKey, planned: Option<&Row>, found: Option<&Row>) -> Option<String> {
+/// How a row of the table differs from what it was to be, in words; `None` when it does not. An absent column is NULL; generated
+/// ones follow from the others.
+fn mismatch(
+    table: &Table,
+    key: &RowKey,
+    planned: Option<&Row>,
+    found: Option<&Row>,
+) -> Option<String> {
     match (planned, found) {
         (None, None) => None,
-        (None, Some(_)) => Some(format!("{key} is still there")),
-        (Some(_), None) => Some(format!("{key} is not there")),
+        (None, Some(_)) => Some(format!(
+            "{key} is there, where the plan says that it is not"
+        )),
+        (Some(_), None) => Some(format!(
+            "{key} is not there, where the plan says that it is"
+        )),
         (Some(planned), Some(found)) => {
             let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
-            planned
-                .keys()
-                .chain(found.keys())
+            let written = table.columns.iter().filter(|column| !column.generated);
+            written
+                .map(|column| column.name.as_str())
                 .find(|name| !value::same(&of(planned, name), &of(found, name)))
                 .map(|name| {
                     let (planned, found) = (of(planned, name), of(found, name));
@@ -149,15 +237,15 @@ pub struct TableCounts {
     pub changed: u64,
 }
 
-/// Something that makes the rollback impossible as things stand.
+/// Values that the rows had at the target and that have no place in the tables any more. They stay in the log.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Blocker {
-    /// Which kind: `missing-right`, `table-gone`, `column-gone`, `missing-value`, `outside-reference`.
-    pub kind: &'static str,
-    /// What stands in the way, and what would remove it.
-    pub message: String,
-    /// The row concerned; of a missing right, the first that would change.
-    pub row: RowKey,
+pub struct Loss {
+    /// The table.
+    pub table: String,
+    /// The column; `None` where the table itself is gone.
+    pub column: Option<String>,
+    /// How many values, or of a table that is gone, rows.
+    pub count: u64,
 }
 
 /// What a rollback would do, computed without writing anything.
@@ -168,6 +256,8 @@ pub struct RollbackPlan {
     pub request: RollbackRequest,
     /// What it is for.
     pub purpose: Purpose,
+    /// What it makes of the events before it.
+    pub course: Course,
     /// The last event that it keeps; 0 when it keeps none.
     pub keeps_through: EventId,
     /// The moment that its marker names; `None` when nothing comes after the target, and nothing is to do.
@@ -182,12 +272,15 @@ pub struct RollbackPlan {
     pub later_events: u64,
     /// How many events `minimal` appends.
     pub appends_minimal: u64,
-    /// How many events `replay` appends.
-    pub appends_replay: u64,
+    /// How many events `replay` appends, where that has been counted: it takes the longer the longer the log is. See
+    /// [`count_replay`].
+    pub appends_replay: Option<u64>,
     /// The counts of each table with changes, sorted by name.
     pub tables: Vec<TableCounts>,
     /// Every row that changes: first those that go, newest first, then the others as they are restored.
     pub changes: Vec<RowChange>,
+    /// What has no place any more.
+    pub losses: Vec<Loss>,
     /// What stands in the way.
     pub blockers: Vec<Blocker>,
 }
@@ -205,13 +298,19 @@ impl RollbackPlan {
         self
     }
 
-    /// How many events it will append.
+    /// How many events it will append; `None` while that has not been counted.
     #[must_use]
-    pub fn events_to_append(&self) -> u64 {
+    pub fn events_to_append(&self) -> Option<u64> {
         match self.strategy() {
-            Strategy::Minimal => self.appends_minimal,
+            Strategy::Minimal => Some(self.appends_minimal),
             Strategy::Replay => self.appends_replay,
         }
+    }
+
+    /// Whether all tables are, afterwards, what they were at the target.
+    #[must_use]
+    pub fn takes_back_everything(&self) -> bool {
+        matches!(self.course, Course::Back(_)) && self.request.scope == Scope::Whole
     }
 
     /// Whether nothing comes after the target, so that there is nothing to do.
@@ -220,8 +319,8 @@ impl RollbackPlan {
         self.before.is_none()
     }
 
-    /// The marker's data: `{"before": …}` as in the seed; other keys appear only for `minimal`, for a reason, and
-    /// for undo and redo. `None` when there is nothing to do.
+    /// The marker's data: `{"before": …}` as in the seed; other keys appear only for `minimal`, for a reason, for
+    /// undo and redo, and where less than everything is taken back. `None` when there is nothing to do.
     #[must_use]
     pub fn marker(&self) -> Option<Row> {
         let mut data = Row::new();
@@ -238,6 +337,22 @@ impl RollbackPlan {
             Purpose::Undo(id) => drop(data.insert("undoes".to_owned(), id.into())),
             Purpose::Redo(id) => drop(data.insert("redoes".to_owned(), id.into())),
         }
+        if let Some(scope) = self.request.scope.name() {
+            data.insert("only".to_owned(), scope.into());
+        }
+        match self.course {
+            Course::Back(_) => {}
+            Course::Without { first, last, .. } => {
+                data.insert("reverts".to_owned(), json!([first, last]));
+                if let Some(conflicts) = self.request.conflicts {
+                    data.insert("conflicts".to_owned(), conflicts.as_str().into());
+                }
+            }
+            Course::WithoutRollback(_) => drop(data.insert("keeps_later".to_owned(), true.into())),
+        }
+        if self.request.allow_loss {
+            data.insert("allow_loss".to_owned(), true.into());
+        }
         Some(data)
     }
 
@@ -245,7 +360,7 @@ impl RollbackPlan {
     #[must_use]
     pub fn to_json(&self) -> Value {
         json!({
-            "target": {"keeps_through": self.keeps_through},
+            "target": self.target_json(),
             "head": self.head,
             "strategy": self.strategy().as_str(),
             "events_undone": self.events_undone,
@@ -259,13 +374,24 @@ impl RollbackPlan {
                 "changed": counts.changed,
             })).collect::<Vec<_>>(),
             "changes": self.changes.iter().map(RowChange::to_json).collect::<Vec<_>>(),
-            "blockers": self.blockers.iter().map(|blocker| json!({
-                "kind": blocker.kind,
-                "message": blocker.message,
-                "type": blocker.row.table,
-                "uuid": blocker.row.uuid.to_string(),
+            "losses": self.losses.iter().map(|loss| json!({
+                "type": loss.table,
+                "column": loss.column,
+                "count": loss.count,
             })).collect::<Vec<_>>(),
+            "blockers": self.blockers.iter().map(Blocker::to_json).collect::<Vec<_>>(),
         })
+    }
+
+    fn target_json(&self) -> Value {
+        let mut target = json!({"keeps_through": self.keeps_through});
+        if let Some(scope) = self.request.scope.name() {
+            target["only"] = scope.into();
+        }
+        if let Course::Without { first, last, .. } = self.course {
+            target["without"] = json!([first, last]);
+        }
+        target
     }
 
     /// Takes the person's yes. `with_later` is the yes to undoing later work too, which an undo with
@@ -274,20 +400,8 @@ impl RollbackPlan {
     /// # Errors
     /// `Blocked` when something stands in the way; `LaterWork` when later work needs its own yes.
     pub fn confirm(self, with_later: bool) -> Result<ConfirmedRollback> {
-        if let Some(first) = self.blockers.first() {
-            let more = match self.blockers.len() {
-                1 => String::new(),
-                n => format!(" (and {} more)", n - 1),
-            };
-            let hint = match first.kind {
-                "missing-right" => "nothing was written; every rollback needs that right",
-                _ => "nothing was written; remove what stands in the way, or choose a later target",
-            };
-            return Err(Error::new(
-                ErrorCode::Blocked,
-                format!("this rollback cannot be done: {}{more}", first.message),
-            )
-            .hint(hint));
+        if let Some(refused) = blockers::refusal(&self.blockers) {
+            return Err(refused);
         }
         if self.later_events > 0 && !with_later {
             return Err(Error::new(ErrorCode::LaterWork, self.later_work_sentence())

@@ -2,6 +2,10 @@
 
 use std::fmt;
 
+use serde_json::Value;
+
+use super::value;
+
 /// What a column holds, as far as the rules of events care.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
@@ -41,7 +45,7 @@ pub struct Reference {
 }
 
 /// One column of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Column {
     /// Its name.
     pub name: String,
@@ -55,6 +59,41 @@ pub struct Column {
     pub generated: bool,
     /// The row it names, when a foreign key of this one column says so.
     pub references: Option<Reference>,
+    /// Its default, where that is a constant.
+    pub default: Option<Value>,
+    /// What rows hold that were there before the column was, so that no event speaks of it: what it was added with.
+    pub unspoken: Option<Value>,
+}
+
+impl Column {
+    /// Whether two values of it are the same. A column may have changed its type since one of them was written: a number and
+    /// its text are the same.
+    #[must_use]
+    pub fn same(&self, a: &Value, b: &Value) -> bool {
+        match (a, b) {
+            _ if value::same(a, b) => true,
+            (Value::Number(number), Value::String(text))
+            | (Value::String(text), Value::Number(number))
+                if self.kind != ColumnKind::Json =>
+            {
+                serde_json::from_str(text)
+                    .is_ok_and(|text| value::same(&Value::Number(number.clone()), &text))
+            }
+            _ => false,
+        }
+    }
+
+    /// Whether what is stored is what the log says, which may say nothing of it.
+    #[must_use]
+    pub fn holds(&self, logged: Option<&Value>, stored: &Value) -> bool {
+        match logged {
+            Some(logged) => self.same(logged, stored),
+            None => {
+                let mut held = [&self.unspoken, &self.default].into_iter().flatten();
+                stored.is_null() || held.any(|held| self.same(held, stored))
+            }
+        }
+    }
 }
 
 /// Whether events can change a table.
@@ -73,7 +112,7 @@ pub enum Tracking {
 }
 
 /// One table.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Table {
     /// The name by which events know it: `molecule`, or `schema.table` outside `public`.
     pub name: String,

@@ -7,9 +7,12 @@ use uuid::Uuid;
 
 use super::error::Result;
 use super::event::{Event, EventId, NewEvent, Row, RowKey};
-use super::history::{History, Ranges};
+use super::history::History;
+use super::ranges::Ranges;
 use super::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use super::schema::Table;
+use super::scope::Scope;
+use super::states::Mention;
 use super::timeline::{Page, PageRequest};
 use super::timestamp::Timestamp;
 
@@ -135,7 +138,7 @@ pub struct RowAudit {
     pub uuid: Uuid,
     /// The row in its table, when it is there.
     pub stored: Option<Row>,
-    /// Its events, in id order.
+    /// Its events, in id order: all, or the latest as far as that was asked for.
     pub events: Vec<Event>,
 }
 
@@ -209,14 +212,31 @@ pub trait EventStore: Send + Sync {
     /// Every event of these rows up to this position, in id order.
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>>;
 
-    /// How many creates, updates and deletes these ids are.
-    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts>;
+    /// Events of a row before this id, at most so many, the latest first.
+    async fn earlier_events(
+        &self,
+        row: &RowKey,
+        before: EventId,
+        mention: Mention<'_>,
+        limit: usize,
+    ) -> Result<Vec<Event>>;
 
-    /// How many rows live after the creates, updates and deletes among these ids.
-    async fn count_living(&self, ids: &Ranges) -> Result<u64>;
+    /// These rows of one table, each in it and in the log, with at most so many of its latest events; all read at one moment.
+    async fn rows_with_latest(
+        &self,
+        table: &Table,
+        rows: &[Uuid],
+        latest: usize,
+    ) -> Result<Vec<RowAudit>>;
 
-    /// The rows, each once, that the creates, updates and deletes among these ids concern.
-    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>>;
+    /// How many creates, updates and deletes of rows in this scope these ids are.
+    async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts>;
+
+    /// How many rows of this scope live after the creates, updates and deletes among these ids.
+    async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64>;
+
+    /// The rows of this scope, each once, that the creates, updates and deletes among these ids concern.
+    async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>>;
 
     /// The rows of tables that take no part and that point at one of these rows.
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>>;

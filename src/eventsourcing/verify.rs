@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 use super::diff;
 use super::error::Result;
 use super::event::{EventId, Row, RowKey};
-use super::row;
+use super::history::EffectiveRows;
 use super::schema::Table;
+use super::states;
 use super::store::EventStore;
 
 /// Rows that are read at once.
@@ -91,14 +92,16 @@ impl Report {
     }
 }
 
-/// Compares the fold of the whole log with each table, row by row. A page of rows is read with its events at one
+/// Compares the fold of the effective events with each table, row by row. A page of rows is read with its events at one
 /// moment, so that a writer at work is no finding.
 ///
 /// # Errors
 /// The store's.
 pub async fn drift(store: &dyn EventStore) -> Result<Report> {
+    let mut head = store.head().await?;
+    let mut history = store.history(head).await?;
     let mut report = Report {
-        events: store.event_count(store.head().await?).await?,
+        events: store.event_count(head).await?,
         ..Report::default()
     };
     let mut tables = store.tables().await?;
@@ -113,7 +116,15 @@ pub async fn drift(store: &dyn EventStore) -> Result<Report> {
         loop {
             let page = store.audit_page(table, after, ROWS_AT_ONCE).await?;
             let Some(last) = page.last() else { break };
+            let latest = page.iter().flat_map(|audit| audit.events.last());
+            if latest.map(|event| event.id).max() > Some(head) {
+                // It may be a rollback's: which events count has to be known as of the same moment.
+                head = store.head().await?;
+                history = store.history(head).await?;
+                continue;
+            }
             after = Some(last.uuid);
+            let mut effective = EffectiveRows::at(&history, head);
             for audit in page {
                 report.rows += u64::from(audit.stored.is_some());
                 let key = RowKey {
@@ -121,7 +132,7 @@ pub async fn drift(store: &dyn EventStore) -> Result<Report> {
                     uuid: audit.uuid,
                 };
                 let event = audit.events.last().map(|event| event.id);
-                let expected = row::fold(table, &audit.events);
+                let expected = states::fold(table, &audit.events, effective.of(&key));
                 compare(
                     table,
                     &key,
@@ -170,13 +181,8 @@ fn compare(
                 found.into(),
             ));
         }
-        (Some(expected), Some(mut found)) => {
-            // A column that the log speaks of and the table no longer has is the schema's change, not the row's.
-            let known = |column: &str| table.column(column).is_some();
-            let mut expected = expected;
-            expected.retain(|column, _| known(column));
-            found.retain(|column, _| known(column));
-            for change in diff::columns(table, Some(&expected), Some(&found)) {
+        (Some(expected), Some(found)) => {
+            for change in diff::drift(table, &expected, &found) {
                 findings.push(finding(
                     FindingKind::ChangedRow,
                     Some(change.column),

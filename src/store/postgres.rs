@@ -10,6 +10,7 @@ mod jsonb;
 mod legacy;
 mod log;
 mod rollback;
+mod row_events;
 mod rows;
 mod schema;
 mod source;
@@ -23,9 +24,12 @@ use uuid::Uuid;
 
 use super::version::Found;
 use super::{Made, OpenOptions, TakeOver};
-use crate::eventsourcing::history::{History, Ranges};
+use crate::eventsourcing::history::History;
+use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Writer,
 };
@@ -155,19 +159,41 @@ impl EventStore for PostgresStore {
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        log::events_of(&self.pool, &OWN, rows, through).await
+        row_events::events_of(&self.pool, &OWN, rows, through).await
     }
 
-    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts> {
-        log::count_changes(&self.pool, &OWN, ids).await
+    async fn earlier_events(
+        &self,
+        row: &RowKey,
+        before: EventId,
+        mention: Mention<'_>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        row_events::earlier_events(&self.pool, &OWN, row, before, mention, limit).await
     }
 
-    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
-        log::count_living(&self.pool, &OWN, ids).await
+    async fn rows_with_latest(
+        &self,
+        table: &Table,
+        rows: &[Uuid],
+        latest: usize,
+    ) -> Result<Vec<RowAudit>> {
+        let mut snapshot = snapshot(&self.pool).await?;
+        let audits = rows::with_latest(&mut snapshot, &OWN, table, rows, latest).await?;
+        snapshot.commit().await.map_err(failed)?;
+        Ok(audits)
     }
 
-    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
-        log::rows_touched(&self.pool, &OWN, ids).await
+    async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
+        row_events::count_changes(&self.pool, &OWN, ids, scope).await
+    }
+
+    async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
+        row_events::count_living(&self.pool, &OWN, ids, scope).await
+    }
+
+    async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
+        row_events::rows_touched(&self.pool, &OWN, ids, scope).await
     }
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {

@@ -89,10 +89,20 @@ impl Effects {
             Effect::Plan(request, wanted) => self.read(Slot::Plan, async move {
                 let plan = match wanted {
                     PlanRequest::Rollback(wanted) => rollback::plan(&*store, wanted).await,
-                    PlanRequest::Undo => rollback::plan_undo(&*store, None).await,
-                    PlanRequest::Redo => rollback::plan_redo(&*store, None).await,
+                    PlanRequest::Undo => rollback::plan_undo(&*store, None, false).await,
+                    PlanRequest::Redo => rollback::plan_redo(&*store, None, false).await,
+                };
+                let counts = match &plan {
+                    Ok(plan) if plan.takes_back_everything() && !plan.is_empty() => {
+                        Some((plan.head, plan.course.clone()))
+                    }
+                    _ => None,
                 };
                 answer(Message::Planned(request, Box::new(plan)));
+                if let Some((head, course)) = counts {
+                    let counted = rollback::count_replay(&*store, head, course).await;
+                    answer(Message::ReplayCounted(request, counted));
+                }
             }),
             Effect::Execute(request, confirmed) => self.execute(request, *confirmed),
             Effect::Stop => {

@@ -45,6 +45,8 @@ pub enum Message {
     Rows(RequestId, Result<RowPage>),
     /// A plan.
     Planned(RequestId, Box<Result<RollbackPlan>>),
+    /// How many events the plan of this request would append by `replay`.
+    ReplayCounted(RequestId, Result<u64>),
     /// How far the rollback is: steps done, and in all.
     Progress(u64, u64),
     /// Whom the rollback waits for, if for anybody.

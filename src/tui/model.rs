@@ -13,7 +13,7 @@ use crate::eventsourcing::rollback::{
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{RowCursor, StoreInfo, Writer};
 use crate::eventsourcing::timeline::{Direction, Entry};
-use crate::eventsourcing::{Error, EventId, Result, Row};
+use crate::eventsourcing::{Error, Event, EventId, Result, Row};
 
 /// Which screen is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -141,10 +141,12 @@ impl Model {
 
     /// The standing of an event, as far as it is known.
     #[must_use]
-    pub fn standing(&self, id: EventId) -> Standing {
+    pub fn standing(&self, event: &Event) -> Standing {
         match self.head {
             // What came after the head that was read is effective.
-            Some(head) => self.history.standing(head.max(id), id),
+            Some(head) => self
+                .history
+                .standing(head.max(event.id), event.id, event.row.as_ref()),
             None => Standing::Effective,
         }
     }
@@ -367,6 +369,8 @@ pub struct Rollback {
     pub plan: Option<RollbackPlan>,
     /// The request for the plan, or for its execution.
     pub wanted: Option<RequestId>,
+    /// The request that the plan answers.
+    pub planned: Option<RequestId>,
     /// The first line of the page that is shown.
     pub top: usize,
 }
@@ -376,14 +380,13 @@ impl Rollback {
     #[must_use]
     pub fn plan_request(&self) -> PlanRequest {
         match self.asked {
-            Asked::To { event, keep } => PlanRequest::Rollback(RollbackRequest {
-                target: match keep {
+            Asked::To { event, keep } => {
+                let target = match keep {
                     true => RollbackTarget::AfterEvent(event),
                     false => RollbackTarget::BeforeEvent(event),
-                },
-                strategy: self.strategy,
-                reason: None,
-            }),
+                };
+                PlanRequest::Rollback(RollbackRequest::to(target))
+            }
             Asked::Undo => PlanRequest::Undo,
             Asked::Redo => PlanRequest::Redo,
         }

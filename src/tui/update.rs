@@ -45,6 +45,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
         Message::Rows(request, result) => tables::rows(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
+        Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
         Message::Progress(done, total) => rollback::progress(model, done, total),
         Message::Waiting(writer) => rollback::waiting(model, writer),
         Message::Executed(request, result) => rollback::executed(model, request, result),

@@ -238,9 +238,8 @@ impl Database {
         strategy: Strategy,
     ) -> Result<RollbackOutcome> {
         let request = RollbackRequest {
-            target,
             strategy,
-            reason: None,
+            ..RollbackRequest::to(target)
         };
         let plan = rollback::plan(&*self.store, request).await?;
         let confirmed = plan.confirm(false)?;
@@ -248,7 +247,7 @@ impl Database {
     }
 
     pub(crate) async fn undo(&self, with_later: bool) -> Result<RollbackOutcome> {
-        let plan = rollback::plan_undo(&*self.store, None).await?;
+        let plan = rollback::plan_undo(&*self.store, None, false).await?;
         rollback::execute(
             &*self.store,
             &plan.confirm(with_later)?,
@@ -258,7 +257,7 @@ impl Database {
     }
 
     pub(crate) async fn redo(&self, with_later: bool) -> Result<RollbackOutcome> {
-        let plan = rollback::plan_redo(&*self.store, None).await?;
+        let plan = rollback::plan_redo(&*self.store, None, false).await?;
         rollback::execute(
             &*self.store,
             &plan.confirm(with_later)?,

@@ -2,287 +2,391 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use uuid::Uuid;
+
+use super::blockers::{self, Blocker, Obstacles};
+use super::changes::{self, Meeting};
+use super::target::{self, Resolved};
 use super::{
-    Blocker, Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, RowChange,
-    Strategy, TableCounts,
+    Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, RowChange, Strategy,
+    TableCounts,
 };
-use crate::eventsourcing::diff;
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
-use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
-use crate::eventsourcing::history::{History, Ranges};
-use crate::eventsourcing::row;
+use crate::eventsourcing::event::{EventId, RowKey};
+use crate::eventsourcing::history::{Course, EffectiveRows, History, Rollback};
+use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::{EventStore, OutsideReference};
-use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
+use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::store::EventStore;
 use crate::eventsourcing::timestamp::Timestamp;
 
-/// Rows whose events are fetched at once: enough to make the round trip cheap, few enough to keep the
+/// Rows that are read with their events at once: enough to make the round trip cheap, few enough to keep the
 /// memory small when each has many events.
 const ROWS_AT_ONCE: usize = 500;
+
+/// How often a plan is made anew when rows change while it is made.
+const TRIES: usize = 5;
 
 /// Plans a rollback. Writes nothing.
 ///
 /// # Errors
-/// `UnknownEvent` when the target names an event that is not in the log, and the store's.
+/// `UnknownEvent` when the target names an event that is not in the log, `UnknownTable` and `RowMissing` when the scope names nothing,
+/// `NothingToUndo` when an event is to be reverted that does not count any more, `Usage` when a part of the database is to be taken back by
+/// `replay`, `Stale` when rows change so fast that no plan comes about, and the store's.
 pub async fn plan(store: &dyn EventStore, request: RollbackRequest) -> Result<RollbackPlan> {
-    let head = store.head().await?;
-    let history = store.history(head).await?;
-    plan_for(store, head, &history, request, Purpose::Rollback).await
+    let is_part =
+        request.scope != Scope::Whole || matches!(request.target, RollbackTarget::Without(_));
+    if is_part && request.strategy == Strategy::Replay {
+        return Err(Error::new(
+            ErrorCode::Usage,
+            "replay takes back the whole database: a part of it can only be taken back by minimal",
+        ));
+    }
+    target::check_scope(store, &request.scope).await?;
+    calmly(store, &Asked::For(request)).await
 }
 
-/// Plans the undo of the latest rollback in effect that is neither an undo nor a redo.
+/// Plans the undo of the latest rollback in effect that is neither an undo nor a redo. It may leave values in the log alone if that
+/// rollback could, or if it is allowed here.
 ///
 /// # Errors
 /// `NothingToUndo` when no such rollback is in effect, and the store's.
-pub async fn plan_undo(store: &dyn EventStore, reason: Option<String>) -> Result<RollbackPlan> {
-    let head = store.head().await?;
-    let history = store.history(head).await?;
-    let Some(rollback) = history.latest_to_undo(head) else {
-        return Err(Error::new(
-            ErrorCode::NothingToUndo,
-            "no rollback is in effect, so there is nothing to undo",
-        )
-        .hint("the timeline shows each rollback and whether it is undone"));
-    };
-    let purpose = Purpose::Undo(rollback.id);
-    plan_for(
-        store,
-        head,
-        &history,
-        take_back(rollback.id, reason),
-        purpose,
-    )
-    .await
+pub async fn plan_undo(
+    store: &dyn EventStore,
+    reason: Option<String>,
+    allow_loss: bool,
+) -> Result<RollbackPlan> {
+    calmly(store, &Asked::Undo(reason, allow_loss)).await
 }
 
 /// Plans the redo of the latest undo in effect.
 ///
 /// # Errors
 /// `NothingToUndo` when no undo is in effect, and the store's.
-pub async fn plan_redo(store: &dyn EventStore, reason: Option<String>) -> Result<RollbackPlan> {
+pub async fn plan_redo(
+    store: &dyn EventStore,
+    reason: Option<String>,
+    allow_loss: bool,
+) -> Result<RollbackPlan> {
+    calmly(store, &Asked::Redo(reason, allow_loss)).await
+}
+
+/// What is to be planned; the last two with a reason, and whether values may be left in the log alone.
+enum Asked {
+    For(RollbackRequest),
+    Undo(Option<String>, bool),
+    Redo(Option<String>, bool),
+}
+
+/// Makes a plan, and makes it anew where rows changed meanwhile.
+async fn calmly(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan> {
+    for _ in 1..TRIES {
+        match plan_once(store, asked).await {
+            Err(error) if error.code == ErrorCode::Stale => {}
+            made => return made,
+        }
+    }
+    plan_once(store, asked).await
+}
+
+async fn plan_once(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan> {
     let head = store.head().await?;
     let history = store.history(head).await?;
-    let Some(undo) = history.latest_to_redo(head) else {
-        return Err(Error::new(
-            ErrorCode::NothingToUndo,
-            "no undo is in effect, so there is nothing to redo",
-        ));
-    };
-    let purpose = Purpose::Redo(undo.id);
-    plan_for(store, head, &history, take_back(undo.id, reason), purpose).await
-}
-
-/// Undo and redo are the same thing: rolling back to before a rollback.
-fn take_back(rollback: EventId, reason: Option<String>) -> RollbackRequest {
-    RollbackRequest {
-        target: RollbackTarget::BeforeEvent(rollback),
-        strategy: Strategy::Minimal,
-        reason,
-    }
-}
-
-async fn plan_for(
-    store: &dyn EventStore,
-    head: EventId,
-    history: &History,
-    request: RollbackRequest,
-    purpose: Purpose,
-) -> Result<RollbackPlan> {
-    let (keeps_through, before) = resolve(store, head, request.target).await?;
-    let now = history.effective_at(head);
-    let then = history.effective_at(keeps_through);
-    let (undone, reinstated) = (now.minus(&then), then.minus(&now));
-
-    let living = store.count_living(&now).await?;
-    let repeated = store.count_changes(&then).await?.total();
-    let tables: HashMap<String, Table> = store
-        .tables()
-        .await?
-        .into_iter()
-        .map(|table| (table.name.clone(), table))
-        .collect();
-    let changes = changes(
-        store,
-        &tables,
-        head,
-        keeps_through,
-        history,
-        &undone.union(&reinstated),
-    )
-    .await?;
-    let later_events = match purpose {
-        Purpose::Rollback => 0,
-        Purpose::Undo(id) | Purpose::Redo(id) => {
-            let later = now.minus(&Ranges::of(1, id));
-            store.count_changes(&later).await?.total()
+    let nothing = |message| Error::new(ErrorCode::NothingToUndo, message);
+    let (purpose, rollback, reason) = match asked {
+        Asked::For(request) => {
+            let resolved = target::resolve(store, head, &history, request).await?;
+            let purpose = Purpose::Rollback;
+            let planner = Planner {
+                store,
+                head,
+                history,
+                purpose,
+            };
+            return planner.plan(resolved, request.clone()).await;
         }
-    };
-    let markers = if before.is_some() { 2 } else { 0 };
-    Ok(RollbackPlan {
-        purpose,
-        keeps_through,
-        before,
-        head,
-        events_undone: store.count_changes(&undone).await?.total(),
-        events_reinstated: store.count_changes(&reinstated).await?.total(),
-        later_events,
-        appends_minimal: markers + changes.len() as u64,
-        appends_replay: match before {
-            Some(_) => markers + living + repeated,
-            None => 0,
-        },
-        tables: counts(&changes),
-        blockers: blockers(store, &tables, &changes).await?,
-        changes,
-        request,
-    })
-}
-
-/// The position that a target keeps through, and the moment that the rollback's marker will name.
-/// A run of equal timestamps is never split.
-async fn resolve(
-    store: &dyn EventStore,
-    head: EventId,
-    target: RollbackTarget,
-) -> Result<(EventId, Option<Timestamp>)> {
-    let keeps_through = match target {
-        RollbackTarget::Before(moment) => store.position_before(moment).await?,
-        RollbackTarget::BeforeEvent(id) => {
-            store
-                .position_before(event(store, head, id).await?.timestamp)
-                .await?
-        }
-        RollbackTarget::AfterEvent(id) => {
-            store
-                .position_through(event(store, head, id).await?.timestamp)
-                .await?
-        }
-    }
-    // Events that arrived after the head was read are no part of this plan.
-    .min(head);
-    if keeps_through == head {
-        return Ok((keeps_through, None));
-    }
-    let before = match target {
-        RollbackTarget::Before(moment) => moment,
-        RollbackTarget::BeforeEvent(_) | RollbackTarget::AfterEvent(_) => {
-            next(store, keeps_through).await?.timestamp
-        }
-    };
-    Ok((keeps_through, Some(before)))
-}
-
-/// The event after this position, which is not the last one. Not always the next id: those of a log that another
-/// program wrote may have gaps.
-async fn next(store: &dyn EventStore, position: EventId) -> Result<Event> {
-    let request = PageRequest {
-        filter: Filter::default(),
-        from: Some(position),
-        direction: Direction::Newer,
-        limit: 1,
-        detail: Detail::Summary,
-    };
-    let found = store.page(&request).await?.entries.pop();
-    found.map(|entry| entry.event).ok_or_else(|| {
-        Error::new(
-            ErrorCode::Database,
-            format!("the log ends at #{position}, where it went on a moment ago"),
-        )
-    })
-}
-
-async fn event(store: &dyn EventStore, head: EventId, id: EventId) -> Result<Event> {
-    let found = match id {
-        1.. if id <= head => store.event(id).await?,
-        _ => None,
-    };
-    found.ok_or_else(|| {
-        Error::new(
-            ErrorCode::UnknownEvent,
-            format!("there is no event #{id} in the log"),
-        )
-        .hint(match head {
-            0 => "the log is empty".to_owned(),
-            _ => format!("its events are #1 to #{head}"),
-        })
-    })
-}
-
-/// Every row whose state at the head differs from its state at the target.
-async fn changes(
-    store: &dyn EventStore,
-    tables: &HashMap<String, Table>,
-    head: EventId,
-    keeps_through: EventId,
-    history: &History,
-    differing: &Ranges,
-) -> Result<Vec<RowChange>> {
-    let (now, then) = (
-        history.effective_at(head),
-        history.effective_at(keeps_through),
-    );
-    let touched = store.rows_touched(differing).await?;
-    let mut changes = Vec::new();
-    for keys in touched.chunks(ROWS_AT_ONCE) {
-        let mut events: HashMap<RowKey, Vec<Event>> = HashMap::new();
-        for event in store.events_of(keys, head).await? {
-            if let Some(key) = event.row.clone() {
-                events.entry(key).or_default().push(event);
+        Asked::Undo(reason, _) => match history.latest_to_undo(head).cloned() {
+            Some(rollback) => (Purpose::Undo(rollback.id), rollback, reason),
+            None => {
+                return Err(
+                    nothing("no rollback is in effect, so there is nothing to undo")
+                        .hint("the timeline shows each rollback and whether it is undone"),
+                );
             }
+        },
+        Asked::Redo(reason, _) => match history.latest_to_redo(head).cloned() {
+            Some(undo) => (Purpose::Redo(undo.id), undo, reason),
+            None => return Err(nothing("no undo is in effect, so there is nothing to redo")),
+        },
+    };
+    let planner = Planner {
+        store,
+        head,
+        history,
+        purpose,
+    };
+    let allow_loss =
+        rollback.allow_loss || matches!(asked, Asked::Undo(_, true) | Asked::Redo(_, true));
+    planner
+        .take_back(&rollback, reason.clone(), allow_loss)
+        .await
+}
+
+/// How many events `replay` would append to a log that ends at `head`, to take the whole database this course. It takes the longer
+/// the longer the log is.
+///
+/// # Errors
+/// The store's.
+pub async fn count_replay(store: &dyn EventStore, head: EventId, course: Course) -> Result<u64> {
+    let history = store.history(head).await?;
+    let planned = history.with(as_rollback(head, course, Scope::Whole));
+    let (mut now, mut then) = (
+        EffectiveRows::at(&planned, head),
+        EffectiveRows::at(&planned, head + 1),
+    );
+    let mut scopes = planned.scopes_since(0);
+    let mut total = 2;
+    for (scope, by) in shares(&mut scopes) {
+        let (now, then) = (
+            now.of_scope(&by).ids.clone(),
+            then.of_scope(&by).ids.clone(),
+        );
+        let count = store.count_living(&now, scope).await?
+            + store.count_changes(&then, scope).await?.total();
+        match by == *scope {
+            true => total += count,
+            false => total -= count,
         }
-        for (key, events) in events {
+    }
+    Ok(total)
+}
+
+/// How a number of all rows of the first scope is made up where those of each scope in it are counted by an E of their own: for
+/// each scope the E of that scope counts, and that of the scope around it, which counted them too, does not.
+fn shares(scopes: &mut [Scope]) -> Vec<(&Scope, Scope)> {
+    scopes.sort_by_key(|scope| match scope {
+        Scope::Whole => 0,
+        Scope::Table(_) => 1,
+        Scope::Row(_) => 2,
+    });
+    let scopes = &*scopes;
+    let mut shares = Vec::new();
+    for (at, scope) in scopes.iter().enumerate() {
+        shares.push((scope, scope.clone()));
+        if at > 0 {
+            let table = scope.table().map(|table| Scope::Table(table.to_owned()));
+            let around = table.filter(|table| table != scope && scopes.contains(table));
+            shares.push((scope, around.unwrap_or_else(|| scopes[0].clone())));
+        }
+    }
+    shares
+}
+
+/// The rollback that a plan would make, right after the head.
+fn as_rollback(head: EventId, course: Course, scope: Scope) -> Rollback {
+    Rollback {
+        id: head + 1,
+        end: head + 1,
+        course,
+        scope,
+        strategy: Strategy::Minimal,
+        reason: None,
+        allow_loss: false,
+        undoes: None,
+        redoes: None,
+        timestamp: Timestamp::default(),
+        actor: String::new(),
+    }
+}
+
+struct Planner<'a> {
+    store: &'a dyn EventStore,
+    head: EventId,
+    history: History,
+    purpose: Purpose,
+}
+
+impl Planner<'_> {
+    /// Undo and redo are the same thing: rolling back to before a rollback, of the rows that it took back; or where it kept what came
+    /// later, taking the rollback itself out.
+    async fn take_back(
+        self,
+        rollback: &Rollback,
+        reason: Option<String>,
+        allow_loss: bool,
+    ) -> Result<RollbackPlan> {
+        let request = RollbackRequest {
+            scope: rollback.scope.clone(),
+            reason,
+            allow_loss,
+            ..RollbackRequest::to(RollbackTarget::BeforeEvent(rollback.id))
+        };
+        let resolved = match rollback.course {
+            Course::Back(_) => {
+                target::resolve(self.store, self.head, &self.history, &request).await?
+            }
+            Course::Without { .. } | Course::WithoutRollback(_) => Resolved {
+                course: Course::WithoutRollback(rollback.id),
+                keeps_through: self.head,
+                before: Some(rollback.timestamp),
+            },
+        };
+        self.plan(resolved, request).await
+    }
+
+    async fn plan(self, resolved: Resolved, request: RollbackRequest) -> Result<RollbackPlan> {
+        let Self {
+            store,
+            head,
+            history,
+            purpose,
+        } = self;
+        let Resolved {
+            course,
+            keeps_through,
+            mut before,
+        } = resolved;
+        let planned = history.with(as_rollback(head, course.clone(), request.scope.clone()));
+        let (mut now, mut then) = (
+            EffectiveRows::at(&planned, head),
+            EffectiveRows::at(&planned, head + 1),
+        );
+        let tables: HashMap<String, Table> = store
+            .tables()
+            .await?
+            .into_iter()
+            .map(|table| (table.name.clone(), table))
+            .collect();
+
+        // The kinds of rows that have an E of their own in what is undone.
+        let transaction = planned
+            .rollbacks()
+            .last()
+            .and_then(|last| planned.transaction_of(last));
+        let mut scopes = match transaction {
+            Some(_) => planned.scopes_since(0),
+            None => planned.scopes_since(keeps_through),
+        };
+        scopes.retain(|scope| scope.is_within(&request.scope));
+        if !scopes.contains(&request.scope) {
+            scopes.insert(0, request.scope.clone());
+        }
+        let later_than = match purpose {
+            Purpose::Undo(id) | Purpose::Redo(id) if transaction.is_none() => Some(id),
+            _ => None,
+        };
+        let (mut events_undone, mut events_reinstated, mut later_events) = (0, 0, 0);
+        let mut differing = Ranges::default();
+        for (scope, by) in shares(&mut scopes) {
+            let (now, then) = (
+                now.of_scope(&by).ids.clone(),
+                then.of_scope(&by).ids.clone(),
+            );
+            let (undone, reinstated) = (now.minus(&then), then.minus(&now));
+            let mut counts = [
+                store.count_changes(&undone, scope).await?.total(),
+                store.count_changes(&reinstated, scope).await?.total(),
+                0,
+            ];
+            if let Some(position) = later_than {
+                let later = now.minus(&Ranges::of(1, position));
+                counts[2] = store.count_changes(&later, scope).await?.total();
+            }
+            let totals = [
+                &mut events_undone,
+                &mut events_reinstated,
+                &mut later_events,
+            ];
+            for (total, count) in totals.into_iter().zip(counts) {
+                match by == *scope {
+                    true => *total += count,
+                    false => *total -= count,
+                }
+            }
+            differing = differing.union(&undone).union(&reinstated);
+        }
+        if request.scope != Scope::Whole && events_undone + events_reinstated == 0 {
+            before = None;
+        }
+
+        let mut changes = Vec::new();
+        let mut obstacles = Obstacles::default();
+        for (name, uuids) in by_table(store.rows_touched(&differing, &request.scope).await?) {
             let gone;
-            let table = match tables.get(&key.table) {
+            let table = match tables.get(&name) {
                 Some(table) => table,
                 None => {
-                    gone = Table::gone(&key.table);
+                    gone = Table::gone(&name);
                     &gone
                 }
             };
-            changes.extend(row_change(table, key, &events, &now, &then));
+            let meeting = Meeting {
+                store,
+                table,
+                head,
+                differing: &differing,
+                transaction,
+            };
+            for uuids in uuids.chunks(ROWS_AT_ONCE) {
+                for (key, plan) in changes::row_plans(meeting, uuids, &mut now, &mut then).await? {
+                    obstacles.note(&key, &plan, request.conflicts);
+                    changes.extend(plan.change);
+                }
+            }
         }
+        // The order of the log's bookkeeping: what goes, newest first; then what is restored, oldest first.
+        changes.sort_by_key(|change: &RowChange| match change.action {
+            RowAction::Remove => (0, -change.born),
+            RowAction::BringBack | RowAction::Change => (1, change.origin.unwrap_or_default()),
+        });
+
+        let losses = obstacles.losses();
+        let mut blockers = match changes.first() {
+            Some(first) => missing_right(store, first).await?,
+            None => Vec::new(),
+        };
+        blockers.extend(obstacles.blockers(request.allow_loss, |name| tables.get(name).cloned()));
+        let removed: Vec<RowKey> = changes
+            .iter()
+            .filter(|change| change.action == RowAction::Remove)
+            .map(|change| change.key.clone())
+            .collect();
+        let outside = store.outside_references(&removed).await?;
+        blockers.extend(outside.into_iter().map(blockers::outside));
+
+        let markers = if before.is_some() { 2 } else { 0 };
+        let mut plan = RollbackPlan {
+            purpose,
+            course,
+            keeps_through,
+            before,
+            head,
+            events_undone,
+            events_reinstated,
+            later_events,
+            appends_minimal: markers + changes.len() as u64,
+            appends_replay: None,
+            tables: counts(&changes),
+            losses,
+            blockers,
+            changes,
+            request,
+        };
+        plan.appends_replay = match plan.strategy() {
+            _ if plan.is_empty() => Some(0),
+            Strategy::Replay => Some(count_replay(store, head, plan.course.clone()).await?),
+            Strategy::Minimal => None,
+        };
+        Ok(plan)
     }
-    // The order of the log's bookkeeping: what goes, newest first; then what is restored, oldest first.
-    changes.sort_by_key(|change| match change.action {
-        RowAction::Remove => (0, -change.born),
-        RowAction::BringBack | RowAction::Change => (1, change.origin.unwrap_or_default()),
-    });
-    Ok(changes)
 }
 
-fn row_change(
-    table: &Table,
-    key: RowKey,
-    events: &[Event],
-    now: &Ranges,
-    then: &Ranges,
-) -> Option<RowChange> {
-    let state = |at: &Ranges| -> Option<Row> {
-        row::fold(table, events.iter().filter(|event| at.contains(event.id)))
-    };
-    let (before, after) = (state(now), state(then));
-    let action = match (&before, &after) {
-        (None, None) => return None,
-        (Some(_), None) => RowAction::Remove,
-        (None, Some(_)) => RowAction::BringBack,
-        (Some(_), Some(_)) => RowAction::Change,
-    };
-    let columns = diff::columns(table, before.as_ref(), after.as_ref());
-    if columns.is_empty() {
-        return None;
+fn by_table(rows: Vec<RowKey>) -> BTreeMap<String, Vec<Uuid>> {
+    let mut tables: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
+    for row in rows {
+        tables.entry(row.table).or_default().push(row.uuid);
     }
-    let latest = |at: &Ranges, wanted: fn(EventKind) -> bool| {
-        let found = |event: &&Event| wanted(event.kind) && at.contains(event.id);
-        events.iter().rev().find(found).map(|event| event.id)
-    };
-    Some(RowChange {
-        born: latest(now, |kind| kind == EventKind::Create).unwrap_or_default(),
-        origin: after.as_ref().and_then(|_| latest(then, |_| true)),
-        after: after.map(|row| row::in_column_order(table, row)),
-        key,
-        action,
-        columns,
-    })
+    tables
 }
 
 fn counts(changes: &[RowChange]) -> Vec<TableCounts> {
@@ -304,92 +408,12 @@ fn counts(changes: &[RowChange]) -> Vec<TableCounts> {
     tables.into_values().collect()
 }
 
-/// What truly cannot be done, named before anything is written.
-async fn blockers(
-    store: &dyn EventStore,
-    tables: &HashMap<String, Table>,
-    changes: &[RowChange],
-) -> Result<Vec<Blocker>> {
-    let mut blockers = Vec::new();
-    if let Some(first) = changes.first()
-        && let Some(message) = store.missing_right().await?
-    {
-        blockers.push(Blocker {
-            kind: "missing-right",
-            message,
-            row: first.key.clone(),
-        });
-    }
-    for change in changes {
-        let Some(table) = tables
-            .get(&change.key.table)
-            .filter(|table| table.key().is_some())
-        else {
-            let why = match tables.get(&change.key.table) {
-                Some(_) => "takes no part any more",
-                None => "is gone",
-            };
-            blockers.push(Blocker {
-                kind: "table-gone",
-                message: format!(
-                    "the table {} {why}, so its rows cannot be taken back",
-                    change.key.table
-                ),
-                row: change.key.clone(),
-            });
-            continue;
-        };
-        let Some(after) = &change.after else { continue };
-        for (column, value) in after {
-            if table.column(column).is_none() && !value.is_null() {
-                blockers.push(Blocker {
-                    kind: "column-gone",
-                    message: format!(
-                        "{} had a value in the column {column}, which the table no longer has",
-                        change.key
-                    ),
-                    row: change.key.clone(),
-                });
-            }
-        }
-        for column in &table.columns {
-            let value = after.get(&column.name).filter(|value| !value.is_null());
-            if value.is_none() && !column.nullable && !column.generated {
-                blockers.push(Blocker {
-                    kind: "missing-value",
-                    message: format!(
-                        "{} had no value in the column {}, which must have one now",
-                        change.key, column.name
-                    ),
-                    row: change.key.clone(),
-                });
-            }
-        }
-    }
-    let removed: Vec<RowKey> = changes
-        .iter()
-        .filter(|change| change.action == RowAction::Remove)
-        .map(|change| change.key.clone())
-        .collect();
-    for reference in store.outside_references(&removed).await? {
-        let OutsideReference {
-            table,
-            column,
-            to,
-            unseen,
-        } = reference;
-        blockers.push(Blocker {
-            kind: "outside-reference",
-            message: match unseen {
-                None => format!(
-                    "{to} would go, but a row of {table}, which takes no part, points at it ({column})"
-                ),
-                Some(why) => format!(
-                    "{to} would go, but {table}, which takes no part, may point at it ({column}), and cannot be looked at: {why}"
-                ),
-            },
-            row: to,
-        });
-    }
-    Ok(blockers)
+async fn missing_right(store: &dyn EventStore, first: &RowChange) -> Result<Vec<Blocker>> {
+    let missing = store.missing_right().await?;
+    let blocker = |message| Blocker {
+        kind: "missing-right",
+        message,
+        row: first.key.clone(),
+    };
+    Ok(missing.map(blocker).into_iter().collect())
 }

@@ -1,6 +1,8 @@
 //! A plan in words, the same on the command line and on the screens.
 
-use super::{Purpose, RollbackPlan, RollbackTarget, RowAction, Strategy};
+use super::{Loss, Purpose, RollbackPlan, RollbackTarget, RowAction, Strategy};
+use crate::eventsourcing::history::Course;
+use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::timestamp;
 
 /// `1 event`, `2 events`.
@@ -10,7 +12,7 @@ fn count(n: u64, one: &str, many: &str) -> String {
 }
 
 impl RollbackPlan {
-    /// What the target means, in words: `just before #15, 2020-02-17T03:09:59.145749Z`.
+    /// What the target means, in words: `to just before #15, 2020-02-17T03:09:59.145749Z (#14 is the last event kept)`.
     #[must_use]
     pub fn target_in_words(&self) -> String {
         let keeps = match self.keeps_through {
@@ -37,6 +39,52 @@ impl RollbackPlan {
             RollbackTarget::AfterEvent(id) => {
                 format!("to after #{id} and the events of its transaction ({keeps})")
             }
+            RollbackTarget::Without(id) => match self.course {
+                Course::Without { first, last, .. } if first != last => {
+                    format!(
+                        "to without #{first} to #{last}, the transaction of #{id} (what came after is kept)"
+                    )
+                }
+                _ => format!("to without #{id} (what came after is kept)"),
+            },
+        }
+    }
+
+    /// What happens, in one sentence.
+    fn headline(&self, database: &str) -> String {
+        let what = match &self.request.scope {
+            Scope::Whole => database.to_owned(),
+            part => format!("{part} of {database}"),
+        };
+        let leaves = match self.request.scope {
+            Scope::Whole => "",
+            _ => " Everything else is left as it is.",
+        };
+        let reverted = match self.course {
+            Course::Without { first, last, .. } if first == last => {
+                Some(format!("Undo #{first} of {database}"))
+            }
+            Course::Without { first, last, .. } => Some(format!(
+                "Undo #{first} to #{last}, one transaction, of {database}"
+            )),
+            _ => None,
+        };
+        let keeps_later = matches!(self.course, Course::WithoutRollback(_));
+        match (self.purpose, reverted) {
+            (_, Some(reverted)) => format!("{reverted}, and keep what came after."),
+            (Purpose::Undo(id), None) if keeps_later => {
+                format!("Undo rollback #{id} of {database}, and keep what came after.")
+            }
+            (Purpose::Redo(id), None) if keeps_later => {
+                format!("Redo what undo #{id} of {database} took back, and keep what came after.")
+            }
+            (Purpose::Undo(id), None) => format!("Undo rollback #{id} of {what}.{leaves}"),
+            (Purpose::Redo(id), None) => {
+                format!("Redo what undo #{id} of {what} took back.{leaves}")
+            }
+            (Purpose::Rollback, None) => {
+                format!("Take {what} back {}.{leaves}", self.target_in_words())
+            }
         }
     }
 
@@ -44,19 +92,20 @@ impl RollbackPlan {
     #[must_use]
     pub fn sentences(&self, database: &str) -> Vec<String> {
         if self.is_empty() {
-            return vec![format!(
-                "Nothing to undo: {database} has no event after the target, so nothing will be appended."
-            )];
+            return vec![match &self.request.scope {
+                Scope::Whole => format!(
+                    "Nothing to undo: {database} has no event after the target, so nothing will be appended."
+                ),
+                part => format!(
+                    "Nothing to undo: no event after the target concerns {part} of {database}, so nothing will be appended."
+                ),
+            }];
         }
         let mut lines = Vec::new();
         if self.later_events > 0 {
             lines.push(self.later_work_sentence());
         }
-        lines.push(match self.purpose {
-            Purpose::Rollback => format!("Take {database} back {}.", self.target_in_words()),
-            Purpose::Undo(id) => format!("Undo rollback #{id} of {database}."),
-            Purpose::Redo(id) => format!("Redo what undo #{id} of {database} took back."),
-        });
+        lines.push(self.headline(database));
         lines.push(format!(
             "{} undone, {} reinstated.",
             count(self.events_undone, "event", "events"),
@@ -74,16 +123,23 @@ impl RollbackPlan {
             rows(RowAction::BringBack),
             rows(RowAction::Change)
         ));
-        lines.push(format!(
-            "{} appended by {} ({} by {}).",
-            count(self.events_to_append(), "event", "events"),
-            self.strategy(),
-            match self.strategy() {
-                Strategy::Minimal => self.appends_replay,
-                Strategy::Replay => self.appends_minimal,
-            },
-            self.strategy().other(),
-        ));
+        let other = match self.strategy() {
+            Strategy::Minimal => self.appends_replay,
+            Strategy::Replay => Some(self.appends_minimal),
+        };
+        let appends = match self.events_to_append() {
+            Some(events) => count(events, "event", "events"),
+            None => "Every living row deleted, and every effective event again,".to_owned(),
+        };
+        lines.push(match other {
+            Some(other) => format!(
+                "{appends} appended by {} ({other} by {}).",
+                self.strategy(),
+                self.strategy().other()
+            ),
+            None => format!("{appends} appended by {}.", self.strategy()),
+        });
+        lines.extend(self.losses.iter().map(loss));
         lines
     }
 
@@ -98,5 +154,26 @@ impl RollbackPlan {
             "{} made after {what} would be undone too.",
             count(self.later_events, "event", "events")
         )
+    }
+}
+
+/// Values that stay in the log alone.
+fn loss(loss: &Loss) -> String {
+    let Loss {
+        table,
+        column,
+        count: lost,
+    } = loss;
+    match column {
+        Some(column) => format!(
+            "{} of the column {column} of {table}, which is gone, {} in the log alone.",
+            count(*lost, "value", "values"),
+            if *lost == 1 { "stays" } else { "stay" }
+        ),
+        None => format!(
+            "{} of the table {table}, which is gone, {} in the log alone.",
+            count(*lost, "row", "rows"),
+            if *lost == 1 { "stays" } else { "stay" }
+        ),
     }
 }

@@ -21,10 +21,13 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::source::Source;
-use super::{log, rows, schema};
-use crate::eventsourcing::history::{History, Ranges};
+use super::{log, row_events, rows, schema};
+use crate::eventsourcing::history::History;
+use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
 };
@@ -249,21 +252,50 @@ impl EventStore for LegacyStore {
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        let mut events = log::events_of(&self.pool, &self.source, rows, through).await?;
+        let mut events = row_events::events_of(&self.pool, &self.source, rows, through).await?;
         self.fill(events.iter_mut().collect()).await?;
         Ok(events)
     }
 
-    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts> {
-        log::count_changes(&self.pool, &self.source, ids).await
+    async fn earlier_events(
+        &self,
+        row: &RowKey,
+        before: EventId,
+        mention: Mention<'_>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        let mut events =
+            row_events::earlier_events(&self.pool, &self.source, row, before, mention, limit)
+                .await?;
+        self.fill(events.iter_mut().collect()).await?;
+        Ok(events)
     }
 
-    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
-        log::count_living(&self.pool, &self.source, ids).await
+    async fn rows_with_latest(
+        &self,
+        table: &Table,
+        rows: &[Uuid],
+        latest: usize,
+    ) -> Result<Vec<RowAudit>> {
+        let mut snapshot = super::snapshot(&self.pool).await?;
+        let mut audits =
+            rows::with_latest(&mut snapshot, &self.source, table, rows, latest).await?;
+        snapshot.commit().await.map_err(failed)?;
+        let events = audits.iter_mut().flat_map(|audit| &mut audit.events);
+        self.fill(events.collect()).await?;
+        Ok(audits)
     }
 
-    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
-        log::rows_touched(&self.pool, &self.source, ids).await
+    async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
+        row_events::count_changes(&self.pool, &self.source, ids, scope).await
+    }
+
+    async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
+        row_events::count_living(&self.pool, &self.source, ids, scope).await
+    }
+
+    async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
+        row_events::rows_touched(&self.pool, &self.source, ids, scope).await
     }
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {

@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::source::{OWN, Source};
-use crate::eventsourcing::history::{History, Ranges, Rollback};
-use crate::eventsourcing::store::ChangeCounts;
+use crate::eventsourcing::history::{History, Rollback};
 use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
 };
@@ -17,10 +16,10 @@ use crate::eventsourcing::{Event, EventId, EventKind, Result, Row, RowKey};
 
 /// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
 /// time columns from the original.
-const EVENT: &str = r#"e.id, e.event, e.type, e.uuid, e.data, e."timestamp", e.filled, e.actor, e.origin,
+pub(super) const EVENT: &str = r#"e.id, e.event, e.type, e.uuid, e.data, e."timestamp", e.filled, e.actor, e.origin,
     coalesce(o."timestamp", e."timestamp") AS stamp"#;
 
-fn from(source: &Source) -> String {
+pub(super) fn from(source: &Source) -> String {
     let log = &source.log;
     format!(
         " FROM {log} e LEFT JOIN {log} o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')"
@@ -28,7 +27,7 @@ fn from(source: &Source) -> String {
 }
 
 /// A row of the event store, decoded.
-struct Decoded(Event);
+pub(super) struct Decoded(pub(super) Event);
 
 impl FromRow<'_, PgRow> for Decoded {
     fn from_row(row: &PgRow) -> std::result::Result<Self, sqlx::Error> {
@@ -342,103 +341,4 @@ pub(super) async fn row_keys(
         .fetch_all(pool)
         .await
         .map_err(failed)
-}
-
-pub(super) async fn events_of(
-    executor: impl PgExecutor<'_>,
-    source: &Source,
-    rows: &[RowKey],
-    through: EventId,
-) -> Result<Vec<Event>> {
-    let (types, uuids): (Vec<&str>, Vec<Uuid>) = rows
-        .iter()
-        .map(|key| (key.table.as_str(), key.uuid))
-        .unzip();
-    let mut query = QueryBuilder::<Postgres>::new("SELECT ");
-    query
-        .push(EVENT)
-        .push(from(source))
-        .push(" JOIN (SELECT DISTINCT * FROM unnest(");
-    query.push_bind(types).push("::text[], ").push_bind(uuids);
-    query.push("::uuid[])) AS wanted(type, uuid) ON e.type = wanted.type AND e.uuid = wanted.uuid WHERE e.id <= ");
-    query.push_bind(through).push(" ORDER BY e.id");
-    let found: Vec<Decoded> = query
-        .build_query_as()
-        .fetch_all(executor)
-        .await
-        .map_err(failed)?;
-    Ok(found.into_iter().map(|Decoded(event)| event).collect())
-}
-
-/// Ids as two arrays: the first and the last of each range.
-fn bounds(ids: &Ranges) -> (Vec<i64>, Vec<i64>) {
-    ids.iter().unzip()
-}
-
-pub(super) async fn count_changes(
-    pool: &PgPool,
-    source: &Source,
-    ids: &Ranges,
-) -> Result<ChangeCounts> {
-    let (first, last) = bounds(ids);
-    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT count(*) FILTER (WHERE event = 'create'), count(*) FILTER (WHERE event = 'update'),
-                count(*) FILTER (WHERE event = 'delete')
-           FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
-           JOIN {} e ON e.id BETWEEN range.first AND range.last",
-        source.log
-    )))
-    .bind(first)
-    .bind(last)
-    .fetch_one(pool)
-    .await
-    .map_err(failed)?;
-    Ok(ChangeCounts {
-        creates: creates.unsigned_abs(),
-        updates: updates.unsigned_abs(),
-        deletes: deletes.unsigned_abs(),
-    })
-}
-
-pub(super) async fn count_living(pool: &PgPool, source: &Source, ids: &Ranges) -> Result<u64> {
-    let (first, last) = bounds(ids);
-    let living: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
-        "SELECT count(*) FROM (
-             SELECT FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
-               JOIN {} e ON e.id BETWEEN range.first AND range.last
-              WHERE e.event IN ('create', 'delete')
-              GROUP BY e.type, e.uuid
-             HAVING max(e.id) FILTER (WHERE e.event = 'create') > coalesce(max(e.id) FILTER (WHERE e.event = 'delete'), 0)) AS living",
-        source.log
-    )))
-    .bind(first)
-    .bind(last)
-    .fetch_one(pool)
-    .await
-    .map_err(failed)?;
-    Ok(living.unsigned_abs())
-}
-
-pub(super) async fn rows_touched(
-    pool: &PgPool,
-    source: &Source,
-    ids: &Ranges,
-) -> Result<Vec<RowKey>> {
-    let (first, last) = bounds(ids);
-    let keys: Vec<(String, Uuid)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT DISTINCT e.type, e.uuid
-           FROM unnest($1::bigint[], $2::bigint[]) AS range(first, last)
-           JOIN {} e ON e.id BETWEEN range.first AND range.last
-          WHERE e.event IN ('create', 'update', 'delete')",
-        source.log
-    )))
-    .bind(first)
-    .bind(last)
-    .fetch_all(pool)
-    .await
-    .map_err(failed)?;
-    Ok(keys
-        .into_iter()
-        .map(|(table, uuid)| RowKey { table, uuid })
-        .collect())
 }

@@ -8,7 +8,7 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, QueryBuilder}
 use uuid::Uuid;
 
 use super::error::failed;
-use super::log;
+use super::row_events;
 use super::source::{OWN, Source};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
@@ -359,7 +359,7 @@ pub(super) async fn audit_page(
         })
         .collect();
     let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
-    for event in log::events_of(&mut *snapshot, source, &keys, EventId::MAX).await? {
+    for event in row_events::events_of(&mut *snapshot, source, &keys, EventId::MAX).await? {
         if let Some(key) = &event.row {
             events.entry(key.uuid).or_default().push(event);
         }
@@ -380,4 +380,34 @@ pub(super) async fn audit_page(
 
 fn sql_limit(limit: usize) -> i64 {
     i64::try_from(limit).unwrap_or(i64::MAX)
+}
+
+/// These rows of a table, each in it and in the log, with at most so many of its latest events.
+pub(super) async fn with_latest(
+    snapshot: &mut PgConnection,
+    source: &Source,
+    table: &Table,
+    rows: &[Uuid],
+    latest: usize,
+) -> Result<Vec<RowAudit>> {
+    let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
+    let found =
+        row_events::latest_events(&mut *snapshot, source, &table.name, rows, latest).await?;
+    for event in found {
+        if let Some(key) = &event.row {
+            events.entry(key.uuid).or_default().push(event);
+        }
+    }
+    let mut stored = match table.key() {
+        Some(_) => stored_in(snapshot, source, table, rows).await?,
+        None => HashMap::new(),
+    };
+    Ok(rows
+        .iter()
+        .map(|uuid| RowAudit {
+            uuid: *uuid,
+            stored: stored.remove(uuid),
+            events: events.remove(uuid).unwrap_or_default(),
+        })
+        .collect())
 }

@@ -1,6 +1,8 @@
 //! The tables as PostgreSQL's catalogue defines them.
 
+use serde_json::Value;
 use sqlx::postgres::PgExecutor;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow};
 
 use super::error::failed;
@@ -22,6 +24,10 @@ struct Found {
     generated: Option<bool>,
     to_table: Option<String>,
     to_column: Option<String>,
+    /// What rows hold that were there before the column was.
+    unspoken: Option<Json<Value>>,
+    /// Its default's expression.
+    default: Option<String>,
 }
 
 /// The tables beside an event store of ebb's own.
@@ -40,10 +46,13 @@ pub(super) async fn tables_in(
                   ty.typcategory = 'A' AS is_array,
                   NOT (a.attnotnull OR ty.typnotnull) AS nullable,
                   a.attgenerated <> '' AS generated,
-                  reference.name AS to_table, reference.attname AS to_column
+                  reference.name AS to_table, reference.attname AS to_column,
+                  CASE WHEN a.atthasmissing THEN array_to_json(a.attmissingval)::jsonb -> 0 END AS unspoken,
+                  pg_get_expr(d.adbin, d.adrelid) AS "default"
              FROM {tables} t
              LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
              LEFT JOIN pg_type ty ON ty.oid = a.atttypid
+             LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
              LEFT JOIN LATERAL (
                   SELECT r.name, ra.attname
                     FROM pg_constraint con
@@ -80,20 +89,55 @@ pub(super) async fn tables_in(
 }
 
 fn column(found: Found) -> Option<Column> {
+    let kind = match found.is_array {
+        Some(true) => ColumnKind::Array,
+        _ => kind(found.base_type.as_deref().unwrap_or_default()),
+    };
+    let default = found
+        .default
+        .and_then(|expression| constant(kind, &expression));
+    let nullable = found.nullable.unwrap_or(true);
+    // The server forgets what a column was added with when it writes the table anew, as VACUUM FULL does. Then it need not be the default
+    // of today, unless it must be something.
+    let probable = default.clone().filter(|_| !nullable);
     Some(Column {
+        unspoken: found.unspoken.map(|value| value.0).or(probable),
+        default,
         name: found.column?,
-        kind: match found.is_array {
-            Some(true) => ColumnKind::Array,
-            _ => kind(found.base_type.as_deref().unwrap_or_default()),
-        },
+        kind,
         type_name: found.type_name.unwrap_or_default(),
-        nullable: found.nullable.unwrap_or(true),
+        nullable,
         generated: found.generated.unwrap_or(false),
         references: found
             .to_table
             .zip(found.to_column)
             .map(|(table, column)| Reference { table, column }),
     })
+}
+
+/// The value of a default that is a constant, as the server prints it: `'a'::text`, `7`, `true`.
+fn constant(kind: ColumnKind, expression: &str) -> Option<Value> {
+    let text = match expression.strip_prefix('\'') {
+        Some(rest) => {
+            let (text, cast) = rest.rsplit_once('\'')?;
+            if !cast.is_empty() && !cast.starts_with("::") || text.replace("''", "").contains('\'')
+            {
+                return None;
+            }
+            text.replace("''", "'")
+        }
+        None => expression.split("::").next().unwrap_or_default().to_owned(),
+    };
+    let parsed = || serde_json::from_str::<Value>(&text).ok();
+    match kind {
+        ColumnKind::Text if expression.starts_with('\'') => Some(Value::String(text)),
+        ColumnKind::Json if expression.starts_with('\'') => parsed(),
+        ColumnKind::Boolean => parsed().filter(Value::is_boolean),
+        ColumnKind::Integer | ColumnKind::Real | ColumnKind::Numeric => {
+            parsed().filter(Value::is_number)
+        }
+        _ => None,
+    }
 }
 
 /// From the name that `format_type` gives.

@@ -1,5 +1,7 @@
 //! Between JSON and what SQLite stores, by the column's declared type.
 
+use std::collections::HashMap;
+
 use serde_json::{Number, Value};
 use sqlx::query::Query;
 use sqlx::sqlite::{Sqlite, SqliteArguments, SqliteRow};
@@ -245,6 +247,59 @@ pub(super) async fn stored(
     .await
     .map_err(failed)?;
     found.map(|found| row(table, &found, 0)).transpose()
+}
+
+/// These rows of a table, as far as they are there, as they are now.
+pub(super) async fn stored_rows(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    rows: &[Uuid],
+) -> Result<HashMap<Uuid, Row>> {
+    let Some(key) = table.key() else {
+        return Ok(HashMap::new());
+    };
+    let texts: Vec<String> = rows.iter().map(Uuid::to_string).collect();
+    let found = sqlx::query(sqlx::AssertSqlSafe(format!(
+        "SELECT w.key, {} FROM json_each(?) AS w CROSS JOIN {} t ON t.{} = w.value",
+        selected(table),
+        quoted(&table.name),
+        quoted(key)
+    )))
+    .bind(serde_json::json!(texts).to_string())
+    .fetch_all(connection)
+    .await
+    .map_err(failed)?;
+    let mut stored = HashMap::with_capacity(found.len());
+    for found in &found {
+        let at: i64 = found.try_get(0).map_err(failed)?;
+        if let Some(uuid) = usize::try_from(at).ok().and_then(|at| rows.get(at)) {
+            stored.insert(*uuid, row(table, found, 1)?);
+        }
+    }
+    Ok(stored)
+}
+
+/// The value of a column's default, where that is a constant.
+pub(super) fn constant(column: &Column, default: &str) -> Option<Value> {
+    let given = match default
+        .strip_prefix('\'')
+        .and_then(|rest| rest.strip_suffix('\''))
+    {
+        Some(text) => {
+            let text = text.replace("''", "'");
+            match column.kind {
+                ColumnKind::Json => serde_json::from_str(&text).ok()?,
+                _ => Value::String(text),
+            }
+        }
+        None if default.eq_ignore_ascii_case("true") => Value::Bool(true),
+        None if default.eq_ignore_ascii_case("false") => Value::Bool(false),
+        None => match serde_json::from_str(default).ok()? {
+            number @ Value::Number(_) => number,
+            _ => return None,
+        },
+    };
+    Some(decode(column.kind, encode_for(column, &given)?))
 }
 
 #[cfg(test)]

@@ -4,7 +4,8 @@ use sqlx::SqliteConnection;
 
 use super::append::moment_after;
 use super::{log, rows, schema};
-use crate::eventsourcing::{Event, Result, RowKey, difference, row};
+use crate::eventsourcing::history::EffectiveRows;
+use crate::eventsourcing::{Event, Result, RowKey, difference, states};
 
 /// Rows that are read at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -14,6 +15,8 @@ pub(super) async fn record(connection: &mut SqliteConnection, actor: &str) -> Re
     let head = log::head(&mut *connection).await?;
     let last = log::event(&mut *connection, head).await?;
     let moment = moment_after(last.map(|event| event.timestamp));
+    let history = log::history(&mut *connection, head).await?;
+    let mut effective = EffectiveRows::at(&history, head);
     let mut id = head;
     for table in schema::tables(connection).await? {
         if table.key().is_none() {
@@ -25,7 +28,11 @@ pub(super) async fn record(connection: &mut SqliteConnection, actor: &str) -> Re
             let Some(last) = page.last() else { break };
             after = Some(last.uuid);
             for audit in page {
-                let told = row::fold(&table, &audit.events);
+                let key = RowKey {
+                    table: table.name.clone(),
+                    uuid: audit.uuid,
+                };
+                let told = states::fold(&table, &audit.events, effective.of(&key));
                 for recorded in
                     difference::recording(&table, audit.uuid, told, audit.stored, moment)
                 {
@@ -33,10 +40,7 @@ pub(super) async fn record(connection: &mut SqliteConnection, actor: &str) -> Re
                     let event = Event {
                         id,
                         kind: recorded.kind,
-                        row: Some(RowKey {
-                            table: table.name.clone(),
-                            uuid: audit.uuid,
-                        }),
+                        row: Some(key.clone()),
                         data: recorded.data,
                         timestamp: moment,
                         stamp: moment,

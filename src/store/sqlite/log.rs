@@ -5,8 +5,7 @@ use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool
 use uuid::Uuid;
 
 use super::error::failed;
-use crate::eventsourcing::history::{History, Ranges, Rollback};
-use crate::eventsourcing::store::ChangeCounts;
+use crate::eventsourcing::history::{History, Rollback};
 use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
 };
@@ -15,14 +14,14 @@ use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey
 
 /// The columns of an event, of `e` and its origin `o`. An event that a rollback repeats takes its
 /// time columns from the original.
-const EVENT: &str =
+pub(super) const EVENT: &str =
     "e.id, e.event, e.type, e.uuid, e.data, e.timestamp, e.filled, e.actor, e.origin,
     coalesce(o.timestamp, e.timestamp) AS stamp";
-const FROM: &str = " FROM eventstore e LEFT JOIN eventstore o
+pub(super) const FROM: &str = " FROM eventstore e LEFT JOIN eventstore o
     ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')";
 
 /// A row of the event store, decoded.
-struct Decoded(Event);
+pub(super) struct Decoded(pub(super) Event);
 
 /// A text column, parsed. Only ebb appends, so text that does not parse was put there behind its back.
 fn parsed<T>(
@@ -286,7 +285,7 @@ pub(super) async fn types(executor: impl SqliteExecutor<'_>) -> Result<Vec<Strin
 }
 
 /// Uuids that the log has as text.
-fn uuids(texts: Vec<String>) -> Result<Vec<Uuid>> {
+pub(super) fn uuids(texts: Vec<String>) -> Result<Vec<Uuid>> {
     texts
         .iter()
         .map(|text| {
@@ -321,97 +320,22 @@ pub(super) async fn row_keys(
     uuids(found)
 }
 
-pub(super) async fn events_of(
+/// The creates, updates and deletes after one id and through another, oldest first.
+pub(super) async fn changes_after(
     executor: impl SqliteExecutor<'_>,
-    rows: &[RowKey],
+    after: EventId,
     through: EventId,
+    limit: i64,
 ) -> Result<Vec<Event>> {
-    let wanted: Vec<[String; 2]> = rows
-        .iter()
-        .map(|key| [key.table.clone(), key.uuid.to_string()])
-        .collect();
-    let found: Vec<Decoded> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "WITH wanted AS (SELECT DISTINCT value ->> 0 AS type, value ->> 1 AS uuid FROM json_each(?))
-         SELECT {EVENT} FROM wanted CROSS JOIN eventstore e ON e.type = wanted.type AND e.uuid = wanted.uuid AND e.id <= ?
-           LEFT JOIN eventstore o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')
-          ORDER BY e.id"
-    )))
-    .bind(serde_json::json!(wanted).to_string())
-    .bind(through)
-    .fetch_all(executor)
-    .await
-    .map_err(failed)?;
+    let mut query = QueryBuilder::<Sqlite>::new(format!("SELECT {EVENT}{FROM} WHERE e.id > "));
+    query.push_bind(after);
+    query.push(" AND e.id <= ").push_bind(through);
+    query.push(" AND e.event IN ('create', 'update', 'delete') ORDER BY e.id LIMIT ");
+    query.push_bind(limit);
+    let found: Vec<Decoded> = query
+        .build_query_as()
+        .fetch_all(executor)
+        .await
+        .map_err(failed)?;
     Ok(found.into_iter().map(|Decoded(event)| event).collect())
-}
-
-/// Ranges of ids as JSON, and the clause that reads them: pairs of the first and the last.
-pub(super) fn ranges_json(ids: &Ranges) -> String {
-    serde_json::json!(ids.iter().collect::<Vec<_>>()).to_string()
-}
-
-/// Joins the events `e` in the ranges that the parameter `?1` lists. CROSS JOIN fixes the order: ranges first.
-pub(super) const IN_RANGES: &str = "json_each(?1) AS range CROSS JOIN eventstore e
-    ON e.id BETWEEN range.value ->> 0 AND range.value ->> 1";
-
-/// The rows that live after the events that the parameter `?1` lists, each with its create.
-pub(super) fn living() -> String {
-    format!(
-        "SELECT type, uuid, born
-           FROM (SELECT e.type, e.uuid, max(e.id) FILTER (WHERE e.event = 'create') AS born,
-                        max(e.id) FILTER (WHERE e.event = 'delete') AS died
-                   FROM {IN_RANGES}
-                  WHERE e.event IN ('create', 'delete') GROUP BY e.type, e.uuid)
-          WHERE born > coalesce(died, 0)"
-    )
-}
-
-pub(super) async fn count_living(executor: impl SqliteExecutor<'_>, ids: &Ranges) -> Result<u64> {
-    let living: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
-        "SELECT count(*) FROM ({})",
-        living()
-    )))
-    .bind(ranges_json(ids))
-    .fetch_one(executor)
-    .await
-    .map_err(failed)?;
-    Ok(living.unsigned_abs())
-}
-
-pub(super) async fn count_changes(
-    executor: impl SqliteExecutor<'_>,
-    ids: &Ranges,
-) -> Result<ChangeCounts> {
-    let (creates, updates, deletes): (i64, i64, i64) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT count(*) FILTER (WHERE e.event = 'create'), count(*) FILTER (WHERE e.event = 'update'),
-                count(*) FILTER (WHERE e.event = 'delete')
-           FROM {IN_RANGES}"
-    )))
-    .bind(ranges_json(ids))
-    .fetch_one(executor)
-    .await
-    .map_err(failed)?;
-    Ok(ChangeCounts {
-        creates: creates.unsigned_abs(),
-        updates: updates.unsigned_abs(),
-        deletes: deletes.unsigned_abs(),
-    })
-}
-
-pub(super) async fn rows_touched(
-    executor: impl SqliteExecutor<'_>,
-    ids: &Ranges,
-) -> Result<Vec<RowKey>> {
-    let found: Vec<(String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
-        "SELECT DISTINCT e.type, e.uuid FROM {IN_RANGES} WHERE e.event IN ('create', 'update', 'delete')"
-    )))
-    .bind(ranges_json(ids))
-    .fetch_all(executor)
-    .await
-    .map_err(failed)?;
-    let (tables, texts): (Vec<String>, Vec<String>) = found.into_iter().unzip();
-    Ok(tables
-        .into_iter()
-        .zip(uuids(texts)?)
-        .map(|(table, uuid)| RowKey { table, uuid })
-        .collect())
 }

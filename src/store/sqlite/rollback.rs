@@ -1,6 +1,6 @@
 //! Carrying out a confirmed rollback.
 //!
-//! The order of the log is fixed; that of the writes is not. The touched rows are all removed and then inserted as
+//! The order of the log is fixed; that of the writes is not. The rows that change are all removed and then inserted as
 //! they will be, with foreign keys and the tables' triggers off, so that neither rows that point at each other nor unique
 //! values that move make a possible rollback fail; the foreign keys are checked afterwards.
 
@@ -8,23 +8,20 @@ use std::collections::{BTreeMap, HashMap};
 
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
+use uuid::Uuid;
 
 use super::append::moment_after;
-use super::codec;
 use super::error::failed;
-use super::log::{self, IN_RANGES};
-use super::native;
 use super::schema::{self, ForeignKey, quoted};
 use super::write::{encoded, insert_row};
-use crate::eventsourcing::history::Ranges;
+use super::{codec, log, native, replay};
 use crate::eventsourcing::rollback::{
-    self as domain, ConfirmedRollback, Control, RollbackOutcome, Strategy,
+    self as domain, ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowChange, Strategy,
 };
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::timestamp;
-use crate::eventsourcing::{Error, ErrorCode, Event, EventId, EventKind, Result, Row, RowKey, row};
+use crate::eventsourcing::{Error, ErrorCode, Event, EventKind, Result, Row};
 
-/// Rows whose events are fetched at once.
+/// Rows that are read or removed at once.
 const ROWS_AT_ONCE: usize = 500;
 
 pub(super) async fn execute(
@@ -77,9 +74,13 @@ async fn carry_out(
         origin: None,
     };
     log::insert(all, &marker).await?;
-    let states = match plan.strategy() {
+    let (done, total) = (0, 3 * plan.changes.len() as u64);
+    control.report(done, total);
+    match plan.strategy() {
         Strategy::Minimal => {
             for (id, change) in (marker.id + 1..).zip(domain::minimal(plan)) {
+                control.check()?;
+                control.report((id - marker.id).unsigned_abs(), total);
                 let event = Event {
                     id,
                     kind: change.kind,
@@ -90,13 +91,9 @@ async fn carry_out(
                 };
                 log::insert(all, &event).await?;
             }
-            plan.changes
-                .iter()
-                .map(|change| (change.key.clone(), change.after.clone()))
-                .collect()
         }
-        Strategy::Replay => append_replay(all, &marker, plan.keeps_through).await?,
-    };
+        Strategy::Replay => replay::append(all, &marker, plan.keeps_through, control).await?,
+    }
     let end = Event {
         id: log::head(&mut *all).await? + 1,
         kind: EventKind::RollbackEnd,
@@ -104,18 +101,15 @@ async fn carry_out(
     };
     log::insert(all, &end).await?;
     let appended = u64::try_from(end.id - head).unwrap_or_default();
-    if appended != plan.events_to_append() {
+    if let Some(planned) = plan
+        .events_to_append()
+        .filter(|planned| *planned != appended)
+    {
         return Err(mismatch(format!(
-            "the rollback appends {appended} events where the plan says {}",
-            plan.events_to_append()
+            "the rollback appends {appended} events where the plan says {planned}"
         )));
     }
-    write(all, &states, control).await?;
-    for change in &plan.changes {
-        if let Some(wrong) = change.mismatch(states.get(&change.key).and_then(Option::as_ref)) {
-            return Err(mismatch(wrong));
-        }
-    }
+    write(all, plan, control).await?;
     control.check()?;
     Ok(RollbackOutcome {
         rollback: Some(marker.id),
@@ -124,94 +118,6 @@ async fn carry_out(
         keeps_through: plan.keeps_through,
         strategy: plan.strategy(),
     })
-}
-
-/// The state that each touched row will have.
-type States = BTreeMap<RowKey, Option<Row>>;
-
-/// Appends what `replay` writes: a delete for every live row, newest first, and the events effective at the target
-/// again. Returns the states of the rows that live now or lived then.
-async fn append_replay(
-    all: &mut SqliteConnection,
-    marker: &Event,
-    keeps_through: EventId,
-) -> Result<States> {
-    let head = marker.id - 1;
-    let history = log::history(&mut *all, head).await?;
-    let (now, then) = (
-        history.effective_at(head),
-        history.effective_at(keeps_through),
-    );
-    sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO eventstore (id, event, type, uuid, data, timestamp, actor)
-         SELECT ?2 + row_number() OVER (ORDER BY born DESC), 'delete', type, uuid, '{{}}', ?3, ?4
-           FROM ({})
-          ORDER BY born DESC",
-        log::living()
-    )))
-    .bind(log::ranges_json(&now))
-    .bind(marker.id)
-    .bind(timestamp::format(marker.timestamp))
-    .bind(&marker.actor)
-    .execute(&mut *all)
-    .await
-    .map_err(failed)?;
-    let deleted = log::head(&mut *all).await?;
-    sqlx::query(AssertSqlSafe(format!(
-        "INSERT INTO eventstore (id, event, type, uuid, data, timestamp, filled, actor, origin)
-         SELECT ?2 + row_number() OVER (ORDER BY e.id), e.event, e.type, e.uuid, e.data, ?3, e.filled, ?4, e.id
-           FROM {IN_RANGES}
-          WHERE e.event IN ('create', 'update', 'delete')
-          ORDER BY e.id"
-    )))
-    .bind(log::ranges_json(&then))
-    .bind(deleted)
-    .bind(timestamp::format(marker.timestamp))
-    .bind(&marker.actor)
-    .execute(&mut *all)
-    .await
-    .map_err(failed)?;
-
-    let tables = tables(all).await?;
-    let mut states = States::new();
-    for keys in log::rows_touched(&mut *all, &then)
-        .await?
-        .chunks(ROWS_AT_ONCE)
-    {
-        fold_into(all, &tables, keys, &then, keeps_through, &mut states).await?;
-    }
-    // What lives neither then nor now, and stands in a table all the same, the log does not know: it stays.
-    states.retain(|_, state| state.is_some());
-    for key in log::rows_touched(&mut *all, &Ranges::of(marker.id + 1, deleted)).await? {
-        if tables.contains_key(&key.table) {
-            states.entry(key).or_insert(None);
-        }
-    }
-    Ok(states)
-}
-
-async fn fold_into(
-    all: &mut SqliteConnection,
-    tables: &HashMap<String, Table>,
-    keys: &[RowKey],
-    then: &Ranges,
-    through: EventId,
-    states: &mut States,
-) -> Result<()> {
-    let mut events: HashMap<RowKey, Vec<Event>> = HashMap::new();
-    for event in log::events_of(&mut *all, keys, through).await? {
-        if let Some(key) = event.row.clone().filter(|_| then.contains(event.id)) {
-            events.entry(key).or_default().push(event);
-        }
-    }
-    for key in keys {
-        // A table that is gone has no rows to write; the plan has refused it if they were to change.
-        if let Some(table) = tables.get(&key.table) {
-            let state = row::fold(table, events.get(key).into_iter().flatten());
-            states.insert(key.clone(), state);
-        }
-    }
-    Ok(())
 }
 
 /// The tables that take part, by name.
@@ -224,49 +130,76 @@ async fn tables(all: &mut SqliteConnection) -> Result<HashMap<String, Table>> {
         .collect())
 }
 
-/// Removes every touched row, inserts those that live, and checks them and the foreign keys.
-async fn write(all: &mut SqliteConnection, states: &States, control: &Control) -> Result<()> {
+/// Removes every row that changes, inserts those that live, and checks them and the foreign keys.
+async fn write(all: &mut SqliteConnection, plan: &RollbackPlan, control: &Control) -> Result<()> {
     let tables = tables(all).await?;
-    let total = 2 * states.len() as u64;
-    for (done, key) in states.keys().enumerate() {
-        control.check()?;
-        control.report(done as u64, total);
-        let table = table_of(&tables, key)?;
-        sqlx::query(AssertSqlSafe(format!(
-            "DELETE FROM {} WHERE {} = ?",
-            quoted(&table.name),
-            quoted(table.key().unwrap_or_default())
-        )))
-        .bind(key.uuid.to_string())
-        .execute(&mut *all)
-        .await
-        .map_err(failed)?;
+    let mut by_table: BTreeMap<&str, Vec<&RowChange>> = BTreeMap::new();
+    for change in &plan.changes {
+        by_table.entry(&change.key.table).or_default().push(change);
     }
-    for (done, (key, state)) in states.iter().enumerate() {
-        control.check()?;
-        control.report((states.len() + done) as u64, total);
-        let table = table_of(&tables, key)?;
-        if let Some(state) = state {
-            insert(all, table, state).await?;
+    let rows = plan.changes.len() as u64;
+    let mut done = rows;
+    for (name, changes) in &by_table {
+        let table = table_of(&tables, name)?;
+        for changes in changes.chunks(ROWS_AT_ONCE) {
+            control.check()?;
+            control.report(done, 3 * rows);
+            remove(all, table, changes).await?;
+            done += changes.len() as u64;
         }
-        let found = codec::stored(all, table, key.uuid).await?;
-        let known = |row: &Row| -> Row {
-            let mut row = row.clone();
-            row.retain(|name, _| table.column(name).is_some());
-            row
-        };
-        let planned = state.as_ref().map(known);
-        if let Some(wrong) = domain::mismatch(key, planned.as_ref(), found.as_ref()) {
+    }
+    for (name, changes) in &by_table {
+        let table = table_of(&tables, name)?;
+        for changes in changes.chunks(ROWS_AT_ONCE) {
+            control.check()?;
+            control.report(done, 3 * rows);
+            for state in changes.iter().filter_map(|change| change.after.as_ref()) {
+                insert(all, table, state).await?;
+            }
+            let found = codec::stored_rows(all, table, &uuids(changes)).await?;
+            for change in changes {
+                if let Some(wrong) = change.mismatch(table, found.get(&change.key.uuid)) {
+                    return Err(mismatch(wrong));
+                }
+            }
+            done += changes.len() as u64;
+        }
+    }
+    check_foreign_keys(all, &tables, &plan.changes).await
+}
+
+fn uuids(changes: &[&RowChange]) -> Vec<Uuid> {
+    changes.iter().map(|change| change.key.uuid).collect()
+}
+
+/// Removes rows, after a look whether they still are what the plan showed.
+async fn remove(all: &mut SqliteConnection, table: &Table, changes: &[&RowChange]) -> Result<()> {
+    let found = codec::stored_rows(&mut *all, table, &uuids(changes)).await?;
+    for change in changes {
+        if let Some(wrong) = change.changed_since(table, found.get(&change.key.uuid)) {
             return Err(mismatch(wrong));
         }
     }
-    check_foreign_keys(all, &tables, states).await
+    let keys: Vec<String> = changes
+        .iter()
+        .map(|change| change.key.uuid.to_string())
+        .collect();
+    sqlx::query(AssertSqlSafe(format!(
+        "DELETE FROM {} WHERE {} IN (SELECT value FROM json_each(?))",
+        quoted(&table.name),
+        quoted(table.key().unwrap_or_default())
+    )))
+    .bind(serde_json::json!(keys).to_string())
+    .execute(all)
+    .await
+    .map(drop)
+    .map_err(failed)
 }
 
-fn table_of<'a>(tables: &'a HashMap<String, Table>, key: &RowKey) -> Result<&'a Table> {
+fn table_of<'a>(tables: &'a HashMap<String, Table>, name: &str) -> Result<&'a Table> {
     tables
-        .get(&key.table)
-        .ok_or_else(|| mismatch(format!("the table {} is gone", key.table)))
+        .get(name)
+        .ok_or_else(|| mismatch(format!("the table {name} is gone")))
 }
 
 async fn insert(all: &mut SqliteConnection, table: &Table, state: &Row) -> Result<()> {
@@ -285,17 +218,17 @@ async fn insert(all: &mut SqliteConnection, table: &Table, state: &Row) -> Resul
     insert_row(all, table, values).await.map_err(failed)
 }
 
-/// Foreign keys on both sides of the touched rows: what they point at is there, and nothing points at what has gone.
+/// Foreign keys on both sides of the rows that changed: what they point at is there, and nothing points at what has gone.
 async fn check_foreign_keys(
     all: &mut SqliteConnection,
     tables: &HashMap<String, Table>,
-    states: &States,
+    changes: &[RowChange],
 ) -> Result<()> {
     let uuids = |table: &str, living: bool| -> String {
-        let uuids: Vec<String> = states
+        let uuids: Vec<String> = changes
             .iter()
-            .filter(|(key, state)| key.table == table && state.is_some() == living)
-            .map(|(key, _)| key.uuid.to_string())
+            .filter(|change| change.key.table == table && change.after.is_some() == living)
+            .map(|change| change.key.uuid.to_string())
             .collect();
         serde_json::json!(uuids).to_string()
     };

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::schema::{self, quoted};
-use super::{codec, log};
+use super::{codec, row_events};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, RowKey};
@@ -236,7 +236,7 @@ pub(super) async fn audit_page(
         });
     }
     let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
-    for event in log::events_of(&mut *snapshot, &keys, EventId::MAX).await? {
+    for event in row_events::events_of(&mut *snapshot, &keys, EventId::MAX).await? {
         if let Some(key) = &event.row {
             events.entry(key.uuid).or_default().push(event);
         }
@@ -250,4 +250,28 @@ pub(super) async fn audit_page(
         });
     }
     Ok(audits)
+}
+
+/// These rows of a table, each in it and in the log, with at most so many of its latest events.
+pub(super) async fn with_latest(
+    snapshot: &mut SqliteConnection,
+    table: &Table,
+    rows: &[Uuid],
+    latest: usize,
+) -> Result<Vec<RowAudit>> {
+    let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
+    for event in row_events::latest_events(&mut *snapshot, &table.name, rows, latest).await? {
+        if let Some(key) = &event.row {
+            events.entry(key.uuid).or_default().push(event);
+        }
+    }
+    let mut stored = codec::stored_rows(snapshot, table, rows).await?;
+    Ok(rows
+        .iter()
+        .map(|uuid| RowAudit {
+            uuid: *uuid,
+            stored: stored.remove(uuid),
+            events: events.remove(uuid).unwrap_or_default(),
+        })
+        .collect())
 }

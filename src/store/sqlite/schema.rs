@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use sqlx::SqliteConnection;
 use sqlx::sqlite::SqliteExecutor;
 
+use super::codec;
 use super::error::failed;
 use crate::eventsourcing::Result;
 use crate::eventsourcing::schema::{Column, ColumnKind, Reference, Table, Tracking};
@@ -17,13 +18,13 @@ pub(super) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// A column as SQLite lists it: table, name, declared type, NOT NULL, place in the primary key, hidden.
-type Listed = (String, String, String, bool, i64, i64);
+/// A column as SQLite lists it: table, name, declared type, NOT NULL, place in the primary key, hidden, default.
+type Listed = (String, String, String, bool, i64, i64, Option<String>);
 
 pub(super) async fn tables(connection: &mut SqliteConnection) -> Result<Vec<Table>> {
     let listed: Vec<Listed> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         // ANY says in a STRICT table what no type says elsewhere: the column takes every value as it is.
-        r#"SELECT l.name, x.name, iif(l.strict AND upper(x.type) = 'ANY', '', x.type), x."notnull", x.pk, x.hidden
+        r#"SELECT l.name, x.name, iif(l.strict AND upper(x.type) = 'ANY', '', x.type), x."notnull", x.pk, x.hidden, x.dflt_value
              FROM pragma_table_list AS l JOIN pragma_table_xinfo(l.name) AS x
             WHERE l.schema = 'main' AND l.type = 'table'
               AND l.name NOT LIKE 'sqlite\_%' ESCAPE '\' AND l.name NOT IN {OWN_TABLES}
@@ -46,13 +47,20 @@ fn arrange(listed: Vec<Listed>, keys: &[ForeignKey]) -> Vec<Table> {
             tracking: tracking(&columns),
             columns: columns
                 .into_iter()
-                .map(|(_, column, type_name, not_null, place, hidden)| Column {
-                    kind: kind(&type_name),
-                    nullable: !not_null && place == 0,
-                    generated: hidden > 1,
-                    references: reference(keys, &name, &column),
-                    name: column,
-                    type_name,
+                .map(|(_, column, type_name, not_null, place, hidden, default)| {
+                    let mut column = Column {
+                        kind: kind(&type_name),
+                        nullable: !not_null && place == 0,
+                        generated: hidden > 1,
+                        references: reference(keys, &name, &column),
+                        name: column,
+                        type_name,
+                        default: None,
+                        unspoken: None,
+                    };
+                    column.default = default.and_then(|default| codec::constant(&column, &default));
+                    column.unspoken = column.default.clone();
+                    column
                 })
                 .collect(),
             name,

@@ -105,16 +105,21 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
         ));
     }
     let strategy = plan.strategy();
-    let (events, others) = match strategy {
-        Strategy::Minimal => (plan.appends_minimal, plan.appends_replay),
-        Strategy::Replay => (plan.appends_replay, plan.appends_minimal),
+    if !plan.takes_back_everything() {
+        return lines;
+    }
+    let appends = |strategy| match strategy {
+        Strategy::Minimal => Some(plan.appends_minimal),
+        Strategy::Replay => plan.appends_replay,
     };
+    let counted = "being counted".to_owned();
     lines.push(line(
         Tone::Faint,
         format!(
-            "s  strategy: {strategy}, {} (s: {}, {others})",
-            count(events, "event", "events"),
-            strategy.other()
+            "s  strategy: {strategy}, {} (s: {}, {})",
+            appends(strategy).map_or(counted.clone(), |events| count(events, "event", "events")),
+            strategy.other(),
+            appends(strategy.other()).map_or(counted, |events| events.to_string()),
         ),
     ));
     lines

@@ -161,7 +161,10 @@ fn running(
         match total {
             0 => format!(
                 "{} to append",
-                count(plan.events_to_append(), "event", "events")
+                plan.events_to_append().map_or_else(
+                    || "events".to_owned(),
+                    |events| count(events, "event", "events")
+                )
             ),
             _ => format!("{done} of {total} steps"),
         },
@@ -204,6 +207,9 @@ fn result(
                 width,
             ));
             let verified = match outcome.keeps_through {
+                _ if !plan.takes_back_everything() => {
+                    "The rows that changed verified equal to the plan.".to_owned()
+                }
                 0 => "Tables verified equal to before the first event.".to_owned(),
                 id => format!("Tables verified equal to #{id}."),
             };

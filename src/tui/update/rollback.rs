@@ -17,6 +17,7 @@ pub(super) fn begin(model: &mut Model, asked: Asked) -> Vec<Effect> {
         stage: Stage::Planning,
         plan: None,
         wanted: None,
+        planned: None,
         top: 0,
     });
     model.screen = Screen::Rollback;
@@ -46,6 +47,7 @@ pub(super) fn planned(
         Some(plan) => {
             if let Some(rollback) = &mut model.rollback {
                 rollback.wanted = None;
+                rollback.planned = Some(request);
                 rollback.plan = Some(plan.with_strategy(rollback.strategy));
                 rollback.stage = Stage::Preview;
             }
@@ -53,6 +55,26 @@ pub(super) fn planned(
         }
         None => cancel(model),
     }
+}
+
+pub(super) fn replay_counted(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<u64>,
+) -> Vec<Effect> {
+    let is_current = |rollback: &Rollback| rollback.planned == Some(request);
+    if !model.rollback.as_ref().is_some_and(is_current) {
+        return Vec::new();
+    }
+    let counted = told(model, result);
+    if let Some(plan) = model
+        .rollback
+        .as_mut()
+        .and_then(|rollback| rollback.plan.as_mut())
+    {
+        plan.appends_replay = counted;
+    }
+    Vec::new()
 }
 
 /// Back to the timeline; nothing was written.
@@ -80,6 +102,12 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             return plan(model);
         }
         Action::ToggleStrategy => {
+            let is_part = |plan: &RollbackPlan| !plan.takes_back_everything();
+            if rollback.plan.as_ref().is_some_and(is_part) {
+                let text = "Replay takes back the whole database: a part of it can only be taken back by minimal.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            }
             rollback.strategy = rollback.strategy.other();
             let strategy = rollback.strategy;
             rollback.plan = rollback

@@ -128,7 +128,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .unwrap_or(8)
         .clamp(8, 20);
     for (line, (at, entry)) in entries.enumerate() {
-        let standing = model.standing(entry.event.id);
+        let standing = model.standing(&entry.event);
         let text = entry_line(
             timeline,
             at,

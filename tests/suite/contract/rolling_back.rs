@@ -4,6 +4,7 @@ use ebbtide::eventsourcing::history::Standing;
 use ebbtide::eventsourcing::rollback::{
     self, Control, RollbackRequest, RollbackTarget, RowAction, Strategy,
 };
+use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventKind};
 use serde_json::json;
 
@@ -13,11 +14,7 @@ use crate::support::{Database, create, delete, id, moment, on_each, update};
 const BOTH: [Strategy; 2] = [Strategy::Minimal, Strategy::Replay];
 
 fn request(target: RollbackTarget) -> RollbackRequest {
-    RollbackRequest {
-        target,
-        strategy: Strategy::Minimal,
-        reason: None,
-    }
+    RollbackRequest::to(target)
 }
 
 on_each! {
@@ -26,8 +23,8 @@ on_each! {
         let before = lab.rows().await;
         let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(15))).await.unwrap();
         assert_eq!((plan.keeps_through, plan.head), (14, 18));
-        assert_eq!((plan.events_undone, plan.events_reinstated, plan.events_to_append()), (4, 0, 6));
-        assert_eq!(plan.clone().with_strategy(Strategy::Replay).events_to_append(), 32);
+        assert_eq!((plan.events_undone, plan.events_reinstated, plan.events_to_append()), (4, 0, Some(6)));
+        assert_eq!(rollback::count_replay(&*lab.store, plan.head, plan.course.clone()).await.unwrap(), 32);
         let removed: Vec<&str> = plan.changes.iter().map(|change| change.key.table.as_str()).collect();
         assert_eq!(removed, ["molecule", "xy_data", "data_unit", "experiment"]);
         assert!(plan.changes.iter().all(|change| change.action == RowAction::Remove));
@@ -123,7 +120,7 @@ on_each! {
         let whole = lab.rows().await;
         lab.roll_back(RollbackTarget::BeforeEvent(18), Strategy::Minimal).await.unwrap();
         lab.append(vec![create("molecule", id(1), json!({"smiles": "GHI"}))]).await;
-        let plan = rollback::plan_undo(&*lab.store, None).await.unwrap();
+        let plan = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
         assert_eq!(plan.later_events, 1);
         assert!(plan.sentences("lab")[0].contains("1 event made after rollback #19"), "{:?}", plan.sentences("lab"));
         assert_eq!(plan.confirm(false).expect_err("later work").code, ErrorCode::LaterWork);
@@ -164,7 +161,8 @@ on_each! {
             let lab = &lab;
             async move {
                 let head = lab.store.head().await.unwrap();
-                lab.store.history(head).await.unwrap().standing(head, id)
+                let event = lab.store.event(id).await.unwrap().unwrap();
+                lab.store.history(head).await.unwrap().standing(head, id, event.row.as_ref())
             }
         };
         assert_eq!(standing(14).await, Standing::Effective);
@@ -267,25 +265,67 @@ on_each! {
         assert_eq!(plan.confirm(true).expect_err("blocked").code, ErrorCode::Blocked);
     }
 
-    async fn a_column_or_a_table_that_is_gone_blocks(backend) {
+    async fn values_without_a_column_or_a_table_block_unless_their_loss_is_allowed(backend) {
         let lab = Database::with(backend, &schema(backend)).await;
-        lab.append(vec![create("sample", id(1), json!({"name": "a", "info": {"x": 1}}))]).await;
+        lab.append(vec![
+            create("sample", id(1), json!({"name": "a", "info": {"x": 1}})),
+            create("sample", id(2), json!({"name": "b", "info": {"x": 2}})),
+        ]).await;
         lab.append(vec![create("spectrum", id(11), json!({"sample_id": id(1)}))]).await;
-        lab.append(vec![update("sample", id(1), json!({"info": {"y": 2}}))]).await;
+        lab.append(vec![
+            update("sample", id(1), json!({"info": {"y": 2}})),
+            update("sample", id(2), json!({"name": "c"})),
+            delete("spectrum", id(11)),
+        ]).await;
         lab.sql("ALTER TABLE sample DROP COLUMN info").await.unwrap();
-        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(3))).await.unwrap();
-        assert_eq!(plan.blockers.iter().map(|blocker| blocker.kind).collect::<Vec<_>>(), ["column-gone"]);
         lab.sql("DROP TABLE booking").await.unwrap();
         lab.sql("DROP TABLE spectrum").await.unwrap();
-        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(2))).await.unwrap();
-        assert!(plan.blockers.iter().any(|blocker| blocker.kind == "table-gone" && blocker.row.table == "spectrum"));
+        let target = RollbackTarget::AfterEvent(3);
+        let plan = rollback::plan(&*lab.store, request(target)).await.unwrap();
+        // What is the same now and then is not lost by this rollback.
+        let told: Vec<_> = plan.blockers.iter().map(|blocker| (blocker.kind, blocker.row.uuid)).collect();
+        assert_eq!(told, [("column-gone", id(1)), ("table-gone", id(11))]);
+        let counts: Vec<_> = plan.losses.iter().map(|loss| (loss.table.as_str(), loss.column.as_deref(), loss.count)).collect();
+        assert_eq!(counts, [("sample", Some("info"), 1), ("spectrum", None, 1)]);
+        assert_eq!(plan.confirm(false).expect_err("blocked").code, ErrorCode::Blocked);
+        for strategy in BOTH {
+            let request = RollbackRequest { allow_loss: true, strategy, ..request(target) };
+            let plan = rollback::plan(&*lab.store, request).await.unwrap();
+            assert_eq!(plan.losses.len(), 2);
+            rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+            assert_eq!(lab.row("sample", id(2)).await.unwrap()["name"], "b", "by {strategy}");
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.row("sample", id(2)).await.unwrap()["name"], "c", "by {strategy}");
+        }
+    }
+
+    async fn rows_come_back_with_what_a_column_was_added_with(backend) {
+        let (uuid, add) = match backend {
+            Backend::Sqlite => ("TEXT", "ALTER TABLE thing ADD COLUMN owner TEXT NOT NULL DEFAULT 'x'; ALTER TABLE thing ADD COLUMN note TEXT"),
+            Backend::Postgres => ("uuid", "ALTER TABLE thing ADD COLUMN owner text NOT NULL DEFAULT 'x', ADD COLUMN note text"),
+        };
+        for strategy in BOTH {
+            let lab = Database::with(backend, &format!("CREATE TABLE thing (thing_id {uuid} PRIMARY KEY NOT NULL, name TEXT)")).await;
+            lab.append(vec![create("thing", id(1), json!({"name": "a"})), create("thing", id(2), json!({"name": "b"}))]).await;
+            lab.sql(add).await.unwrap();
+            lab.assert_no_drift().await;
+            let before = lab.rows().await;
+            lab.append(vec![delete("thing", id(1)), update("thing", id(2), json!({"name": "c"}))]).await;
+            lab.roll_back(RollbackTarget::BeforeEvent(3), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.assert_no_drift().await;
+        }
     }
 
     async fn a_column_that_must_have_a_value_now_blocks(backend) {
-        let lab = Database::with(backend, &schema(backend)).await;
-        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
-        lab.append(vec![delete("sample", id(1))]).await;
-        lab.sql("ALTER TABLE sample ADD COLUMN owner TEXT NOT NULL DEFAULT 'x'").await.unwrap();
+        let uuid = match backend {
+            Backend::Sqlite => "TEXT",
+            Backend::Postgres => "uuid",
+        };
+        let lab = Database::with(backend, &format!("CREATE TABLE thing (thing_id {uuid} PRIMARY KEY NOT NULL, name TEXT)")).await;
+        lab.append(vec![create("thing", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![delete("thing", id(1))]).await;
+        lab.sql(&format!("DROP TABLE thing; CREATE TABLE thing (thing_id {uuid} PRIMARY KEY NOT NULL, name TEXT, owner TEXT NOT NULL)")).await.unwrap();
         let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(2))).await.unwrap();
         assert_eq!(plan.blockers.iter().map(|blocker| blocker.kind).collect::<Vec<_>>(), ["missing-value"]);
         assert!(plan.blockers[0].message.contains("owner"));

@@ -32,7 +32,6 @@ on_each! {
             .map(|finding| (finding.kind, finding.row.uuid, finding.column.as_deref(), finding.event)).collect();
         assert_eq!(found, [
             (FindingKind::ChangedRow, id(1), Some("mass"), Some(1)),
-            (FindingKind::ChangedRow, id(1), Some("double_mass"), Some(1)),
             (FindingKind::MissingRow, id(2), None, Some(2)),
             (FindingKind::ExtraRow, id(3), None, Some(5)),
             (FindingKind::ExtraRow, id(5), None, None),

@@ -1,7 +1,7 @@
 //! The timeline, the tables now and then, plans, drift, the screens.
 
 use ebbtide::eventsourcing::history::{History, Standing};
-use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::verify::{self, FindingKind};
 use ebbtide::eventsourcing::{ErrorCode, EventKind, RowKey, inspect, value};
 use ebbtide::tui::keymap::Key;
@@ -16,11 +16,7 @@ const MOLECULE: &str = "c053009a-9b1d-44a7-8267-f5befdb03eb0";
 const BEFORE_15: &str = "2020-02-17T03:09:59.145749";
 
 fn request(target: RollbackTarget) -> RollbackRequest {
-    RollbackRequest {
-        target,
-        strategy: Strategy::Minimal,
-        reason: None,
-    }
+    RollbackRequest::to(target)
 }
 
 /// What a plan makes of the tables.
@@ -130,7 +126,7 @@ of_each! {
         let shown = inspect::event(store, begin + 1).await.unwrap().unwrap();
         assert_eq!((shown.standing, shown.transaction), (Standing::Effective, (begin, end)));
         // It cannot be undone as such; going back to before it is a plan like any other.
-        let undo = rollback::plan_undo(store, None).await.expect_err("nothing of ours");
+        let undo = rollback::plan_undo(store, None, false).await.expect_err("nothing of ours");
         assert_eq!(undo.code, ErrorCode::NothingToUndo);
         let plan = rollback::plan(store, request(RollbackTarget::BeforeEvent(begin))).await.unwrap();
         assert_eq!((plan.keeps_through, plan.blockers.len()), (19, 0));

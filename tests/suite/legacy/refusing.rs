@@ -1,6 +1,6 @@
 //! Nothing is written, by nobody, and whoever may only read can read everything.
 
-use ebbtide::eventsourcing::rollback::{self, Control, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, Control, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, verify};
 use ebbtide::store::{self, Address};
@@ -78,7 +78,7 @@ of_each! {
         assert!(store.info().read_only.as_deref().is_some_and(|why| why.contains("mdb or Molar")));
         let refused = store.append(vec![create("molecule", id(1), json!({"smiles": "X"}))]).await;
         assert_eq!(refused.expect_err("read-only").code, ErrorCode::ReadOnly);
-        let request = RollbackRequest { target: RollbackTarget::BeforeEvent(16), strategy: Strategy::Minimal, reason: None };
+        let request = RollbackRequest::to(RollbackTarget::BeforeEvent(16));
         let confirmed = rollback::plan(store, request).await.unwrap().confirm(false).unwrap();
         for refused in [
             rollback::execute(store, &confirmed, &Control::default()).await,

@@ -1,6 +1,6 @@
 //! Timestamps that run against the ids, many events of one time, and ids that are not there.
 
-use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::{EventId, inspect};
 use serde_json::json;
 
@@ -33,7 +33,7 @@ of_each! {
         assert_eq!(store.position_before(moment("2020-02-17T03:15:00")).await.unwrap(), 19);
         // A plan follows, and its marker names a moment that means the same.
         for target in [RollbackTarget::BeforeEvent(22), RollbackTarget::Before(moment("2020-02-17T03:15:00")), RollbackTarget::AfterEvent(21)] {
-            let request = RollbackRequest { target, strategy: Strategy::Minimal, reason: None };
+            let request = RollbackRequest::to(target);
             let plan = rollback::plan(store, request).await.unwrap();
             assert_eq!(plan.keeps_through, 19, "{target:?}");
             assert_eq!(store.position_before(plan.before.unwrap()).await.unwrap(), 19, "{target:?}");

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
-use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use ebbtide::eventsourcing::verify;
@@ -464,11 +464,7 @@ async fn look(url: String, crowd: Arc<Crowd>) -> u64 {
             "a gap in the timeline: {ids:?}"
         );
         if let Some(last) = ids.last() {
-            let request = RollbackRequest {
-                target: RollbackTarget::BeforeEvent(*last),
-                strategy: Strategy::Minimal,
-                reason: None,
-            };
+            let request = RollbackRequest::to(RollbackTarget::BeforeEvent(*last));
             let plan = rollback::plan(&*store, request).await.unwrap();
             assert!(plan.head >= ids[0]);
             looks += 1;

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use ebbtide::eventsourcing::EventStore;
-use ebbtide::eventsourcing::rollback::{self, Control, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, Control, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::store::{self, Address};
 use serde_json::json;
@@ -116,11 +116,7 @@ fn a_rollback_by_the_library_that_is_ended_is_tried_again() {
             .await;
             let (library, mut other) = opponents(&lab, "operator").await;
             let mut gate = superuser(&lab).await;
-            let request = RollbackRequest {
-                target: RollbackTarget::BeforeEvent(2),
-                strategy: Strategy::Minimal,
-                reason: None,
-            };
+            let request = RollbackRequest::to(RollbackTarget::BeforeEvent(2));
             let plan = rollback::plan(&*library, request).await.unwrap();
             // A rollback locks the tables that it writes first, by their names: it waits here with the writer's lock only.
             run_sql(&mut gate, "BEGIN; LOCK TABLE gate").await.unwrap();

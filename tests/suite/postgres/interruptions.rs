@@ -211,11 +211,7 @@ fn a_table_that_is_dropped_or_altered_under_us_is_named() {
         let lab = Database::mad_lab(Backend::Postgres).await;
         let tables = lab.store.tables().await.unwrap();
         let xy_data = tables.iter().find(|table| table.name == "xy_data").unwrap();
-        let request = RollbackRequest {
-            target: RollbackTarget::BeforeEvent(15),
-            strategy: Strategy::Minimal,
-            reason: None,
-        };
+        let request = RollbackRequest::to(RollbackTarget::BeforeEvent(15));
         let plan = rollback::plan(&*lab.store, request.clone()).await.unwrap();
         lab.sql("DROP TABLE xy_data").await.unwrap();
         let error = lab.store.rows(xy_data, None, 10).await.expect_err("gone");

@@ -1,6 +1,6 @@
 //! Who may do what, and what a client tries that may not (§2 to §4).
 
-use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::RollbackTarget;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use ebbtide::eventsourcing::{ErrorCode, verify};
@@ -645,11 +645,8 @@ fn ebb_works_with_each_roles_rights() {
         assert_eq!(error.code, ErrorCode::NotAllowed, "{}", error.message);
 
         let operator = open("operator").await;
-        let request = ebbtide::eventsourcing::rollback::RollbackRequest {
-            target: RollbackTarget::BeforeEvent(15),
-            strategy: Strategy::Minimal,
-            reason: None,
-        };
+        let request =
+            ebbtide::eventsourcing::rollback::RollbackRequest::to(RollbackTarget::BeforeEvent(15));
         let plan = ebbtide::eventsourcing::rollback::plan(&*operator, request)
             .await
             .unwrap();

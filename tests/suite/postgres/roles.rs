@@ -161,11 +161,7 @@ fn a_role_that_may_make_roles_and_is_no_superuser_makes_them_and_is_told_what_a_
             .await
             .unwrap();
         for store in [&operator, &made.store] {
-            let request = RollbackRequest {
-                target: RollbackTarget::BeforeEvent(1),
-                strategy: Strategy::Minimal,
-                reason: None,
-            };
+            let request = RollbackRequest::to(RollbackTarget::BeforeEvent(1));
             let plan = rollback::plan(&**store, request).await.unwrap();
             assert_eq!(plan.blockers.len(), 1);
             let said = &plan.blockers[0].message;

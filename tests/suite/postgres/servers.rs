@@ -3,7 +3,7 @@
 use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
-use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventStore, verify};
 use ebbtide::store::{self, Address};
@@ -190,11 +190,7 @@ async fn mad_lab(server: &Server) -> std::sync::Arc<dyn EventStore> {
 }
 
 fn before_15() -> RollbackRequest {
-    RollbackRequest {
-        target: RollbackTarget::BeforeEvent(15),
-        strategy: Strategy::Minimal,
-        reason: None,
-    }
+    RollbackRequest::to(RollbackTarget::BeforeEvent(15))
 }
 
 #[test]

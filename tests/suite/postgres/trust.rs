@@ -258,11 +258,7 @@ fn a_table_of_a_strangers_runs_nothing_as_whoever_looks_at_it() {
             .unwrap();
 
         // The plan names what it does not look into, and so does the database.
-        let request = RollbackRequest {
-            target: RollbackTarget::BeforeEvent(1),
-            strategy: Strategy::Minimal,
-            reason: None,
-        };
+        let request = RollbackRequest::to(RollbackTarget::BeforeEvent(1));
         let plan = rollback::plan(&*store, request).await.unwrap();
         let said: Vec<&str> = plan.blockers.iter().map(|b| b.message.as_str()).collect();
         assert_eq!(said.len(), 2, "{said:?}");

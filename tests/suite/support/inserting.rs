@@ -4,9 +4,12 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ebbtide::eventsourcing::history::{History, Ranges};
+use ebbtide::eventsourcing::history::History;
+use ebbtide::eventsourcing::ranges::Ranges;
 use ebbtide::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
 use ebbtide::eventsourcing::schema::Table;
+use ebbtide::eventsourcing::scope::Scope;
+use ebbtide::eventsourcing::states::Mention;
 use ebbtide::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
 };
@@ -211,16 +214,35 @@ impl EventStore for Inserting {
         self.inner.events_of(rows, through).await
     }
 
-    async fn count_changes(&self, ids: &Ranges) -> Result<ChangeCounts> {
-        self.inner.count_changes(ids).await
+    async fn earlier_events(
+        &self,
+        row: &RowKey,
+        before: EventId,
+        mention: Mention<'_>,
+        limit: usize,
+    ) -> Result<Vec<Event>> {
+        self.inner.earlier_events(row, before, mention, limit).await
     }
 
-    async fn count_living(&self, ids: &Ranges) -> Result<u64> {
-        self.inner.count_living(ids).await
+    async fn rows_with_latest(
+        &self,
+        table: &Table,
+        rows: &[Uuid],
+        latest: usize,
+    ) -> Result<Vec<RowAudit>> {
+        self.inner.rows_with_latest(table, rows, latest).await
     }
 
-    async fn rows_touched(&self, ids: &Ranges) -> Result<Vec<RowKey>> {
-        self.inner.rows_touched(ids).await
+    async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
+        self.inner.count_changes(ids, scope).await
+    }
+
+    async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
+        self.inner.count_living(ids, scope).await
+    }
+
+    async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
+        self.inner.rows_touched(ids, scope).await
     }
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {

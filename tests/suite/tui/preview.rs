@@ -13,11 +13,7 @@ use crate::support::{Database, run};
 
 /// A preview of taking everything back, on a screen of this size.
 async fn previewing(lab: &Database, size: Size) -> Model {
-    let request = RollbackRequest {
-        target: RollbackTarget::BeforeEvent(1),
-        strategy: Strategy::Minimal,
-        reason: None,
-    };
+    let request = RollbackRequest::to(RollbackTarget::BeforeEvent(1));
     let plan = rollback::plan(&*lab.store, request).await.unwrap();
     let mut model = Model::new(lab.store.info().clone(), size);
     model.screen = Screen::Rollback;
@@ -30,6 +26,7 @@ async fn previewing(lab: &Database, size: Size) -> Model {
         stage: Stage::Preview,
         plan: Some(plan),
         wanted: None,
+        planned: None,
         top: 0,
     });
     model

@@ -107,11 +107,7 @@ fn a_rollback_at_work_is_as_it_was_kept() {
     use ebbtide::tui::model::{Asked, Model, Rollback, Screen, Stage};
     run(async {
         let lab = Database::mad_lab(Backend::Sqlite).await;
-        let request = RollbackRequest {
-            target: RollbackTarget::BeforeEvent(15),
-            strategy: Strategy::Minimal,
-            reason: None,
-        };
+        let request = RollbackRequest::to(RollbackTarget::BeforeEvent(15));
         let plan = rollback::plan(&*lab.store, request).await.unwrap();
         for (columns, rows) in SIZES {
             for (name, stage, plan) in [
@@ -155,6 +151,7 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                     stage,
                     plan,
                     wanted: None,
+                    planned: None,
                     top: 0,
                 });
                 let mut terminal =

@@ -1,32 +1,33 @@
 -- A log may not fold to its tables: rows were there before it was, or were changed behind its back; and the program that a log was taken
 -- over from lost updates and did not record what the database made of an event.
 
--- A state's values of these columns.
-CREATE FUNCTION sourcing.of_columns(state jsonb, columns text[]) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN state IS NOT NULL
-           THEN (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(state) AS s WHERE s.key = ANY (columns))
-           END
-$$;
-
 -- The rows of a table that are not what the log says: both states, of which one may be null.
 CREATE FUNCTION sourcing.differences(shape sourcing.shape) RETURNS TABLE (uuid uuid, told jsonb, there jsonb)
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    now_for constant sourcing.effective_rows[] := sourcing.effective_for_all((SELECT coalesce(max(id), 0) FROM sourcing.eventstore), NULL);
+    unspoken constant jsonb := sourcing.unspoken(shape.relation);
+    defaults constant jsonb := sourcing.constants(shape.relation);
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH log AS (
-             -- What a rollback repeats takes its time columns from the original.
-             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid, e.data, e.filled, coalesce(o."timestamp", e."timestamp") ORDER BY e.id) AS state
+             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid,
+                        CASE WHEN columns IS NULL OR jsonb_typeof(e.data) <> ''object'' THEN e.data ELSE e.data - columns END,
+                        CASE WHEN columns IS NULL THEN e.filled ELSE e.filled - columns END,
+                        e."timestamp" ORDER BY e.id) FILTER (WHERE sourcing.contains(r.spans, e.id)) AS state
                FROM sourcing.eventstore e
-               LEFT JOIN sourcing.eventstore o ON o.id = e.origin AND e.event IN (''create'', ''update'', ''delete'')
-              WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'', ''restore'')
+               JOIN unnest($2) WITH ORDINALITY AS r(type, uuid, spans, overruled, place)
+                 ON r.place = CASE cardinality($2) WHEN 1 THEN 1 ELSE sourcing.effective_place($2, e.type, e.uuid) END
+               LEFT JOIN LATERAL (SELECT sourcing.overruled_columns(r.overruled, e.type, e.uuid, e.id) AS columns
+                                   WHERE r.overruled <> ''{}'') AS c ON true
+              WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'')
               GROUP BY e.uuid
          )
          SELECT coalesce(log.uuid, t.%1$I), log.state, CASE WHEN t.%1$I IS NOT NULL THEN %2$s END
            FROM log FULL JOIN %3$s t ON t.%1$I = log.uuid
-          WHERE sourcing.without_nulls(sourcing.of_columns(log.state, ($1).columns))
-                IS DISTINCT FROM CASE WHEN t.%1$I IS NOT NULL THEN sourcing.without_nulls(%2$s) END',
-        shape.key, shape.state, shape.quoted) USING shape;
+          WHERE (log.state IS NULL) <> (t.%1$I IS NULL)
+             OR t.%1$I IS NOT NULL AND sourcing.drifted(log.state, %2$s, $1, $3, $4) <> ''{}''',
+        shape.key, shape.state, shape.quoted) USING shape, now_for, unspoken, defaults;
 END
 $$;
 
@@ -69,6 +70,9 @@ BEGIN
                    WHEN 'update' THEN (
                        SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(d.there) AS s
                         WHERE s.key = ANY (sh.written) AND (s.key = 'updated_on' OR s.value <> coalesce(d.told -> s.key, 'null')))
+                       -- Columns that are gone have no values any more.
+                       || (SELECT coalesce(jsonb_object_agg(s.key, NULL), '{}') FROM jsonb_each(d.told) AS s
+                            WHERE s.key <> ALL (sh.columns) AND s.value <> 'null')
                    ELSE '{}' END,
                NEW."timestamp",
                CASE WHEN k.event <> 'delete' THEN nullif(d.there - sh.written, '{}') END,
@@ -101,4 +105,4 @@ $$;
 CREATE TRIGGER record_differences BEFORE INSERT ON sourcing.recorded
     FOR EACH ROW EXECUTE FUNCTION sourcing.record_differences();
 
-REVOKE ALL ON FUNCTION sourcing.of_columns(jsonb, text[]), sourcing.differences(sourcing.shape), sourcing.record_differences() FROM PUBLIC;
+REVOKE ALL ON FUNCTION sourcing.differences(sourcing.shape), sourcing.record_differences() FROM PUBLIC;

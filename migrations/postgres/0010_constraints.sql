@@ -1,0 +1,159 @@
+-- What is checked after a rollback has written its rows, before anything of it counts.
+
+-- The touched rows must now be what they were to become.
+CREATE FUNCTION sourcing.check_written() RETURNS void
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one sourcing.shape;
+    wrong record;
+BEGIN
+    FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
+               CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
+    LOOP
+        EXECUTE format('SELECT w.uuid, w.after, %3$s AS found
+                          FROM sourcing.touched w LEFT JOIN %1$s t ON t.%2$I = w.uuid
+                         WHERE w.type = $1
+                           AND sourcing.without_nulls(w.after - $2) IS DISTINCT FROM sourcing.without_nulls(%3$s - $2)
+                         LIMIT 1', one.quoted, one.key, one.state)
+           INTO wrong
+          USING one.name, ARRAY(SELECT name FROM (
+                    -- Generated columns are the database's.
+                    SELECT unnest(one.columns) EXCEPT SELECT unnest(one.written)) AS skipped(name));
+        IF wrong.uuid IS NOT NULL THEN
+            RAISE EXCEPTION USING
+                ERRCODE = 'EB014',
+                MESSAGE = format('%s %s is not what the log says after the rollback', one.name, wrong.uuid),
+                DETAIL = format('the log says %s, the table has %s', wrong.target, wrong.found);
+        END IF;
+    END LOOP;
+END
+$$;
+
+-- The constraints that were not enforced while the rows were written: foreign keys on both sides of the
+-- touched rows, and unique constraints that are deferrable (the others hold by their index).
+CREATE FUNCTION sourcing.check_constraints() RETURNS void
+LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp
+-- What is hidden must not be taken for not there: reading it fails.
+SET row_security = off
+AS $$
+DECLARE
+    relations oid[] := ARRAY(SELECT DISTINCT part.oid
+          FROM (SELECT DISTINCT sourcing.find(type) AS oid FROM sourcing.touched) AS t
+         CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_partition_tree(t.oid)) AS part);
+    one record;
+    violated boolean;
+BEGIN
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS pointing, con.confrelid::regclass AS pointed,
+               mine.key AS pointing_key, mine.name AS pointing_name, theirs.name AS pointed_name,
+               con.conrelid = ANY (relations) AS pointing_touched,
+               con.confrelid = ANY (relations) AS pointed_touched,
+               columns.given, sourcing.matching(con.oid) AS matching,
+               owner.rolname AS owner,
+               owner.rolsuper OR pg_has_role(owner.oid, log.relowner, 'MEMBER') AS trusted,
+               -- When the key that is pointed at is the one uuid, the rows that have gone say which rows to look at.
+               CASE WHEN cardinality(con.conkey) = 1 AND columns.first_pointed = theirs.key THEN columns.first_pointing END AS column
+          FROM pg_constraint con
+          JOIN pg_class pointing ON pointing.oid = con.conrelid
+          JOIN pg_roles owner ON owner.oid = pointing.relowner
+          JOIN pg_class log ON log.oid = 'sourcing.eventstore'::regclass
+          LEFT JOIN sourcing.tables mine ON mine.relation = coalesce(pg_partition_root(con.conrelid), con.conrelid)
+          LEFT JOIN sourcing.tables theirs ON theirs.relation = coalesce(pg_partition_root(con.confrelid), con.confrelid)
+         CROSS JOIN LATERAL (
+               SELECT string_agg(format('f.%I IS NOT NULL', m.attname), ' AND '),
+                      min(m.attname::text), min(t.attname::text)
+                 FROM unnest(con.conkey, con.confkey) AS pair(mine, theirs)
+                 JOIN pg_attribute m ON m.attrelid = con.conrelid AND m.attnum = pair.mine
+                 JOIN pg_attribute t ON t.attrelid = con.confrelid AND t.attnum = pair.theirs
+               ) AS columns(given, first_pointing, first_pointed)
+         WHERE con.contype = 'f' AND con.conparentid = 0
+           AND (con.conrelid = ANY (relations) OR con.confrelid = ANY (relations))
+           AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
+         ORDER BY con.conname
+    LOOP
+        violated := false;
+        IF NOT one.trusted THEN
+            -- Reading the table would run its owner's policies and casts with the event store's rights.
+            IF EXISTS (SELECT FROM sourcing.touched w
+                        WHERE w.type = one.pointed_name AND w.stored IS NOT NULL
+                          AND (w.after IS NULL OR one.column IS NULL AND w.stored <> w.after)) THEN
+                RAISE EXCEPTION USING ERRCODE = 'EB013', TABLE = one.pointed_name,
+                    MESSAGE = format('%s references %s, and cannot be looked at: its owner, %s, is neither a superuser nor a member of the event store''s owner role',
+                        one.pointing, one.pointed_name, one.owner),
+                    HINT = format('drop the foreign key %s, or give the table to somebody who is', one.conname);
+            END IF;
+            CONTINUE;
+        END IF;
+        IF one.pointing_touched AND one.pointing_key IS NOT NULL THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f JOIN sourcing.touched w ON w.type = $1 AND w.uuid = f.%I
+                             WHERE %s AND NOT EXISTS (SELECT FROM %s t WHERE %s))',
+                one.pointing, one.pointing_key, one.given, one.pointed, one.matching)
+               INTO violated USING one.pointing_name;
+        END IF;
+        IF one.pointed_touched AND NOT violated THEN
+            EXECUTE format('SELECT EXISTS (SELECT FROM %s f WHERE %s AND %s AND NOT EXISTS (SELECT FROM %s t WHERE %s))',
+                one.pointing, one.given,
+                CASE WHEN one.column IS NULL THEN 'true'
+                     ELSE format('f.%I IN (SELECT uuid FROM sourcing.touched WHERE type = $1 AND after IS NULL)', one.column) END,
+                one.pointed, one.matching)
+               INTO violated USING one.pointed_name;
+        END IF;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23503',
+                CONSTRAINT = one.conname,
+                TABLE = one.pointing::text,
+                MESSAGE = format('the rollback would violate the foreign key %s: a row of %s would point at a row of %s that is not there',
+                    one.conname, one.pointing, one.pointed);
+        END IF;
+    END LOOP;
+
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS relation, string_agg(format('%I', a.attname), ', ') AS columns,
+               -- Since PostgreSQL 15, nulls can count as the same.
+               CASE WHEN to_jsonb(i) -> 'indnullsnotdistinct' = 'true' THEN 'true'
+                    ELSE string_agg(format('%I IS NOT NULL', a.attname), ' AND ') END AS given
+          FROM pg_constraint con
+          JOIN pg_index i ON i.indexrelid = con.conindid
+          JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
+         WHERE con.contype IN ('p', 'u') AND con.condeferrable AND con.conrelid = ANY (relations)
+         GROUP BY con.oid, con.conname, con.conrelid, i.*
+    LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s GROUP BY %s HAVING count(*) > 1)',
+            one.relation, one.given, one.columns) INTO violated;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23505',
+                CONSTRAINT = one.conname,
+                TABLE = one.relation::text,
+                MESSAGE = format('the rollback would violate the unique constraint %s of %s', one.conname, one.relation);
+        END IF;
+    END LOOP;
+
+    FOR one IN
+        SELECT con.conname, con.conrelid::regclass AS relation,
+               coalesce(pg_get_expr(i.indpred, i.indrelid), 'true') AS condition,
+               (SELECT string_agg(pg_get_indexdef(i.indexrelid, place::integer, false) || format(' AS c%s', place), ', ' ORDER BY place)
+                  FROM generate_series(1, i.indnkeyatts) AS place) AS columns,
+               (SELECT string_agg(format('a.c%1$s OPERATOR(%2$I.%3$s) b.c%1$s', e.place, ns.nspname, op.oprname), ' AND ')
+                  FROM unnest(con.conexclop) WITH ORDINALITY AS e(operator, place)
+                  JOIN pg_operator op ON op.oid = e.operator
+                  JOIN pg_namespace ns ON ns.oid = op.oprnamespace) AS matching
+          FROM pg_constraint con
+          JOIN pg_index i ON i.indexrelid = con.conindid
+         WHERE con.contype = 'x' AND con.condeferrable AND con.conrelid = ANY (relations)
+    LOOP
+        EXECUTE format('WITH r AS (SELECT ctid AS place, %s FROM %s WHERE %s)
+            SELECT EXISTS (SELECT FROM r a JOIN r b ON a.place <> b.place AND %s)',
+            one.columns, one.relation, one.condition, one.matching) INTO violated;
+        IF violated THEN
+            RAISE EXCEPTION USING
+                ERRCODE = '23P01',
+                CONSTRAINT = one.conname,
+                TABLE = one.relation::text,
+                MESSAGE = format('the rollback would violate the exclusion constraint %s of %s', one.conname, one.relation);
+        END IF;
+    END LOOP;
+END
+$$;

@@ -1,0 +1,286 @@
+//! What stands in the way of a rollback, in words.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+
+use super::changes::RowPlan;
+use super::{Conflicts, Loss};
+use crate::eventsourcing::error::{Error, ErrorCode};
+use crate::eventsourcing::event::{EventKind, RowKey};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::store::OutsideReference;
+
+/// Something that makes the rollback impossible as things stand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Blocker {
+    /// Which kind: `missing-right`, `table-gone`, `column-gone`, `missing-value`, `outside-reference`, `changed-row`, `extra-row`,
+    /// `conflict`, `later-event`, or the kind of a constraint.
+    pub kind: &'static str,
+    /// What stands in the way, and what would remove it.
+    pub message: String,
+    /// The row concerned: where several are, the first; of a missing right, the first that would change.
+    pub row: RowKey,
+}
+
+impl Blocker {
+    /// The blocker as the command line prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "kind": self.kind,
+            "message": self.message,
+            "type": self.row.table,
+            "uuid": self.row.uuid.to_string(),
+        })
+    }
+}
+
+/// The refusal of a plan with these blockers; `None` where there are none.
+pub(super) fn refusal(blockers: &[Blocker]) -> Option<Error> {
+    let first = blockers.first()?;
+    let more = match blockers.len() {
+        1 => String::new(),
+        n => format!(" (and {} more)", n - 1),
+    };
+    let hint = match first.kind {
+        "missing-right" => "nothing was written; every rollback needs that right",
+        "conflict" => "nothing was written; choose with --ours or --theirs",
+        _ => "nothing was written; remove what stands in the way, or choose a later target",
+    };
+    let message = format!("this rollback cannot be done: {}{more}", first.message);
+    Some(Error::new(ErrorCode::Blocked, message).hint(hint))
+}
+
+/// Rows with the same in the way.
+struct Same {
+    first: RowKey,
+    count: u64,
+    /// Of the first one.
+    words: String,
+}
+
+/// What stands in the way, and what has no place any more, collected row by row.
+#[derive(Default)]
+pub(super) struct Obstacles {
+    nowhere: BTreeMap<(String, Option<String>), Same>,
+    empty: BTreeMap<(String, String), Same>,
+    drifted: BTreeMap<(String, &'static str), Same>,
+    conflicts: Vec<Blocker>,
+    depending: Vec<Blocker>,
+}
+
+fn note<K: Ord>(
+    all: &mut BTreeMap<K, Same>,
+    kind: K,
+    row: &RowKey,
+    words: impl FnOnce() -> String,
+) {
+    all.entry(kind)
+        .and_modify(|same| same.count += 1)
+        .or_insert_with(|| Same {
+            first: row.clone(),
+            count: 1,
+            words: words(),
+        });
+}
+
+/// `1 row`, `2 rows`.
+fn count(n: u64, one: &str, many: &str) -> String {
+    format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// ` (and 2 more rows)`, if there are more.
+fn more(same: &Same) -> String {
+    match same.count {
+        1 => String::new(),
+        n => format!(" (and {})", count(n - 1, "more row", "more rows")),
+    }
+}
+
+/// A value, short enough for a sentence.
+fn brief(value: &Value) -> String {
+    const LONGEST: usize = 60;
+    let text = value.to_string();
+    match text.chars().count() > LONGEST {
+        true => text.chars().take(LONGEST).chain(['…']).collect(),
+        false => text,
+    }
+}
+
+impl Obstacles {
+    /// Takes note of what there is to say of one row.
+    pub(super) fn note(&mut self, row: &RowKey, plan: &RowPlan, resolved: Option<Conflicts>) {
+        for column in &plan.nowhere {
+            note(
+                &mut self.nowhere,
+                (row.table.clone(), column.clone()),
+                row,
+                String::new,
+            );
+        }
+        for column in &plan.empty {
+            note(
+                &mut self.empty,
+                (row.table.clone(), column.clone()),
+                row,
+                String::new,
+            );
+        }
+        if let Some(drift) = &plan.drift {
+            let kind = if drift.column.is_some() {
+                "changed-row"
+            } else {
+                "extra-row"
+            };
+            note(
+                &mut self.drifted,
+                (row.table.clone(), kind),
+                row,
+                || match &drift.column {
+                    Some(column) => format!(
+                        "{row} has {} in {column}, where the log says {}",
+                        brief(&drift.stored),
+                        brief(&drift.logged)
+                    ),
+                    None => format!("{row} is in the table, and the log knows of no such row"),
+                },
+            );
+        }
+        if let Some(event) = &plan.depending {
+            let what = match event.kind {
+                EventKind::Create => "makes it anew",
+                EventKind::Delete => "deletes it",
+                _ => "changes it",
+            };
+            self.depending.push(Blocker {
+                kind: "later-event",
+                message: format!(
+                    "whether {row} is there depends on it, and #{} {what} later: revert that first, or roll back to before it",
+                    event.id
+                ),
+                row: row.clone(),
+            });
+        }
+        if resolved.is_none() {
+            self.conflicts.extend(plan.conflicts.iter().map(|conflict| Blocker {
+                kind: "conflict",
+                message: format!(
+                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours keeps the one, --theirs takes the other",
+                    conflict.by,
+                    conflict.column,
+                    brief(&conflict.ours),
+                    brief(&conflict.theirs)
+                ),
+                row: row.clone(),
+            }));
+        }
+    }
+
+    /// What has no place any more.
+    pub(super) fn losses(&self) -> Vec<Loss> {
+        let loss = |((table, column), same): (&(String, Option<String>), &Same)| Loss {
+            table: table.clone(),
+            column: column.clone(),
+            count: same.count,
+        };
+        self.nowhere.iter().map(loss).collect()
+    }
+
+    /// What stands in the way.
+    pub(super) fn blockers(
+        self,
+        allow_loss: bool,
+        tables: impl Fn(&str) -> Option<Table>,
+    ) -> Vec<Blocker> {
+        let mut blockers = self.depending;
+        blockers.extend(self.conflicts);
+        for ((_, kind), same) in self.drifted {
+            blockers.push(Blocker {
+                kind,
+                message: format!(
+                    "{}{}: it was written behind the log's back and would be lost; `ebb verify --record` makes events of it, which a \
+                     rollback can take back like any other",
+                    same.words,
+                    more(&same)
+                ),
+                row: same.first,
+            });
+        }
+        for ((table, column), same) in self.empty {
+            blockers.push(Blocker {
+                kind: "missing-value",
+                message: format!(
+                    "{}{} had no value in the column {column}, which must have one now: let it be NULL again, or give it a default \
+                     when it is added",
+                    same.first,
+                    more(&same)
+                ),
+                row: RowKey { table, ..same.first },
+            });
+        }
+        if allow_loss {
+            return blockers;
+        }
+        for ((table, column), same) in self.nowhere {
+            let (kind, message) = match column {
+                Some(column) => (
+                    "column-gone",
+                    format!(
+                        "{} of {table} had values in the column {column}, which the table no longer has: {}; --allow-loss leaves them in the \
+                         log alone",
+                        count(same.count, "row", "rows"),
+                        count(
+                            same.count,
+                            "value has nowhere to go",
+                            "values have nowhere to go"
+                        ),
+                    ),
+                ),
+                None => (
+                    "table-gone",
+                    format!(
+                        "the table {table} {}, so {}; --allow-loss leaves them in the log alone",
+                        match tables(&table) {
+                            Some(_) => "takes no part any more",
+                            None => "is gone",
+                        },
+                        count(
+                            same.count,
+                            "row of it has nowhere to go",
+                            "rows of it have nowhere to go"
+                        ),
+                    ),
+                ),
+            };
+            blockers.push(Blocker {
+                kind,
+                message,
+                row: same.first,
+            });
+        }
+        blockers
+    }
+}
+
+/// A row of a table that takes no part, and that would point at nothing.
+pub(super) fn outside(reference: OutsideReference) -> Blocker {
+    let OutsideReference {
+        table,
+        column,
+        to,
+        unseen,
+    } = reference;
+    Blocker {
+        kind: "outside-reference",
+        message: match unseen {
+            None => format!(
+                "{to} would go, but a row of {table}, which takes no part, points at it ({column})"
+            ),
+            Some(why) => format!(
+                "{to} would go, but {table}, which takes no part, may point at it ({column}), and cannot be looked at: {why}"
+            ),
+        },
+        row: to,
+    }
+}

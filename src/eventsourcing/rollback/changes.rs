@@ -1,0 +1,367 @@
+//! What a rollback does to each row, from the row itself and from as few of its events as tell it.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::target::is_change;
+use super::{RowAction, RowChange};
+use crate::eventsourcing::diff::{self, ColumnChange};
+use crate::eventsourcing::error::{Error, ErrorCode, Result};
+use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
+use crate::eventsourcing::history::{Effective, EffectiveRows};
+use crate::eventsourcing::ranges::Ranges;
+use crate::eventsourcing::schema::{Table, UPDATED_ON};
+use crate::eventsourcing::states::{LATEST_EVENTS, RowEvents, Wanted, columns_set};
+use crate::eventsourcing::store::{EventStore, RowAudit};
+use crate::eventsourcing::value;
+
+/// A table as a rollback meets it.
+#[derive(Clone, Copy)]
+pub(super) struct Meeting<'a> {
+    pub(super) store: &'a dyn EventStore,
+    pub(super) table: &'a Table,
+    /// The log's head that the plan is for.
+    pub(super) head: EventId,
+    /// The ids by which the two sides may differ.
+    pub(super) differing: &'a Ranges,
+    /// The transaction that is taken out or put back while what came after it is kept.
+    pub(super) transaction: Option<(EventId, EventId)>,
+}
+
+/// What there is to say of one row.
+#[derive(Default)]
+pub(super) struct RowPlan {
+    /// What happens to it.
+    pub(super) change: Option<RowChange>,
+    /// Values that it had and that have no place any more: the columns, or nothing for the row itself.
+    pub(super) nowhere: Vec<Option<String>>,
+    /// What would be lost because the log does not have it.
+    pub(super) drift: Option<Drift>,
+    /// Columns that must have a value now and would have none.
+    pub(super) empty: Vec<String>,
+    /// Columns that a later event has set too.
+    pub(super) conflicts: Vec<Conflict>,
+    /// A later event that could not have been without what is undone.
+    pub(super) depending: Option<Event>,
+}
+
+/// A value that stands in a table and not in the log.
+pub(super) struct Drift {
+    /// The column; `None` where the log knows of no such row.
+    pub(super) column: Option<String>,
+    pub(super) stored: Value,
+    pub(super) logged: Value,
+}
+
+/// A column that has been set by what is undone, and later again.
+pub(super) struct Conflict {
+    pub(super) column: String,
+    pub(super) ours: Value,
+    pub(super) theirs: Value,
+    /// The latest event that set it.
+    pub(super) by: EventId,
+}
+
+/// What happens to these rows of the table.
+pub(super) async fn row_plans(
+    meeting: Meeting<'_>,
+    rows: &[Uuid],
+    now: &mut EffectiveRows<'_>,
+    then: &mut EffectiveRows<'_>,
+) -> Result<Vec<(RowKey, RowPlan)>> {
+    let Meeting { store, table, .. } = meeting;
+    let audits = store.rows_with_latest(table, rows, LATEST_EVENTS).await?;
+    let mut plans = Vec::with_capacity(audits.len());
+    for audit in audits {
+        let key = RowKey {
+            table: table.name.clone(),
+            uuid: audit.uuid,
+        };
+        let (now, then) = (now.of(&key), then.of(&key));
+        plans.push((key.clone(), row_plan(meeting, key, audit, now, then).await?));
+    }
+    Ok(plans)
+}
+
+async fn row_plan(
+    meeting: Meeting<'_>,
+    key: RowKey,
+    audit: RowAudit,
+    now: &Effective,
+    then: &Effective,
+) -> Result<RowPlan> {
+    let Meeting { store, table, .. } = meeting;
+    let RowAudit { stored, events, .. } = audit;
+    if events.last().is_some_and(|last| last.id > meeting.head) {
+        // The row as it is now is not the row at the plan's head.
+        return Err(Error::new(
+            ErrorCode::Stale,
+            format!("{key} was changed while the plan was made"),
+        ));
+    }
+    let mut life = RowEvents::new(store, table, key.clone(), events, LATEST_EVENTS);
+    let earliest = meeting
+        .differing
+        .iter()
+        .next()
+        .map_or(EventId::MAX, |(first, _)| first);
+    life.read_back_to(earliest).await?;
+    // The events by which the two sides differ.
+    let decisive: Vec<&Event> = life
+        .read()
+        .iter()
+        .filter(|event| {
+            is_change(event.kind) && now.ids.contains(event.id) != then.ids.contains(event.id)
+        })
+        .collect();
+    if decisive.is_empty() {
+        return Ok(RowPlan::default());
+    }
+    let updates_only = decisive.iter().all(|event| event.kind == EventKind::Update);
+    let mut set: BTreeSet<String> = decisive
+        .iter()
+        .flat_map(|event| {
+            event
+                .data
+                .keys()
+                .chain(event.filled.iter().flat_map(Row::keys))
+        })
+        .cloned()
+        .collect();
+    set.insert(UPDATED_ON.to_owned());
+    let wanted = match (&stored, updates_only) {
+        (Some(_), true) => Wanted::Columns(set),
+        _ => Wanted::All,
+    };
+    let mut plan = RowPlan::default();
+    if let Some(transaction) = meeting.transaction {
+        plan.depending = depending(life.read(), now, then, transaction);
+        if plan.depending.is_none() {
+            plan.conflicts = conflicts(&mut life, now, transaction).await?;
+        }
+    }
+    let before = life.state(now, &wanted).await?;
+    let after = life.state(then, &wanted).await?;
+    if before.is_none() && after.is_none() {
+        return Ok(plan);
+    }
+    let Some(after) = after else {
+        if let Some(stored) = stored {
+            plan.drift = unlogged(table, &stored, before.as_ref(), None);
+            plan.change = Some(RowChange {
+                action: RowAction::Remove,
+                columns: differences(table, Some(&stored), None),
+                after: None,
+                born: life
+                    .latest(&now.ids, |kind| kind == EventKind::Create)
+                    .await?
+                    .unwrap_or_default(),
+                origin: None,
+                key,
+            });
+        }
+        return Ok(plan);
+    };
+    if table.key().is_none() {
+        plan.nowhere.push(None);
+        return Ok(plan);
+    }
+    let of = |state: Option<&Row>, column: &str| -> Value {
+        state
+            .and_then(|state| state.get(column))
+            .cloned()
+            .unwrap_or(Value::Null)
+    };
+    // Of the other columns the two states need not tell the truth.
+    let is_told = |column: &str| match &wanted {
+        Wanted::All => true,
+        Wanted::Columns(columns) => columns.contains(column),
+    };
+    let gone = after.iter().filter(|(column, value)| {
+        table.column(column).is_none()
+            && is_told(column)
+            && !value.is_null()
+            && !value::same(value, &of(before.as_ref(), column))
+    });
+    plan.nowhere = gone.map(|(column, _)| Some(column.clone())).collect();
+
+    let mut row = Row::new();
+    for column in &table.columns {
+        let logged = after.get(&column.name);
+        let differs = is_told(&column.name)
+            && !column.same(
+                &of(before.as_ref(), &column.name),
+                &of(Some(&after), &column.name),
+            );
+        let value = match &stored {
+            // What the rollback does not concern stays, whether the log speaks of it or not.
+            Some(stored) if before.is_some() && !differs => of(Some(stored), &column.name),
+            _ => logged
+                .cloned()
+                .or_else(|| column.unspoken.clone())
+                .unwrap_or(Value::Null),
+        };
+        if value.is_null() && !column.nullable && !column.generated {
+            plan.empty.push(column.name.clone());
+        }
+        row.insert(column.name.clone(), value);
+    }
+    let columns = differences(table, stored.as_ref(), Some(&row));
+    if columns.is_empty() {
+        return Ok(plan);
+    }
+    if let Some(stored) = &stored {
+        plan.drift = unlogged(table, stored, before.as_ref(), Some(&columns));
+    }
+    plan.change = Some(RowChange {
+        action: match stored {
+            Some(_) => RowAction::Change,
+            None => RowAction::BringBack,
+        },
+        columns,
+        after: Some(row),
+        born: 0,
+        origin: life.latest(&then.ids, is_change).await?,
+        key,
+    });
+    Ok(plan)
+}
+
+/// The columns that differ; generated ones follow from the others.
+fn differences(table: &Table, before: Option<&Row>, after: Option<&Row>) -> Vec<ColumnChange> {
+    let of = |row: Option<&Row>, name: &str| {
+        row.and_then(|row| row.get(name))
+            .cloned()
+            .unwrap_or(Value::Null)
+    };
+    table
+        .columns
+        .iter()
+        .filter(|column| !column.generated)
+        .map(|column| ColumnChange {
+            column: column.name.clone(),
+            from: of(before, &column.name),
+            to: of(after, &column.name),
+        })
+        .filter(|change| !value::same(&change.from, &change.to))
+        .collect()
+}
+
+/// A value of the row that would be lost, because it is to change and the log does not have it.
+fn unlogged(
+    table: &Table,
+    stored: &Row,
+    logged: Option<&Row>,
+    changing: Option<&[ColumnChange]>,
+) -> Option<Drift> {
+    let Some(logged) = logged else {
+        return Some(Drift {
+            column: None,
+            stored: stored.clone().into(),
+            logged: Value::Null,
+        });
+    };
+    let concerned = |column: &str| {
+        changing.is_none_or(|changing| changing.iter().any(|one| one.column == column))
+    };
+    let mut differing = diff::drift(table, logged, stored).into_iter();
+    let first = differing.find(|change| concerned(&change.column))?;
+    Some(Drift {
+        column: Some(first.column),
+        stored: first.to,
+        logged: first.from,
+    })
+}
+
+/// The first event after the transaction that could not be, on the other side of it: an update or a delete of a row that is not
+/// there then, or a create of one that is.
+fn depending(
+    events: &[Event],
+    now: &Effective,
+    then: &Effective,
+    (first, last): (EventId, EventId),
+) -> Option<Event> {
+    let own = events
+        .iter()
+        .find(|event| (first..=last).contains(&event.id) && is_change(event.kind))?;
+    let (mut there_now, mut there_then) =
+        (own.kind != EventKind::Create, own.kind != EventKind::Create);
+    for event in events
+        .iter()
+        .filter(|event| event.id >= first && is_change(event.kind))
+    {
+        let (counts_now, counts_then) = (now.ids.contains(event.id), then.ids.contains(event.id));
+        if event.id > last
+            && counts_then
+            && there_then == (event.kind == EventKind::Create)
+            && there_now != there_then
+        {
+            return Some(event.clone());
+        }
+        let lives = event.kind != EventKind::Delete;
+        if counts_now {
+            there_now = lives;
+        }
+        if counts_then {
+            there_then = lives;
+        }
+    }
+    None
+}
+
+/// The columns that the transaction set and that a later event has set too, where it matters which of the two holds.
+async fn conflicts(
+    life: &mut RowEvents<'_>,
+    now: &Effective,
+    (first, last): (EventId, EventId),
+) -> Result<Vec<Conflict>> {
+    if !now.ids.contains(first) && !now.ids.contains(last) {
+        // It is put back; what has been set since stays.
+        return Ok(Vec::new());
+    }
+    let counts = |event: &&Event| is_change(event.kind) && now.ids.contains(event.id);
+    let later: Vec<&Event> = life
+        .read()
+        .iter()
+        .filter(|event| event.id > last)
+        .filter(counts)
+        .collect();
+    // What a row was before it was created or deleted once more does not matter.
+    if later.is_empty() || later.iter().any(|event| event.kind != EventKind::Update) {
+        return Ok(Vec::new());
+    }
+    let own = life
+        .read()
+        .iter()
+        .filter(|event| (first..=last).contains(&event.id));
+    let own: BTreeSet<&str> = own.flat_map(columns_set).collect();
+    let mut found: Vec<(String, EventId)> = Vec::new();
+    for column in own {
+        let by = later
+            .iter()
+            .rev()
+            .find(|event| columns_set(event).any(|one| one == column));
+        found.extend(by.map(|by| (column.to_owned(), by.id)));
+    }
+    if found.is_empty() {
+        return Ok(Vec::new());
+    }
+    let wanted = Wanted::Columns(found.iter().map(|(column, _)| column.clone()).collect());
+    let mut earlier = now.clone();
+    earlier.ids = earlier.ids.minus(&Ranges::of(first, EventId::MAX - 1));
+    let ours = life.state(now, &wanted).await?.unwrap_or_default();
+    let theirs = life.state(&earlier, &wanted).await?.unwrap_or_default();
+    let of = |row: &Row, column: &str| row.get(column).cloned().unwrap_or(Value::Null);
+    Ok(found
+        .into_iter()
+        .map(|(column, by)| Conflict {
+            ours: of(&ours, &column),
+            theirs: of(&theirs, &column),
+            column,
+            by,
+        })
+        .filter(|conflict| !value::same(&conflict.ours, &conflict.theirs))
+        .collect())
+}
