@@ -72,14 +72,16 @@ CREATE TYPE sourcing.effective_rows AS (type text, uuid uuid, spans sourcing.spa
 
 -- The first and the last event of the transaction that a rollback is about which keeps what came after, or that undoes or redoes
 -- such a one.
-CREATE FUNCTION sourcing.reverted(data jsonb) RETURNS sourcing.span
+CREATE FUNCTION sourcing.reverted(of_marker jsonb) RETURNS sourcing.span
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    marker jsonb := of_marker;
 BEGIN
-    WHILE NOT data ? 'reverts' LOOP
-        data := (SELECT e.data FROM sourcing.eventstore e
-                  WHERE e.id = coalesce(data -> 'undoes', data -> 'redoes')::bigint AND e.event = 'rollback');
+    WHILE NOT marker ? 'reverts' LOOP
+        marker := (SELECT e.data FROM sourcing.eventstore e
+                    WHERE e.id = coalesce(marker -> 'undoes', marker -> 'redoes')::bigint AND e.event = 'rollback');
     END LOOP;
-    RETURN ROW((data -> 'reverts' ->> 0)::bigint, (data -> 'reverts' ->> 1)::bigint)::sourcing.span;
+    RETURN ROW((marker -> 'reverts' ->> 0)::bigint, (marker -> 'reverts' ->> 1)::bigint)::sourcing.span;
 END
 $$;
 

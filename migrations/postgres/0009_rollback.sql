@@ -5,27 +5,27 @@
 -- keys and the tables' own triggers are off while they happen, and the constraints are checked afterwards.
 
 -- Checks what a rollback says that takes back less than everything.
-CREATE FUNCTION sourcing.check_part(data jsonb) RETURNS void
+CREATE FUNCTION sourcing.check_part(given jsonb) RETURNS void
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     own sourcing.span;
     undone jsonb;
 BEGIN
-    IF data ->> 'strategy' IS DISTINCT FROM 'minimal' THEN
+    IF given ->> 'strategy' IS DISTINCT FROM 'minimal' THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005',
             MESSAGE = 'a part of the database can only be taken back by minimal',
             HINT = 'add "strategy": "minimal"';
-    ELSIF (SELECT count(*) FROM unnest(ARRAY['only', 'reverts', 'keeps_later']) AS key WHERE data ? key) > 1 THEN
+    ELSIF (SELECT count(*) FROM unnest(ARRAY['only', 'reverts', 'keeps_later']) AS key WHERE given ? key) > 1 THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'only, reverts and keeps_later exclude each other';
-    ELSIF data ? 'only' AND (jsonb_typeof(data -> 'only') <> 'string' OR data ->> 'only' = '') THEN
+    ELSIF given ? 'only' AND (jsonb_typeof(given -> 'only') <> 'string' OR given ->> 'only' = '') THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'only must be a type, or a type, a slash and a uuid';
-    ELSIF data ? 'conflicts' AND (NOT data ? 'reverts' OR coalesce(data ->> 'conflicts' NOT IN ('ours', 'theirs'), true)) THEN
+    ELSIF given ? 'conflicts' AND (NOT given ? 'reverts' OR coalesce(given ->> 'conflicts' NOT IN ('ours', 'theirs'), true)) THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'conflicts must be ours or theirs, together with reverts';
-    ELSIF data ? 'reverts' THEN
-        IF jsonb_typeof(data -> 'reverts') <> 'array' OR (data -> 'reverts')::text !~ '^\[[0-9]{1,18}, [0-9]{1,18}\]$' THEN
+    ELSIF given ? 'reverts' THEN
+        IF jsonb_typeof(given -> 'reverts') <> 'array' OR (given -> 'reverts')::text !~ '^\[[0-9]{1,18}, [0-9]{1,18}\]$' THEN
             RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'reverts must be the first and the last id of a transaction';
         END IF;
-        own := sourcing.reverted(data);
+        own := sourcing.reverted(given);
         IF own.first > own.last
            OR (SELECT count(DISTINCT e."timestamp") FROM sourcing.eventstore e WHERE e.id BETWEEN own.first AND own.last) <> 1
            OR EXISTS (SELECT FROM sourcing.eventstore e
@@ -35,12 +35,12 @@ BEGIN
                          AND e."timestamp" = (SELECT f."timestamp" FROM sourcing.eventstore f WHERE f.id = own.first))
         THEN
             RAISE EXCEPTION USING ERRCODE = 'EB005',
-                MESSAGE = format('%s are not the first and the last id of a transaction of creates, updates and deletes', data -> 'reverts'),
+                MESSAGE = format('%s are not the first and the last id of a transaction of creates, updates and deletes', given -> 'reverts'),
                 HINT = 'the events of one transaction share their timestamp';
         END IF;
-    ELSIF data ? 'keeps_later' THEN
+    ELSIF given ? 'keeps_later' THEN
         undone := (SELECT e.data FROM sourcing.eventstore e
-                    WHERE e.id = coalesce(data -> 'undoes', data -> 'redoes')::bigint AND e.event = 'rollback');
+                    WHERE e.id = coalesce(given -> 'undoes', given -> 'redoes')::bigint AND e.event = 'rollback');
         IF coalesce(undone ?| ARRAY['reverts', 'keeps_later'], false) IS FALSE THEN
             RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'keeps_later needs to undo or to redo a rollback that kept what came later';
         END IF;
@@ -123,8 +123,12 @@ LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN coalesce((SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(sourcing.constants(of_relation)) AS d
                        JOIN pg_attribute a ON a.attrelid = of_relation AND a.attname = d.key AND a.attnotnull), '{}')
-        || coalesce((SELECT jsonb_object_agg(attname, array_to_json(attmissingval)::jsonb -> 0) FROM pg_attribute
-                      WHERE attrelid = of_relation AND atthasmissing AND attnum > 0 AND NOT attisdropped), '{}');
+        || coalesce((SELECT jsonb_object_agg(a.attname, CASE WHEN a.atttypid < 16384 THEN array_to_json(a.attmissingval)::jsonb -> 0
+                                                             -- Of other types a cast to JSON could be anybody's code.
+                                                             ELSE to_jsonb((a.attmissingval::text::text[])[1]) END)
+                       FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
+                      WHERE a.attrelid = of_relation AND a.atthasmissing AND a.attnum > 0 AND NOT a.attisdropped
+                        AND (a.atttypid < 16384 OR ty.typtype = 'e')), '{}');
 END
 $$;
 
@@ -252,12 +256,15 @@ BEGIN
         shape := sourcing.shape(here.type);
         IF shape.key IS NULL THEN
             SELECT w.uuid INTO one FROM sourcing.touched w
-             WHERE w.type = here.type AND w.target IS NOT NULL
+             WHERE w.type = here.type AND (w.target IS NOT NULL OR shape.relation IS NOT NULL)
                AND sourcing.without_nulls(w.now) IS DISTINCT FROM sourcing.without_nulls(w.target) LIMIT 1;
-            IF FOUND AND NOT marker.data ? 'allow_loss' THEN
+            IF FOUND AND shape.relation IS NOT NULL THEN
                 RAISE EXCEPTION USING ERRCODE = 'EB013', TABLE = here.type,
-                    MESSAGE = format('the table %s %s, so its rows cannot be taken back', here.type,
-                        coalesce('takes no part any more (' || shape.reason || ')', 'is gone')),
+                    MESSAGE = format('the table %s takes no part any more (%s), so its rows cannot be taken back', here.type, shape.reason),
+                    HINT = 'remove what stands in the way, or choose a later target';
+            ELSIF FOUND AND NOT marker.data ? 'allow_loss' THEN
+                RAISE EXCEPTION USING ERRCODE = 'EB013', TABLE = here.type,
+                    MESSAGE = format('the table %s is gone, so its rows cannot be taken back', here.type),
                     HINT = 'remove what stands in the way, choose a later target, or add "allow_loss": true to leave them in the log alone';
             END IF;
             DELETE FROM sourcing.touched w WHERE w.type = here.type;

@@ -371,11 +371,20 @@ impl History {
         }
     }
 
-    /// One scope for each kind of row that has an E of its own after this position: the whole database stands for the rows that no
-    /// rollback names, a table for those of its rows that none names.
+    /// One scope for each kind of row that has an E of its own at this position or later: the whole database stands for the rows that
+    /// no rollback names, a table for those of its rows that none names.
     #[must_use]
     pub fn scopes_since(&self, position: EventId) -> Vec<Scope> {
-        let since = self.rollbacks.iter().filter(|one| one.id > position);
+        // What was effective before, if a rollback since went back to it.
+        let mut earliest = position;
+        for rollback in self.rollbacks.iter().rev() {
+            match rollback.course {
+                _ if rollback.id <= earliest => break,
+                Course::Back(keeps_through) => earliest = earliest.min(keeps_through),
+                Course::Without { .. } | Course::WithoutRollback(_) => {}
+            }
+        }
+        let since = self.rollbacks.iter().filter(|one| one.id > earliest);
         let mut scopes = vec![Scope::Whole];
         for rollback in since {
             if !scopes.contains(&rollback.scope) {

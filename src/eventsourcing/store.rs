@@ -9,7 +9,7 @@ use super::error::Result;
 use super::event::{Event, EventId, NewEvent, Row, RowKey};
 use super::history::History;
 use super::ranges::Ranges;
-use super::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use super::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use super::schema::Table;
 use super::scope::Scope;
 use super::states::Mention;
@@ -131,6 +131,36 @@ pub struct OutsideReference {
     pub unseen: Option<String>,
 }
 
+/// What kind of constraint rows would violate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Violated {
+    /// A column cannot take a value any more.
+    Value,
+    /// A CHECK.
+    Check,
+    /// A value that must differ from row to row.
+    Unique,
+    /// Values that exclude each other.
+    Exclusion,
+    /// A row would point at one that is not there.
+    ForeignKey,
+}
+
+/// A constraint that rows would violate as a rollback would leave them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Violation {
+    /// Which kind.
+    pub kind: Violated,
+    /// The constraint's name, or what tells it from others; of a value, the column.
+    pub constraint: String,
+    /// One of the rows.
+    pub row: RowKey,
+    /// How many rows there are.
+    pub rows: u64,
+    /// What is wrong with that one, as the end of a sentence that begins with it.
+    pub words: String,
+}
+
 /// One row, in its table and in the log, read at one moment.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RowAudit {
@@ -240,6 +270,10 @@ pub trait EventStore: Send + Sync {
 
     /// The rows of tables that take no part and that point at one of these rows.
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>>;
+
+    /// The constraints that the tables would violate with these rows as they would become, each once; rows of tables that take no part,
+    /// and that point at others, aside.
+    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>>;
 
     /// The right that a rollback would need and that is lacking, in words; `None` when nothing is.
     async fn missing_right(&self) -> Result<Option<String>>;

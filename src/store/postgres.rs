@@ -14,6 +14,7 @@ mod row_events;
 mod rows;
 mod schema;
 mod source;
+mod violations;
 mod writer;
 
 use std::sync::Arc;
@@ -26,12 +27,12 @@ use super::version::Found;
 use super::{Made, OpenOptions, TakeOver};
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Writer,
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation, Writer,
 };
 use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -198,6 +199,11 @@ impl EventStore for PostgresStore {
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
         rows::outside_references(&self.pool, &OWN, rows).await
+    }
+
+    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        violations::violations(&mut connection, changes).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {

@@ -11,6 +11,7 @@ mod error;
 mod log;
 mod native;
 mod refusal;
+mod rehearsal;
 mod replay;
 mod rollback;
 mod row_events;
@@ -29,12 +30,12 @@ use uuid::Uuid;
 use super::OpenOptions;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
 use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -167,6 +168,13 @@ impl EventStore for SqliteStore {
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         rows::outside_references(&mut connection, rows).await
+    }
+
+    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        let tables = schema::tables(&mut connection).await?;
+        let keys = schema::foreign_keys(&mut *connection).await?;
+        rehearsal::violations(self.options.get_filename(), &tables, &keys, changes).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {

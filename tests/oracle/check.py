@@ -4,12 +4,14 @@ the command line, and compares all that `ebb` says and does with a model that sh
 SQLite files. What fails is made as short as it can be, and printed as Python that plays it again."""
 
 import argparse
+import copy
 import sys
 import time
 from random import Random
 
-from history import Append, Generator, Log, Position, RollBack, Step, Undo
-from model import Refused, Rows, apply, shown, uuid
+from history import Alter, Append, Generator, Revert, RollBack, Step, Undo
+from log import Log, Marker, Position, Scope, covers, logged
+from model import Event, Refused, Rows, apply, check, shown, uuid
 from program import Databases, Hangs, Program
 from schema import POSTGRES, SQLITE, Schema, generate
 
@@ -26,10 +28,11 @@ def expect(what: str, found: object, wanted: object) -> None:
 class Player:
     """Plays one history."""
 
-    def __init__(self, schema: Schema, program: Program):
+    def __init__(self, schema: Schema, databases: Databases):
         self.schema = schema
-        self.program = program
-        self.log = Log()
+        self.databases = databases
+        self.program = databases.fresh(schema)
+        self.log = Log(schema)
         self.rollbacks = 0
 
     def play(self, steps: list[Step]) -> None:
@@ -40,6 +43,10 @@ class Player:
                         self._append(step)
                     case RollBack():
                         self._roll_back(step)
+                    case Revert():
+                        self._revert(step)
+                    case Alter():
+                        self._alter(step)
                     case Undo():
                         self._undo(step)
             except (Mismatch, Hangs) as mismatch:
@@ -47,12 +54,13 @@ class Player:
         self._compare()
 
     def _append(self, step: Append) -> None:
-        answer = self.program.run("append", lines=[event.line(self.schema) for event in step.events])
+        events = [self._possible(event) for event in step.events]
+        answer = self.program.run("append", lines=[event.line(self.schema) for event in events])
         # As a column without zone prints it.
         moment = answer.lines[0]["timestamp"].removesuffix("Z").rstrip("0").removesuffix(".") if answer.lines else ""
         unclear = False
         try:
-            rows, unclear = apply(self.schema, self.log.now.rows, step.events, moment)
+            rows, unclear = apply(self.schema, self.log.now.rows, events, moment)
             refused = None
         except Refused as reason:
             refused = str(reason)
@@ -62,9 +70,31 @@ class Player:
             ids = [event["id"] for event in answer.lines]
             expect("ids", ids, list(range(self.log.now.last + 1, self.log.now.last + 1 + len(ids))))
             # What came of it is seen after the next rollback, or at the end: that keeps a history short.
-            self.log.append(ids, rows)
+            self.log.append([logged(self.schema, line) for line in answer.lines], rows)
         elif not (refused or unclear):
             raise Mismatch(f"it must be accepted: {answer.error}")
+
+    def _possible(self, event: Event) -> Event:
+        """Without columns that are gone."""
+        gone = self.schema.tables[event.table].dropped
+        return Event(event.kind, event.table, event.number, {name: value for name, value in event.data.items() if name not in gone})
+
+    def _alter(self, step: Alter) -> None:
+        table = self.schema.tables[step.table]
+        if step.drop:
+            if step.drop not in table.columns or step.drop == "tag":
+                return
+            self.databases.alter(f"ALTER TABLE {table.name} DROP COLUMN {step.drop}")
+            table.dropped.add(step.drop)
+            return
+        name = f"added_{len(table.added)}"
+        default = "" if step.default is None else f" NOT NULL DEFAULT {step.default}"
+        self.databases.alter(f"ALTER TABLE {table.name} ADD COLUMN {name} integer{default}")
+        table.added[name] = step.default
+        for position in self.log.positions:
+            for place, row in position.rows.items():
+                if place[0] == step.table:
+                    row[name] = step.default
 
     def _roll_back(self, step: RollBack) -> None:
         head = self.log.now.last
@@ -73,8 +103,40 @@ class Player:
         event = 1 + int(step.at * head)
         to = self.log.after(event) if step.keep else self.log.before(event)
         arguments = ["rollback", "--after-event" if step.keep else "--before-event", str(event), "--strategy", step.strategy]
-        plan = self._plan(arguments, to, step.strategy)
-        self._execute([*arguments, "--yes"], plan, to, "rollback")
+        scope: Scope = None
+        if step.only:
+            places = self.log.places()
+            if not places:
+                return
+            table, number = places[int(step.of * len(places))]
+            scope = (table, number if step.only == "row" else None)
+            name = self.schema.tables[table].name
+            arguments += ["--only", f"{name}/{uuid(table, number)}" if step.only == "row" else name]
+        then = self.log.back(to, scope)
+        marker = Marker(0, 0, "rollback", scope, None, None)
+        self._take(arguments, then, to.last, step.strategy, marker)
+
+    def _revert(self, step: Revert) -> None:
+        events = sorted(self.log.events)
+        if not events:
+            return
+        event = events[int(step.at * len(events))]
+        transaction = self.log.transaction(event)
+        arguments = ["revert", str(event), *([f"--{step.conflicts}"] if step.conflicts else [])]
+        if event not in self.log.now.effective:
+            answer = self.program.run(*arguments, "--yes")
+            expect("exit code", (answer.code, answer.error and answer.error["code"]), (1, "nothing-to-undo"))
+            return
+        then = self.log.without(transaction, step.conflicts == "theirs")
+        places = {self.log.events[one].place for one in transaction}
+        in_the_way = self._depending(places, transaction, then)
+        if not step.conflicts and any(self.log.conflicts(place, transaction) for place in places if place not in in_the_way):
+            in_the_way.add("conflict")
+        marker = Marker(0, 0, "rollback", None, transaction, None, step.conflicts == "theirs")
+        self._take(arguments, then, self.log.now.last, "minimal", marker, bool(in_the_way))
+
+    def _depending(self, places: set, transaction: frozenset[int], then: Position) -> set:
+        return {place for place in places if self.log.depends(place, transaction, then.effective)}
 
     def _undo(self, step: Undo) -> None:
         command = "redo" if step.again else "undo"
@@ -84,43 +146,94 @@ class Player:
             answer = self.program.run(*arguments, "--yes")
             expect("exit code", (answer.code, answer.error and answer.error["code"]), (1, "nothing-to-undo"))
             return
-        to = self.log.before(marker.first)
-        later = len([event for event in self.log.now.effective if event > marker.last])
-        plan = self._plan(arguments, to, "minimal")
-        expect("later events", plan["later_events"], later)
-        if later and not step.with_later:
-            answer = self.program.run(*arguments, "--yes")
-            expect("exit code without --with-later", answer.code, 3)
-            self._compare()
+        taking = Marker(0, 0, command, marker.scope, marker.transaction, marker, marker.theirs)
+        if marker.transaction is not None:
+            then = self.log.cancelled(marker)
+            places = {self.log.events[one].place for one in marker.transaction}
+            depending = self._depending(places, marker.transaction, then)
+            self._take(arguments, then, self.log.now.last, "minimal", taking, bool(depending), later=0)
             return
-        self._execute([*arguments, "--yes"], plan, to, command)
+        to = self.log.before(marker.first)
+        later = len([one for one in self.log.now.effective if one > marker.last and covers(marker.scope, self.log.events[one].place)])
+        then = self.log.back(to, marker.scope)
+        self._take(arguments, then, to.last, "minimal", taking, later=later, needs_yes=later > 0 and not step.with_later)
 
-    def _plan(self, arguments: list[str], to: Position, strategy: str) -> dict:
-        """The plan, which must say what the model says."""
-        answer = self.program.run(*arguments, "--dry-run")
+    def _take(
+        self,
+        arguments: list[str],
+        then: Position,
+        keeps: int,
+        strategy: str,
+        marker: Marker,
+        in_the_way: bool = False,
+        later: int | None = None,
+        needs_yes: bool = False,
+    ) -> None:
+        """Takes something back: the plan must say what the model says, and then it must be so, or be refused."""
         now = self.log.now
-        expect("exit code of the plan", answer.code, 0)
+        changes = self._changes(now.rows, then.rows)
+        lost = self._lost(now.rows, then.rows)
+        try:
+            check(self.schema, then.rows)
+        except Refused:
+            in_the_way = True
+        answer = self.program.run(*arguments, "--dry-run")
         plan = answer.one
-        expect("keeps through", plan["target"]["keeps_through"], to.last)
+        expect("keeps through", plan["target"]["keeps_through"], keeps)
         expect("head", plan["head"], now.last)
-        expect("events undone", plan["events_undone"], len(now.effective - to.effective))
-        expect("events reinstated", plan["events_reinstated"], len(to.effective - now.effective))
-        expect("blockers", plan["blockers"], [])
-        changes = self._changes(now.rows, to.rows)
+        expect("events undone", plan["events_undone"], len(now.effective - then.effective))
+        expect("events reinstated", plan["events_reinstated"], len(then.effective - now.effective))
+        if later is not None:
+            expect("later events", plan["later_events"], later)
+        losses = {(loss["type"], loss["column"]): loss["count"] for loss in plan["losses"]}
+        expect("losses", losses, lost)
+        expect("exit code of the plan", answer.code, 3 if in_the_way or lost else 0)
+        expect("whether something stands in the way", bool(plan["blockers"]), in_the_way or bool(lost))
         found = {(one["type"], one["uuid"]): (one["action"], one["columns"]) for one in plan["changes"]}
         expect("changes", found, changes)
         counts = {table["type"]: (table["removed"], table["brought_back"], table["changed"]) for table in plan["tables"]}
         wanted: dict[str, list[int]] = {}
         for (table, _), (action, _) in changes.items():
             wanted.setdefault(table, [0, 0, 0])[["remove", "bring-back", "change"].index(action)] += 1
-        expect("tables", {name: count for name, count in counts.items() if any(count)}, {name: tuple(count) for name, count in wanted.items()})
-        if to.last == now.last:
+        expect("tables", counts, {name: tuple(count) for name, count in wanted.items()})
+        whole = marker.scope is None
+        is_empty = (marker.transaction is None and keeps == now.last) or not whole and now.effective == then.effective
+        if is_empty:
             expect("events to append", plan["events_to_append"], 0)
         elif strategy == "replay":
-            expect("events to append", plan["events_to_append"], 2 + len(now.rows) + len(to.effective))
+            expect("events to append", plan["events_to_append"], 2 + len(now.rows) + len(then.effective))
         else:
             expect("events to append", plan["events_to_append"], 2 + len(changes))
-        return plan
+        if in_the_way or needs_yes:
+            answer = self.program.run(*arguments, "--yes")
+            expect("exit code", answer.code, 3)
+            self._compare()
+            return
+        if lost:
+            arguments = [*arguments, "--allow-loss"]
+        answer = self.program.run(*arguments, "--yes")
+        if answer.code != 0:
+            raise Mismatch(f"it must be done: {answer.error}")
+        outcome = answer.one
+        expect("events appended", outcome["events_appended"], plan["events_to_append"])
+        expect("keeps through", outcome["keeps_through"], keeps)
+        if not is_empty:
+            marker.first, marker.last = outcome["rollback"], outcome["rollback_end"]
+            expect("its events", (marker.first, marker.last), (now.last + 1, now.last + plan["events_to_append"]))
+            self.log.roll_back(then, marker)
+            self.rollbacks += 1
+        self._compare()
+
+    def _lost(self, now: Rows, then: Rows) -> dict:
+        """Values that have nowhere to go."""
+        lost: dict = {}
+        for place, row in then.items():
+            table = self.schema.tables[place[0]]
+            for column in table.dropped:
+                value = row.get(column)
+                if value is not None and value != now.get(place, {}).get(column):
+                    lost[table.name, column] = lost.get((table.name, column), 0) + 1
+        return lost
 
     def _changes(self, now: Rows, then: Rows) -> dict:
         changes = {}
@@ -134,20 +247,6 @@ class Player:
                 action = "change" if place in now and place in then else "remove" if place in now else "bring-back"
                 changes[table.name, uuid(*place)] = (action, columns)
         return changes
-
-    def _execute(self, arguments: list[str], plan: dict, to: Position, kind: str) -> None:
-        answer = self.program.run(*arguments)
-        if answer.code != 0:
-            raise Mismatch(f"it must be done: {answer.error}")
-        outcome = answer.one
-        expect("events appended", outcome["events_appended"], plan["events_to_append"])
-        expect("keeps through", outcome["keeps_through"], to.last)
-        if plan["events_to_append"]:
-            first, last = outcome["rollback"], outcome["rollback_end"]
-            expect("its events", (first, last), (self.log.now.last + 1, self.log.now.last + plan["events_to_append"]))
-            self.log.roll_back(to, first, last, kind)
-            self.rollbacks += 1
-        self._compare()
 
     def _compare(self) -> None:
         """The tables, and whether they are what the log says."""
@@ -165,7 +264,7 @@ class Player:
 
 def play(databases: Databases, schema: Schema, steps: list[Step]) -> tuple[str | None, int]:
     """Why it fails, and how many rollbacks it had."""
-    player = Player(schema, databases.fresh(schema))
+    player = Player(copy.deepcopy(schema), databases)
     try:
         player.play(steps)
         return None, player.rollbacks

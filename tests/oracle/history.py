@@ -1,6 +1,6 @@
-"""Histories: transactions, rollbacks, undos and redos at random, and what each position of the log must come to."""
+"""Histories: transactions, rollbacks, reverts, undos and redos at random, and columns that come and go between them."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from random import Random
 
 from model import Event, Refused, Rows, apply
@@ -19,6 +19,25 @@ class RollBack:
     keep: bool
     """Whether that event is kept."""
     strategy: str
+    only: str | None = None
+    """Whether only a table, or a row, is taken back: that of the event `of`."""
+    of: float = 0.0
+
+
+@dataclass
+class Revert:
+    at: float
+    conflicts: str | None
+    """ours, theirs, or nothing."""
+
+
+@dataclass
+class Alter:
+    """A column comes or goes."""
+
+    table: int
+    drop: str | None
+    default: int | None
 
 
 @dataclass
@@ -28,56 +47,7 @@ class Undo:
     with_later: bool
 
 
-Step = Append | RollBack | Undo
-
-
-@dataclass
-class Marker:
-    """A rollback, by its two ends."""
-
-    first: int
-    last: int
-    kind: str
-    """rollback, undo or redo."""
-
-
-@dataclass
-class Position:
-    """What the log comes to after a transaction."""
-
-    last: int
-    """The transaction's last event; 0 before the first."""
-    rows: Rows
-    effective: frozenset[int]
-    """The ordinary events in effect."""
-    markers: tuple[Marker, ...]
-    """The rollbacks in effect."""
-
-
-@dataclass
-class Log:
-    positions: list[Position] = field(default_factory=lambda: [Position(0, {}, frozenset(), ())])
-
-    @property
-    def now(self) -> Position:
-        return self.positions[-1]
-
-    def before(self, event: int) -> Position:
-        """The last position before the transaction of this event."""
-        return max((one for one in self.positions if one.last < event), key=lambda one: one.last)
-
-    def after(self, event: int) -> Position:
-        """The position right after the transaction of this event."""
-        return min((one for one in self.positions if one.last >= event), key=lambda one: one.last)
-
-    def append(self, ids: list[int], rows: Rows) -> None:
-        self.positions.append(Position(ids[-1], rows, self.now.effective | frozenset(ids), self.now.markers))
-
-    def roll_back(self, to: Position, first: int, last: int, kind: str) -> None:
-        self.positions.append(Position(last, to.rows, to.effective, (*to.markers, Marker(first, last, kind))))
-
-    def latest(self, kind: str) -> Marker | None:
-        return max((one for one in self.now.markers if one.kind == kind), key=lambda one: one.first, default=None)
+Step = Append | RollBack | Revert | Alter | Undo
 
 
 LABELS = ["C", "CC", "CCO", "c1ccccc1", None]
@@ -99,12 +69,23 @@ class Generator:
             what = self.random.random()
             if what < 0.4:
                 steps.append(self._append())
-            elif what < 0.72:
+            elif what < 0.6:
                 strategy = self.random.choice(["minimal", "replay"])
                 steps.append(RollBack(self.random.random(), self.random.random() < 0.5, strategy))
+            elif what < 0.7:
+                only = self.random.choice(["table", "row"])
+                steps.append(RollBack(self.random.random(), self.random.random() < 0.5, "minimal", only, self.random.random()))
+            elif what < 0.78:
+                steps.append(Revert(self.random.random(), self.random.choice([None, None, "ours", "theirs"])))
+            elif what < 0.8:
+                steps.append(self._alter())
             else:
-                steps.append(Undo(what > 0.9, self.random.random() < 0.7))
+                steps.append(Undo(what > 0.93, self.random.random() < 0.7))
         return steps
+
+    def _alter(self) -> Alter:
+        drop = self.random.choice(["info", "tag", None, None])
+        return Alter(self.random.randrange(len(self.schema.tables)), drop, self.random.choice([None, 5]))
 
     def _append(self) -> Append:
         events: list[Event] = []

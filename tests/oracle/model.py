@@ -8,8 +8,9 @@ from uuid import UUID
 from schema import Schema, Table
 
 Row = dict[str, object]
-Rows = dict[tuple[int, int], Row]
-"""By the table's place in the schema and the row's number."""
+Place = tuple[int, int]
+"""The table's place in the schema, and the row's number."""
+Rows = dict[Place, Row]
 
 
 class Refused(Exception):
@@ -22,6 +23,11 @@ class Unclear(Exception):
 
 def uuid(table: int, number: int) -> str:
     return str(UUID(int=(table + 1) << 64 | number))
+
+
+def number_of(text: str) -> int:
+    """The number of the row with this uuid."""
+    return UUID(text).int & (1 << 64) - 1
 
 
 @dataclass
@@ -63,7 +69,7 @@ def _statement(schema: Schema, rows: Rows, event: Event, moment: str) -> None:
     if event.kind == "create":
         if place in rows:
             raise Refused("it is there")
-        row: Row = dict.fromkeys(table.columns)
+        row: Row = dict.fromkeys(table.columns) | {column: value for column, value in table.added.items() if column not in table.dropped}
         row[table.key] = event.number
         row["slot"] = table.slot_default
         if table.has_times:
@@ -149,6 +155,10 @@ def _check(schema: Schema, rows: Rows, at_end: bool) -> None:
             if key.deferred == at_end and pointed is not None and (key.pointed, pointed) not in rows:
                 raise Refused(f"{table.name}.{key.column}")
     for place, table in enumerate(schema.tables):
+        if table.apart and table.apart_deferred == at_end:
+            slots = sorted(row["slot"] for at, row in rows.items() if at[0] == place and row["slot"] is not None)
+            if any(other - one < 2 for one, other in zip(slots, slots[1:])):
+                raise Refused("EXCLUDE")
         if table.uniques_deferred == at_end:
             for columns in table.uniques:
                 _check_unique(columns, [row for at, row in rows.items() if at[0] == place])
@@ -167,4 +177,11 @@ def shown(schema: Schema, table: Table, row: Row) -> Row:
     return {
         column: uuid(places[column], value) if column in places and value is not None else value
         for column, value in row.items()
+        if column in table.columns
     }
+
+
+def check(schema: Schema, rows: Rows) -> None:
+    """Whether a database could hold these rows."""
+    _check(schema, rows, at_end=False)
+    _check(schema, rows, at_end=True)

@@ -80,6 +80,15 @@ class Databases:
         self._sql(name, definitions)
         return Program(self.path, self._address(name))
 
+    def alter(self, sql: str) -> None:
+        """Changes the schema of the last one made."""
+        if self.server:
+            self._sql(self._name(str(self.count)), sql)
+        else:
+            with sqlite3.connect(Path(self.directory.name) / f"{self.count}.db") as connection:
+                connection.executescript(sql)
+            connection.close()
+
     def remove(self) -> None:
         """Removes the last one made."""
         if self.server:

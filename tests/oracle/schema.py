@@ -5,6 +5,8 @@ from random import Random
 
 SQLITE, POSTGRES = "sqlite", "postgres"
 
+DEFERRED = " DEFERRABLE INITIALLY DEFERRED"
+
 
 @dataclass
 class ForeignKey:
@@ -31,16 +33,31 @@ class Table:
     foreign_keys: list[ForeignKey] = field(default_factory=list)
     required: set[str] = field(default_factory=set)
     """The foreign keys' columns that must have a value."""
+    apart: bool = False
+    """Whether no two rows may have slots that are the same or next to each other."""
+    apart_deferred: bool = False
+    added: dict[str, object] = field(default_factory=dict)
+    """The columns that were added later, with what they were added with."""
+    dropped: set[str] = field(default_factory=set)
+
+    @property
+    def plain_name(self) -> str:
+        return self.name.rsplit(".", 1)[-1]
 
     @property
     def key(self) -> str:
-        return f"{self.name}_id"
+        return f"{self.plain_name}_id"
+
+    @property
+    def every_column(self) -> list[str]:
+        """Those that are gone included."""
+        times = ["created_on", "updated_on"] if self.has_times else []
+        tag = ["tag"] if self.tagged else []
+        return [self.key, *times, "label", "slot", "info", *tag, *(key.column for key in self.foreign_keys), *self.added]
 
     @property
     def columns(self) -> list[str]:
-        times = ["created_on", "updated_on"] if self.has_times else []
-        tag = ["tag"] if self.tagged else []
-        return [self.key, *times, "label", "slot", "info", *tag, *(key.column for key in self.foreign_keys)]
+        return [column for column in self.every_column if column not in self.dropped]
 
 
 @dataclass
@@ -66,14 +83,16 @@ class Schema:
             if table.tagged:
                 parts.append(f"tag {text}")
             constraints = [
-                f"UNIQUE ({', '.join(columns)})" + (" DEFERRABLE INITIALLY DEFERRED" if table.uniques_deferred else "")
-                for columns in table.uniques
+                f"UNIQUE ({', '.join(columns)})" + (DEFERRED if table.uniques_deferred else "") for columns in table.uniques
             ]
+            if table.apart:
+                apart = "EXCLUDE USING gist (int4range(slot, slot + 2) WITH &&) WHERE (slot IS NOT NULL)"
+                constraints.append(apart + (DEFERRED if table.apart_deferred else ""))
             for key in table.foreign_keys:
                 parts.append(f"{key.column} {uuid}" + (" NOT NULL" if key.column in table.required else ""))
                 pointed = self.tables[key.pointed]
                 constraint = f"FOREIGN KEY ({key.column}) REFERENCES {pointed.name} ({pointed.key}) ON DELETE {key.on_delete}"
-                constraint += " DEFERRABLE INITIALLY DEFERRED" if key.deferred else ""
+                constraint += DEFERRED if key.deferred else ""
                 if self.backend == SQLITE:
                     constraints.append(constraint)
                 else:
@@ -81,7 +100,8 @@ class Schema:
             tables.append(f"CREATE TABLE {table.name} ({', '.join(parts + constraints)});")
             if table.tagged:
                 later.append(self._tagging(table))
-        return "\n".join(tables + later) + "\n"
+        schemas = {table.name.split(".")[0] for table in self.tables if "." in table.name}
+        return "\n".join([*(f"CREATE SCHEMA {name};" for name in sorted(schemas)), *tables, *later]) + "\n"
 
     def _tagging(self, table: Table) -> str:
         if self.backend == SQLITE:
@@ -91,15 +111,17 @@ class Schema:
                 for event in ("INSERT", "UPDATE")
             )
         return (
-            f"CREATE FUNCTION {table.name}_tag() RETURNS trigger LANGUAGE plpgsql AS"
+            f"CREATE FUNCTION {table.plain_name}_tag() RETURNS trigger LANGUAGE plpgsql AS"
             f" $$ BEGIN NEW.tag := upper(NEW.label); RETURN NEW; END $$;\n"
-            f"CREATE TRIGGER {table.name}_tag BEFORE INSERT OR UPDATE ON {table.name}"
-            f" FOR EACH ROW EXECUTE FUNCTION {table.name}_tag();"
+            f"CREATE TRIGGER {table.plain_name}_tag BEFORE INSERT OR UPDATE ON {table.name}"
+            f" FOR EACH ROW EXECUTE FUNCTION {table.plain_name}_tag();"
         )
 
 
 def generate(random: Random, backend: str) -> Schema:
     names = ["sample", "spectrum", "batch", "method"][: random.randint(2, 4)]
+    if backend == POSTGRES and random.random() < 0.3:
+        names = [f"lab.{name}" if random.random() < 0.5 else name for name in names]
     tables = [
         Table(
             name=name,
@@ -111,6 +133,8 @@ def generate(random: Random, backend: str) -> Schema:
             uniques=random.choice([[], [["label"]], [["slot"]], [["label", "slot"]], [["label"], ["slot"]]]),
             # SQLite has no such constraint.
             uniques_deferred=backend == POSTGRES and random.random() < 0.2,
+            apart=backend == POSTGRES and random.random() < 0.15,
+            apart_deferred=random.random() < 0.5,
         )
         for name in names
     ]
@@ -118,7 +142,7 @@ def generate(random: Random, backend: str) -> Schema:
         for number in range(random.choice([0, 1, 1, 2])):
             pointed = random.randrange(len(tables))
             key = ForeignKey(
-                column=f"{tables[pointed].name}_{number}",
+                column=f"{tables[pointed].plain_name}_{number}",
                 pointed=pointed,
                 on_delete=random.choice(["NO ACTION", "NO ACTION", "RESTRICT", "CASCADE", "CASCADE", "SET NULL"]),
                 deferred=random.random() < 0.35,

@@ -1,6 +1,6 @@
 //! What stands in the way of a rollback, in words.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
@@ -8,8 +8,8 @@ use super::changes::RowPlan;
 use super::{Conflicts, Loss};
 use crate::eventsourcing::error::{Error, ErrorCode};
 use crate::eventsourcing::event::{EventKind, RowKey};
-use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::OutsideReference;
+use crate::eventsourcing::schema::{Table, Tracking};
+use crate::eventsourcing::store::{OutsideReference, Violated, Violation};
 
 /// Something that makes the rollback impossible as things stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,7 @@ struct Same {
 /// What stands in the way, and what has no place any more, collected row by row.
 #[derive(Default)]
 pub(super) struct Obstacles {
+    out_of_reach: BTreeMap<String, Same>,
     nowhere: BTreeMap<(String, Option<String>), Same>,
     empty: BTreeMap<(String, String), Same>,
     drifted: BTreeMap<(String, &'static str), Same>,
@@ -118,6 +119,9 @@ impl Obstacles {
                 row,
                 String::new,
             );
+        }
+        if plan.out_of_reach {
+            note(&mut self.out_of_reach, row.table.clone(), row, String::new);
         }
         for column in &plan.empty {
             note(
@@ -191,7 +195,7 @@ impl Obstacles {
     pub(super) fn blockers(
         self,
         allow_loss: bool,
-        tables: impl Fn(&str) -> Option<Table>,
+        tables: &HashMap<String, Table>,
     ) -> Vec<Blocker> {
         let mut blockers = self.depending;
         blockers.extend(self.conflicts);
@@ -219,47 +223,101 @@ impl Obstacles {
                 row: RowKey { table, ..same.first },
             });
         }
-        if allow_loss {
-            return blockers;
-        }
-        for ((table, column), same) in self.nowhere {
-            let (kind, message) = match column {
-                Some(column) => (
-                    "column-gone",
-                    format!(
-                        "{} of {table} had values in the column {column}, which the table no longer has: {}; --allow-loss leaves them in the \
-                         log alone",
-                        count(same.count, "row", "rows"),
-                        count(
-                            same.count,
-                            "value has nowhere to go",
-                            "values have nowhere to go"
-                        ),
-                    ),
-                ),
-                None => (
-                    "table-gone",
-                    format!(
-                        "the table {table} {}, so {}; --allow-loss leaves them in the log alone",
-                        match tables(&table) {
-                            Some(_) => "takes no part any more",
-                            None => "is gone",
-                        },
-                        count(
-                            same.count,
-                            "row of it has nowhere to go",
-                            "rows of it have nowhere to go"
-                        ),
-                    ),
-                ),
+        for (table, same) in self.out_of_reach {
+            let reason = match tables.get(&table).map(|table| &table.tracking) {
+                Some(Tracking::Untracked { reason }) => format!(": {reason}"),
+                _ => String::new(),
             };
             blockers.push(Blocker {
-                kind,
-                message,
+                kind: "untracked-table",
+                message: format!(
+                    "the table {table} takes no part any more, and {} of it would change{reason}",
+                    count(same.count, "row", "rows")
+                ),
                 row: same.first,
             });
         }
+        if !allow_loss {
+            blockers.extend(self.nowhere.into_iter().map(nowhere));
+        }
         blockers
+    }
+}
+
+/// Values, or rows, that have no place any more.
+fn nowhere(((table, column), same): ((String, Option<String>), Same)) -> Blocker {
+    let (kind, message) = match column {
+        Some(column) => (
+            "column-gone",
+            format!(
+                "{} of {table} had values in the column {column}, which the table no longer has: {}; --allow-loss leaves them in the \
+                 log alone",
+                count(same.count, "row", "rows"),
+                count(
+                    same.count,
+                    "value has nowhere to go",
+                    "values have nowhere to go"
+                ),
+            ),
+        ),
+        None => (
+            "table-gone",
+            format!(
+                "the table {table} is gone, so {}; --allow-loss leaves them in the log alone",
+                count(
+                    same.count,
+                    "row of it has nowhere to go",
+                    "rows of it have nowhere to go"
+                ),
+            ),
+        ),
+    };
+    Blocker {
+        kind,
+        message,
+        row: same.first,
+    }
+}
+
+/// A constraint that rows would violate.
+pub(super) fn violation(violation: Violation) -> Blocker {
+    let Violation {
+        kind,
+        constraint,
+        row,
+        rows,
+        words,
+    } = violation;
+    let others = match rows {
+        1 => String::new(),
+        n => format!(" (and {})", count(n - 1, "more row", "more rows")),
+    };
+    let (kind, remedy) = match kind {
+        Violated::Value => (
+            "value-unfit",
+            format!("change the type of {constraint} back, or choose another target"),
+        ),
+        Violated::Check => (
+            "check",
+            "drop the constraint, or choose another target".to_owned(),
+        ),
+        Violated::Unique | Violated::Exclusion => (
+            if kind == Violated::Unique {
+                "unique"
+            } else {
+                "exclusion"
+            },
+            "change one of the two first, or take both back".to_owned(),
+        ),
+        Violated::ForeignKey => (
+            "foreign-key",
+            "take back that row too, or let this one point at nothing first".to_owned(),
+        ),
+    };
+    Blocker {
+        kind,
+        message: format!("{row}{others}: {words}: {remedy}"),
+        row,
     }
 }
 

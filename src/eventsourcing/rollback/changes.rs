@@ -26,6 +26,8 @@ pub(super) struct Meeting<'a> {
     pub(super) head: EventId,
     /// The ids by which the two sides may differ.
     pub(super) differing: &'a Ranges,
+    /// Whether it is there and takes no part any more, so that nothing in it can be changed.
+    pub(super) takes_no_part: bool,
     /// The transaction that is taken out or put back while what came after it is kept.
     pub(super) transaction: Option<(EventId, EventId)>,
 }
@@ -37,6 +39,8 @@ pub(super) struct RowPlan {
     pub(super) change: Option<RowChange>,
     /// Values that it had and that have no place any more: the columns, or nothing for the row itself.
     pub(super) nowhere: Vec<Option<String>>,
+    /// Whether something would happen to it and cannot.
+    pub(super) out_of_reach: bool,
     /// What would be lost because the log does not have it.
     pub(super) drift: Option<Drift>,
     /// Columns that must have a value now and would have none.
@@ -145,6 +149,10 @@ async fn row_plan(
     let before = life.state(now, &wanted).await?;
     let after = life.state(then, &wanted).await?;
     if before.is_none() && after.is_none() {
+        return Ok(plan);
+    }
+    if meeting.takes_no_part {
+        plan.out_of_reach = before != after;
         return Ok(plan);
     }
     let Some(after) = after else {

@@ -325,6 +325,7 @@ impl Planner<'_> {
                 table,
                 head,
                 differing: &differing,
+                takes_no_part: table.key().is_none() && tables.contains_key(&name),
                 transaction,
             };
             for uuids in uuids.chunks(ROWS_AT_ONCE) {
@@ -345,7 +346,7 @@ impl Planner<'_> {
             Some(first) => missing_right(store, first).await?,
             None => Vec::new(),
         };
-        blockers.extend(obstacles.blockers(request.allow_loss, |name| tables.get(name).cloned()));
+        blockers.extend(obstacles.blockers(request.allow_loss, &tables));
         let removed: Vec<RowKey> = changes
             .iter()
             .filter(|change| change.action == RowAction::Remove)
@@ -353,6 +354,8 @@ impl Planner<'_> {
             .collect();
         let outside = store.outside_references(&removed).await?;
         blockers.extend(outside.into_iter().map(blockers::outside));
+        let violations = store.violations(&changes).await?;
+        blockers.extend(violations.into_iter().map(blockers::violation));
 
         let markers = if before.is_some() { 2 } else { 0 };
         let mut plan = RollbackPlan {

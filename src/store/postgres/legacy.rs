@@ -24,12 +24,12 @@ use super::source::Source;
 use super::{log, row_events, rows, schema};
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
 use crate::eventsourcing::timeline::{Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -300,6 +300,11 @@ impl EventStore for LegacyStore {
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
         rows::outside_references(&self.pool, &self.source, rows).await
+    }
+
+    /// Nothing can be rolled back here, so nothing stands in the way of it.
+    async fn violations(&self, _changes: &[RowChange]) -> Result<Vec<Violation>> {
+        Ok(Vec::new())
     }
 
     /// Nobody can roll back here, whatever rights they have; the store's info says so.

@@ -161,6 +161,7 @@ async fn carry_out(
             "the database found nothing after the target".to_owned(),
         ));
     };
+    compare(all, &plan.changes, control).await?;
     let end = log::head(&mut *all).await?;
     let appended = u64::try_from(end - head).unwrap_or_default();
     if let Some(planned) = plan
@@ -171,7 +172,6 @@ async fn carry_out(
             "the rollback appends {appended} events where the plan says {planned}"
         )));
     }
-    compare(all, &plan.changes, control).await?;
     control.check()?;
     control.report(appended, appended);
     Ok(RollbackOutcome {

@@ -47,7 +47,9 @@ pub(super) async fn tables_in(
                   NOT (a.attnotnull OR ty.typnotnull) AS nullable,
                   a.attgenerated <> '' AS generated,
                   reference.name AS to_table, reference.attname AS to_column,
-                  CASE WHEN a.atthasmissing THEN array_to_json(a.attmissingval)::jsonb -> 0 END AS unspoken,
+                  -- Of a type that is not built in a cast to JSON could be anybody's code.
+                  CASE WHEN a.atthasmissing AND a.atttypid < 16384 THEN array_to_json(a.attmissingval)::jsonb -> 0
+                       WHEN a.atthasmissing AND ty.typtype = 'e' THEN to_jsonb((a.attmissingval::text::text[])[1]) END AS unspoken,
                   pg_get_expr(d.adbin, d.adrelid) AS "default"
              FROM {tables} t
              LEFT JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped

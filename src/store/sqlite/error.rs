@@ -17,6 +17,11 @@ mod code {
     pub(super) const NOTADB: i32 = 26;
     /// Extended: a column of a STRICT table got a value of another type.
     pub(super) const CONSTRAINT_DATATYPE: i32 = 3091;
+    /// Extended: the kinds of constraints.
+    pub(super) const CONSTRAINT_CHECK: i32 = 275;
+    pub(super) const CONSTRAINT_NOTNULL: i32 = 1299;
+    pub(super) const CONSTRAINT_PRIMARYKEY: i32 = 1555;
+    pub(super) const CONSTRAINT_UNIQUE: i32 = 2067;
     /// Extended: a foreign key, which SQLite does not name.
     pub(super) const CONSTRAINT_FOREIGNKEY: i32 = 787;
 }
@@ -29,6 +34,26 @@ fn result_code(error: &sqlx::Error) -> Option<i32> {
 /// Whether a foreign key was violated: SQLite does not say which.
 pub(super) fn is_foreign_key(error: &sqlx::Error) -> bool {
     result_code(error) == Some(code::CONSTRAINT_FOREIGNKEY)
+}
+
+/// Which kind of constraint a row violates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ConstraintKind {
+    Check,
+    Unique,
+    NotNull,
+    Type,
+}
+
+/// Which constraint a statement failed by; `None` for other failures.
+pub(super) fn constraint_kind(error: &sqlx::Error) -> Option<ConstraintKind> {
+    match result_code(error)? {
+        code::CONSTRAINT_CHECK => Some(ConstraintKind::Check),
+        code::CONSTRAINT_UNIQUE | code::CONSTRAINT_PRIMARYKEY => Some(ConstraintKind::Unique),
+        code::CONSTRAINT_NOTNULL => Some(ConstraintKind::NotNull),
+        code::CONSTRAINT_DATATYPE | code::MISMATCH => Some(ConstraintKind::Type),
+        _ => None,
+    }
 }
 
 /// A failure of a statement.

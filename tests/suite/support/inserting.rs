@@ -6,12 +6,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ebbtide::eventsourcing::history::History;
 use ebbtide::eventsourcing::ranges::Ranges;
-use ebbtide::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome};
+use ebbtide::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::states::Mention;
 use ebbtide::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo,
+    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
 use ebbtide::eventsourcing::timeline::{Page, PageRequest};
 use ebbtide::eventsourcing::timestamp::Timestamp;
@@ -243,6 +243,10 @@ impl EventStore for Inserting {
 
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
         self.inner.rows_touched(ids, scope).await
+    }
+
+    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
+        self.inner.violations(changes).await
     }
 
     async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {

@@ -72,7 +72,14 @@ fn each_screen_is_as_it_was_kept() {
                 player.press(Key::Down);
                 player.press(Key::Down);
                 player.press(Key::Char('R'));
-                keep(player, "preview", size, &lab, &["just before #15", "DEF"]).await;
+                keep(
+                    player,
+                    "preview",
+                    size,
+                    &lab,
+                    &["just before #15", "DEF", "(32 by replay)"],
+                )
+                .await;
                 player.press(Key::Char('s'));
                 player.press(Key::Enter);
                 keep(

@@ -1,0 +1,525 @@
+//! Which constraints the rows of a plan would violate, found by reading alone: each constraint is asked of the rows as they would
+//! be, which are parameters, together with the rows that stay.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, FromRow, PgConnection};
+use uuid::Uuid;
+
+use super::error::failed;
+use crate::eventsourcing::rollback::RowChange;
+use crate::eventsourcing::store::{Violated, Violation};
+use crate::eventsourcing::{ErrorCode, Result, Row, RowKey};
+
+/// Rows that are looked at together. Where there are more, values that must differ are not compared between one lot and the
+/// next: the rollback itself would refuse those.
+const ROWS_AT_ONCE: usize = 50_000;
+
+/// A table with changes.
+#[derive(FromRow)]
+struct Staged {
+    name: String,
+    relation: sqlx::postgres::types::Oid,
+    quoted: String,
+    plain: String,
+    key: String,
+    /// Its columns as a column definition list, generated ones left out.
+    definitions: Vec<String>,
+    written: Vec<String>,
+    /// Those of them whose values read the same from JSON as from the table.
+    comparable: Vec<String>,
+}
+
+/// What becomes of a table's rows.
+#[derive(Default)]
+struct Rows<'a> {
+    living: Vec<&'a Row>,
+    touched: Vec<Uuid>,
+}
+
+/// The violations, of each constraint one.
+pub(super) async fn violations(
+    connection: &mut PgConnection,
+    changes: &[RowChange],
+) -> Result<Vec<Violation>> {
+    let mut rows: BTreeMap<&str, Rows<'_>> = BTreeMap::new();
+    for change in changes {
+        let rows = rows.entry(&change.key.table).or_default();
+        rows.touched.push(change.key.uuid);
+        rows.living.extend(&change.after);
+    }
+    let names: Vec<&str> = rows.keys().copied().collect();
+    let staged: Vec<Staged> = sqlx::query_as(
+        "SELECT t.name, t.relation, t.quoted, quote_ident(c.relname) AS plain, t.key,
+                array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS definitions,
+                array_agg(a.attname::text ORDER BY a.attnum) AS written,
+                coalesce(array_agg(a.attname::text) FILTER (WHERE a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'float4', 'float8',
+                    'numeric', 'text', 'varchar', 'uuid', 'date', 'timestamp', 'timestamptz', 'jsonb']::regtype[])), '{}') AS comparable
+           FROM sourcing.tables t
+           JOIN pg_class c ON c.oid = t.relation
+           JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+          WHERE t.key IS NOT NULL AND t.name = ANY ($1)
+          GROUP BY t.name, t.relation, t.quoted, c.relname, t.key
+          ORDER BY t.name",
+    )
+    .bind(&names)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let mut found = Vec::new();
+    let mut unfit = HashSet::new();
+    for table in &staged {
+        let rows = &rows[table.name.as_str()];
+        for living in rows.living.chunks(ROWS_AT_ONCE) {
+            let values = values(connection, table, living).await?;
+            if !values.is_empty() {
+                // Nothing else can be asked of rows that the table cannot take.
+                unfit.insert(table.name.as_str());
+                found.extend(values);
+                continue;
+            }
+            found.extend(checks(connection, table, living).await?);
+            found.extend(distinct(connection, table, living, &rows.touched).await?);
+        }
+    }
+    let fit: HashMap<&str, &Staged> = staged
+        .iter()
+        .filter(|table| !unfit.contains(table.name.as_str()))
+        .map(|table| (table.name.as_str(), table))
+        .collect();
+    found.extend(foreign_keys(connection, &fit, &rows).await?);
+    Ok(found)
+}
+
+/// The rows as a parameter.
+fn parameter(rows: &[&Row], columns: &[String]) -> Json<Value> {
+    let row = |row: &&Row| -> Value {
+        let columns = columns.iter();
+        let values = columns.filter_map(|name| Some((name.clone(), row.get(name)?.clone())));
+        Value::Object(values.collect())
+    };
+    Json(rows.iter().map(row).collect())
+}
+
+impl Staged {
+    /// The rows of the parameter of this number, under this name.
+    fn rows(&self, number: usize, alias: &str) -> String {
+        format!(
+            "jsonb_to_recordset(${number}::jsonb) AS {alias}({})",
+            self.definitions.join(", ")
+        )
+    }
+
+    fn violation(
+        &self,
+        kind: Violated,
+        constraint: &str,
+        row: Uuid,
+        rows: i64,
+        words: String,
+    ) -> Violation {
+        Violation {
+            kind,
+            constraint: constraint.to_owned(),
+            row: RowKey {
+                table: self.name.clone(),
+                uuid: row,
+            },
+            rows: rows.unsigned_abs(),
+            words,
+        }
+    }
+
+    fn uuid_of(&self, row: &Row) -> Uuid {
+        let uuid = row.get(&self.key).and_then(Value::as_str);
+        uuid.and_then(|text| text.parse().ok()).unwrap_or_default()
+    }
+}
+
+/// Values that a column cannot take any more, or would not keep as they are.
+async fn values(
+    connection: &mut PgConnection,
+    table: &Staged,
+    living: &[&Row],
+) -> Result<Vec<Violation>> {
+    let query = format!(
+        "SELECT r.{key}, c.key, g.given -> c.key, count(*) OVER (PARTITION BY c.key)
+           FROM jsonb_array_elements($1) AS g(given)
+          CROSS JOIN LATERAL jsonb_to_record(g.given) AS r({definitions})
+          CROSS JOIN LATERAL jsonb_each(to_jsonb(r.*)) AS c
+          WHERE c.key = ANY ($2) AND c.value <> g.given -> c.key
+            AND NOT (jsonb_typeof(c.value) <> jsonb_typeof(g.given -> c.key) AND c.value #>> '{{}}' = g.given ->> c.key)",
+        key = quoted(&table.key),
+        definitions = table.definitions.join(", "),
+    );
+    let changed: sqlx::Result<Vec<(Uuid, String, Json<Value>, i64)>> =
+        sqlx::query_as(AssertSqlSafe(query))
+            .bind(parameter(living, &table.written))
+            .bind(&table.comparable)
+            .fetch_all(&mut *connection)
+            .await;
+    match changed {
+        Ok(changed) => {
+            let mut columns = HashSet::new();
+            let first = changed
+                .into_iter()
+                .filter(|(_, column, ..)| columns.insert(column.clone()));
+            Ok(first
+                .map(|(row, column, given, rows)| {
+                    let words = format!(
+                        "{column} was {}, which the column would not keep as it is",
+                        given.0
+                    );
+                    table.violation(Violated::Value, &column, row, rows, words)
+                })
+                .collect())
+        }
+        Err(error) if is_about_data(&error) => unfit_values(connection, table, living).await,
+        Err(error) => Err(failed(error)),
+    }
+}
+
+/// Whether a value could not be read as the type that it should have, or is none of its domain's.
+fn is_about_data(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code == "23514" || code == "23502")
+}
+
+/// The columns whose values the table cannot take: each with the first of them.
+async fn unfit_values(
+    connection: &mut PgConnection,
+    table: &Staged,
+    living: &[&Row],
+) -> Result<Vec<Violation>> {
+    let mut found = Vec::new();
+    for (column, definition) in table.written.iter().zip(&table.definitions) {
+        let query = format!("SELECT count(*) FROM jsonb_to_recordset($1) AS r({definition})");
+        let column = std::slice::from_ref(column);
+        let mut takes = async |rows: &[&Row]| -> Result<bool> {
+            let taken: sqlx::Result<i64> = sqlx::query_scalar(AssertSqlSafe(query.clone()))
+                .bind(parameter(rows, column))
+                .fetch_one(&mut *connection)
+                .await;
+            match taken {
+                Ok(_) => Ok(true),
+                Err(error) if is_about_data(&error) => Ok(false),
+                Err(error) => Err(failed(error)),
+            }
+        };
+        if takes(living).await? {
+            continue;
+        }
+        // The first one that it does not take, by halves.
+        let mut rest = living;
+        while rest.len() > 1 {
+            let (first, second) = rest.split_at(rest.len() / 2);
+            rest = if takes(first).await? { second } else { first };
+        }
+        let Some(row) = rest.first() else { continue };
+        let value = row.get(&column[0]).unwrap_or(&Value::Null);
+        let words = format!(
+            "{} was {value}, which the column, {definition}, cannot take",
+            column[0]
+        );
+        found.push(table.violation(Violated::Value, &column[0], table.uuid_of(row), 1, words));
+    }
+    Ok(found)
+}
+
+async fn checks(
+    connection: &mut PgConnection,
+    table: &Staged,
+    living: &[&Row],
+) -> Result<Vec<Violation>> {
+    let checks: Vec<(String, String)> = sqlx::query_as(
+        "SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint
+          WHERE conrelid = $1 AND contype = 'c' AND to_jsonb(pg_constraint) ->> 'conenforced' IS DISTINCT FROM 'false' ORDER BY conname",
+    )
+    .bind(table.relation)
+    .fetch_all(&mut *connection)
+    .await
+    .map_err(failed)?;
+    let mut found = Vec::new();
+    for (name, expression) in checks {
+        let violating: sqlx::Result<Option<(Uuid, i64)>> = sqlx::query_as(AssertSqlSafe(format!(
+            "SELECT {}, count(*) OVER () FROM {} WHERE NOT ({expression}) LIMIT 1",
+            quoted(&table.key),
+            table.rows(1, &table.plain)
+        )))
+        .bind(parameter(living, &table.written))
+        .fetch_optional(&mut *connection)
+        .await;
+        match violating {
+            Ok(None) => {}
+            Ok(Some((row, rows))) => {
+                let words = format!("it would violate the check {name}: {expression}");
+                found.push(table.violation(Violated::Check, &name, row, rows, words));
+            }
+            // It speaks of generated columns or of the whole row: only the table itself can tell, when the rollback writes.
+            Err(error) if failed_to_mean(&error) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(found)
+}
+
+/// Whether an expression of the table's means nothing outside of it.
+fn failed_to_mean(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("42") && code != "42501")
+}
+
+/// A unique index or an exclusion constraint.
+#[derive(FromRow)]
+struct Distinct {
+    name: String,
+    excludes: bool,
+    condition: Option<String>,
+    /// What it is on.
+    expressions: Vec<String>,
+    /// The operators by which two rows are taken for the same there, schema included.
+    operators: Vec<String>,
+    nulls_are_same: bool,
+}
+
+const DISTINCT: &str = "
+    SELECT i.indexrelid::regclass::text AS name, coalesce(con.contype = 'x', false) AS excludes, pg_get_expr(i.indpred, i.indrelid) AS condition,
+           array_agg(pg_get_indexdef(i.indexrelid, place.n, false) ORDER BY place.n) AS expressions,
+           array_agg(format('OPERATOR(%I.%s)', ns.nspname, op.oprname) ORDER BY place.n) AS operators,
+           coalesce(to_jsonb(i) -> 'indnullsnotdistinct' = 'true', false) AS nulls_are_same
+      FROM pg_index i
+      LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.contype IN ('u', 'x') AND con.conrelid = i.indrelid
+     CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) AS place(n)
+      JOIN pg_opclass class ON class.oid = i.indclass[place.n - 1]
+      LEFT JOIN pg_amop equal ON equal.amopfamily = class.opcfamily AND equal.amopstrategy = 3
+       AND equal.amoplefttype = class.opcintype AND equal.amoprighttype = class.opcintype
+      JOIN pg_operator op ON op.oid = CASE WHEN con.contype = 'x' THEN con.conexclop[place.n] ELSE equal.amopopr END
+      JOIN pg_namespace ns ON ns.oid = op.oprnamespace
+     WHERE i.indrelid = $1 AND NOT i.indisprimary AND (i.indisunique OR con.contype = 'x')
+     GROUP BY i.indexrelid, con.contype, i.indpred, i.indrelid, i.*
+     ORDER BY 1";
+
+async fn distinct(
+    connection: &mut PgConnection,
+    table: &Staged,
+    living: &[&Row],
+    touched: &[Uuid],
+) -> Result<Vec<Violation>> {
+    let constraints: Vec<Distinct> = sqlx::query_as(DISTINCT)
+        .bind(table.relation)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let mut found = Vec::new();
+    for one in constraints {
+        let key = quoted(&table.key);
+        let columns: Vec<String> = one
+            .expressions
+            .iter()
+            .enumerate()
+            .map(|(at, expression)| format!("{expression} AS c{at}"))
+            .collect();
+        let same: Vec<String> = one
+            .operators
+            .iter()
+            .enumerate()
+            .map(|(at, operator)| {
+                let equal = format!("a.c{at} {operator} b.c{at}");
+                match one.nulls_are_same {
+                    true => format!("({equal} OR a.c{at} IS NULL AND b.c{at} IS NULL)"),
+                    false => equal,
+                }
+            })
+            .collect();
+        let condition = one.condition.as_deref().unwrap_or("true");
+        let (columns, same) = (columns.join(", "), same.join(" AND "));
+        let query = format!(
+            "WITH a AS (SELECT {key} AS row_key, {columns} FROM {rows} WHERE {condition})
+             SELECT x.one, x.other, x.stays, count(*) OVER () FROM (
+                 SELECT a.row_key AS one, b.row_key AS other, false AS stays FROM a JOIN a AS b ON {same} AND a.row_key < b.row_key
+                 UNION ALL
+                 SELECT a.row_key, b.row_key, true FROM a
+                   JOIN (SELECT {key} AS row_key, {columns} FROM {stored} AS {plain} WHERE {condition}
+                            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS w(key) WHERE w.key = {plain}.{key})) AS b ON {same}) AS x
+              ORDER BY x.stays DESC LIMIT 1",
+            rows = table.rows(1, &table.plain),
+            stored = table.quoted,
+            plain = table.plain,
+        );
+        let violating: sqlx::Result<Option<(Uuid, Uuid, bool, i64)>> =
+            sqlx::query_as(AssertSqlSafe(query))
+                .bind(parameter(living, &table.written))
+                .bind(touched)
+                .fetch_optional(&mut *connection)
+                .await;
+        match violating {
+            Ok(None) => {}
+            Ok(Some((row, other, stays, rows))) => {
+                let (kind, same) = match one.excludes {
+                    true => (Violated::Exclusion, "excludes it"),
+                    false => (Violated::Unique, "has the same value"),
+                };
+                let which = if stays { ", which stays," } else { " then" };
+                let words = format!(
+                    "{} {other}{which} {same} ({}: {})",
+                    table.name,
+                    one.name,
+                    one.expressions.join(", ")
+                );
+                found.push(table.violation(kind, &one.name, row, rows, words));
+            }
+            Err(error) if failed_to_mean(&error) => {}
+            Err(error) => return Err(failed(error)),
+        }
+    }
+    Ok(found)
+}
+
+/// A foreign key between two tables that take part.
+#[derive(FromRow)]
+struct ForeignKey {
+    name: String,
+    pointing: String,
+    pointing_quoted: String,
+    pointing_key: String,
+    pointed: String,
+    pointed_quoted: String,
+    pointed_key: String,
+    columns: String,
+    /// The condition that the row `f` points at something, and that it is the row `t`.
+    given: String,
+    matching: String,
+}
+
+const FOREIGN_KEYS: &str = "
+    SELECT con.conname::text AS name, f.name AS pointing, f.quoted AS pointing_quoted, f.key AS pointing_key,
+           t.name AS pointed, t.quoted AS pointed_quoted, t.key AS pointed_key,
+           string_agg(mine.attname, ', ' ORDER BY pair.at) AS columns,
+           string_agg(format('f.%I IS NOT NULL', mine.attname), ' AND ') AS given,
+           string_agg(format('t.%I OPERATOR(%I.%s) f.%I', theirs.attname, ns.nspname, op.oprname, mine.attname)
+                      || CASE WHEN theirs.attcollation <> mine.attcollation THEN format(' COLLATE %I.%I', cns.nspname, c.collname) ELSE '' END,
+                      ' AND ' ORDER BY pair.at) AS matching
+      FROM pg_constraint con
+      JOIN sourcing.tables f ON f.relation = con.conrelid AND f.key IS NOT NULL
+      JOIN sourcing.tables t ON t.relation = con.confrelid AND t.key IS NOT NULL
+     CROSS JOIN LATERAL unnest(con.conkey, con.confkey, con.conpfeqop) WITH ORDINALITY AS pair(mine, theirs, operator, at)
+      JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
+      JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
+      JOIN pg_operator op ON op.oid = pair.operator
+      JOIN pg_namespace ns ON ns.oid = op.oprnamespace
+      LEFT JOIN pg_collation c ON c.oid = theirs.attcollation
+      LEFT JOIN pg_namespace cns ON cns.oid = c.collnamespace
+     WHERE con.contype = 'f' AND con.conparentid = 0 AND (f.name = ANY ($1) OR t.name = ANY ($1))
+       AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
+     GROUP BY con.oid, con.conname, f.name, f.quoted, f.key, t.name, t.quoted, t.key
+     ORDER BY con.conname";
+
+async fn foreign_keys(
+    connection: &mut PgConnection,
+    staged: &HashMap<&str, &Staged>,
+    rows: &BTreeMap<&str, Rows<'_>>,
+) -> Result<Vec<Violation>> {
+    let names: Vec<&str> = staged.keys().copied().collect();
+    let keys: Vec<ForeignKey> = sqlx::query_as(FOREIGN_KEYS)
+        .bind(&names)
+        .fetch_all(&mut *connection)
+        .await
+        .map_err(failed)?;
+    let nothing = Rows::default();
+    let mut found = Vec::new();
+    for key in keys {
+        let (pointing, pointed) = (
+            staged.get(key.pointing.as_str()),
+            staged.get(key.pointed.as_str()),
+        );
+        let of = |table: Option<&&Staged>| {
+            table
+                .and_then(|table| rows.get(table.name.as_str()))
+                .unwrap_or(&nothing)
+        };
+        // $1 and $2: the pointing rows as they would be, and those that do not stay as they are; $3 and $4: the same of the pointed ones.
+        let comes = match pointed {
+            Some(table) => format!(
+                "EXISTS (SELECT FROM {} WHERE {})",
+                table.rows(3, "t"),
+                key.matching
+            ),
+            None => "false".to_owned(),
+        };
+        let mut places = Vec::new();
+        if let Some(table) = pointing {
+            places.push(format!(
+                "{} WHERE {} AND NOT {comes} AND NOT EXISTS (SELECT FROM {} t WHERE {}
+                     AND NOT EXISTS (SELECT FROM unnest($4::uuid[]) AS w(key) WHERE w.key = t.{}))",
+                table.rows(1, "f"),
+                key.given,
+                key.pointed_quoted,
+                key.matching,
+                quoted(&key.pointed_key),
+            ));
+        }
+        if pointed.is_some() {
+            places.push(format!(
+                "unnest($4::uuid[]) AS g(key) JOIN {} t ON t.{} = g.key JOIN {} f ON {}
+                 WHERE NOT {comes} AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS w(key) WHERE w.key = f.{})",
+                key.pointed_quoted,
+                quoted(&key.pointed_key),
+                key.pointing_quoted,
+                key.matching,
+                quoted(&key.pointing_key),
+            ));
+        }
+        for place in places {
+            let written = |table: Option<&&Staged>| {
+                table
+                    .map(|table| table.written.as_slice())
+                    .unwrap_or_default()
+                    .to_vec()
+            };
+            let violating: sqlx::Result<Option<(Uuid, i64)>> =
+                sqlx::query_as(AssertSqlSafe(format!(
+                    "SELECT f.{}, count(*) OVER () FROM {place}
+                    AND ($1::jsonb, $2::uuid[], $3::jsonb, $4::uuid[]) IS NOT NULL LIMIT 1",
+                    quoted(&key.pointing_key)
+                )))
+                .bind(parameter(&of(pointing).living, &written(pointing)))
+                .bind(&of(pointing).touched)
+                .bind(parameter(&of(pointed).living, &written(pointed)))
+                .bind(&of(pointed).touched)
+                .fetch_optional(&mut *connection)
+                .await;
+            let violating = match violating.map_err(failed) {
+                // Which rows those are, nobody here may know.
+                Err(error) if error.code == ErrorCode::NotAllowed => None,
+                violating => violating?,
+            };
+            if let Some((row, count)) = violating {
+                found.push(Violation {
+                    kind: Violated::ForeignKey,
+                    constraint: key.name.clone(),
+                    row: RowKey {
+                        table: key.pointing.clone(),
+                        uuid: row,
+                    },
+                    rows: count.unsigned_abs(),
+                    words: format!(
+                        "it would point ({}) at a row of {} that is not there",
+                        key.columns, key.pointed
+                    ),
+                });
+            }
+        }
+    }
+    Ok(found)
+}
+
+/// An identifier, quoted.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
