@@ -61,6 +61,9 @@ class Marker:
     takes_back: "Marker | None"
     """The rollback that it undoes or redoes."""
     theirs: bool = False
+    keeps: int = 0
+    """The last event that it keeps, of one that goes back to a position."""
+    allows_loss: bool = False
 
 
 @dataclass
@@ -83,6 +86,8 @@ class Log:
     schema: Schema
     events: dict[int, Logged] = field(default_factory=dict)
     positions: list[Position] = field(default_factory=lambda: [Position(0, {}, frozenset(), {}, ())])
+    steps: list[frozenset[int] | Marker] = field(default_factory=list)
+    """The transactions and rollbacks that led from one position to the next."""
 
     @property
     def now(self) -> Position:
@@ -100,6 +105,7 @@ class Log:
         self.events |= {event.number: event for event in events}
         numbers = frozenset(event.number for event in events)
         now = self.now
+        self.steps.append(numbers)
         self.positions.append(Position(events[-1].number, rows, now.effective | numbers, now.hidden, now.markers))
 
     def latest(self, kind: str) -> Marker | None:
@@ -116,10 +122,7 @@ class Log:
     def back(self, to: Position, scope: Scope) -> Position:
         """What going back to a position would come to, of the rows in the scope."""
         now = self.now
-        here = lambda number: covers(scope, self.events[number].place)
-        effective = frozenset(one for one in to.effective if here(one)) | frozenset(one for one in now.effective if not here(one))
-        hidden = {one: columns for one, columns in to.hidden.items() if here(one)}
-        hidden |= {one: columns for one, columns in now.hidden.items() if not here(one)}
+        effective, hidden = self._mixed((to.effective, to.hidden), (now.effective, now.hidden), scope)
         rows = {place: row for place, row in to.rows.items() if covers(scope, place)}
         rows |= {place: row for place, row in now.rows.items() if not covers(scope, place)}
         if scope is None:
@@ -132,29 +135,54 @@ class Log:
     def without(self, transaction: frozenset[int], theirs: bool) -> Position:
         """What it would come to without these events, and with all that came after."""
         now = self.now
-        hidden = dict(now.hidden)
-        if theirs:
-            for place in {self.events[one].place for one in transaction}:
-                own = set().union(*(self.events[one].sets for one in transaction if self.events[one].place == place))
-                own -= {"created_on", "updated_on"}
-                for number in now.effective:
-                    if number > max(transaction) and self.events[number].place == place:
-                        hidden[number] = hidden.get(number, frozenset()) | frozenset(own)
+        hidden = self._hiding(now.effective, now.hidden, transaction, now.last + 1) if theirs else now.hidden
         return self._with(now.effective - transaction, hidden, now.markers, transaction)
 
     def cancelled(self, marker: Marker) -> Position:
         """What it would come to as if a rollback had not been that kept what came after."""
-        now = self.now
-        before = self.before(marker.first)
-        mine = {one for one in now.effective if one < marker.first} | set(marker.transaction)
-        # What counted before it, of its transaction, and what of later events it had hidden.
-        effective = frozenset(one for one in now.effective | marker.transaction if one not in marker.transaction or one in before.effective)
-        hidden = {one: before.hidden.get(one, frozenset()) if one in mine else columns for one, columns in now.hidden.items()}
-        hidden |= {one: columns for one, columns in before.hidden.items() if one in effective}
-        markers = tuple(one for one in now.markers if one is not marker)
+        effective, hidden = self._replayed(len(self.steps), frozenset({marker.first}))[-1]
+        markers = tuple(one for one in self.now.markers if one is not marker)
         if marker.takes_back:
             markers = (*markers, marker.takes_back)
         return self._with(effective, hidden, markers, marker.transaction)
+
+    def _replayed(self, count: int, left_out: frozenset[int]) -> list[tuple[frozenset[int], dict[int, frozenset[str]]]]:
+        """What counts at each of the first positions, when some rollbacks had not been."""
+        counts: list = [(frozenset(), {})]
+        for place, step in enumerate(self.steps[:count]):
+            effective, hidden = counts[-1]
+            match step:
+                case frozenset():
+                    counts.append((effective | step, hidden))
+                case Marker() if step.first in left_out:
+                    counts.append(counts[-1])
+                case Marker(transaction=None):
+                    to = counts[[one.last for one in self.positions].index(step.keeps)]
+                    counts.append(self._mixed(to, counts[-1], step.scope))
+                case Marker(takes_back=None):
+                    hidden = self._hiding(effective, hidden, step.transaction, step.first) if step.theirs else hidden
+                    counts.append((effective - step.transaction, hidden))
+                case _:
+                    counts.append(self._replayed(place, left_out | {step.takes_back.first})[-1])
+        return counts
+
+    def _mixed(self, to: tuple, now: tuple, scope: Scope) -> tuple:
+        """What counts where one counts for the rows in the scope, and the other for all others."""
+        here = lambda number: covers(scope, self.events[number].place)
+        effective = frozenset(one for one in to[0] if here(one)) | frozenset(one for one in now[0] if not here(one))
+        hidden = {one: columns for one, columns in to[1].items() if here(one)}
+        return effective, hidden | {one: columns for one, columns in now[1].items() if not here(one)}
+
+    def _hiding(self, effective: frozenset[int], hidden: dict, transaction: frozenset[int], before: int) -> dict:
+        """With what the later events of the transaction's rows set in the columns that it set."""
+        hidden = dict(hidden)
+        for place in {self.events[one].place for one in transaction}:
+            own = set().union(*(self.events[one].sets for one in transaction if self.events[one].place == place))
+            own -= {"created_on", "updated_on"}
+            for number in effective:
+                if max(transaction) < number < before and self.events[number].place == place:
+                    hidden[number] = hidden.get(number, frozenset()) | frozenset(own)
+        return hidden
 
     def _with(self, effective: frozenset[int], hidden: dict, markers: tuple[Marker, ...], touched: frozenset[int]) -> Position:
         rows = dict(self.now.rows)
@@ -219,4 +247,5 @@ class Log:
         return {column for column in both if ours.get(column) != theirs.get(column)}
 
     def roll_back(self, to: Position, marker: Marker) -> None:
+        self.steps.append(marker)
         self.positions.append(Position(marker.last, to.rows, to.effective, to.hidden, (*to.markers, marker)))
