@@ -109,50 +109,40 @@ BEGIN
         END IF;
     END LOOP;
 
+    -- Deferrable unique and exclusion constraints, which were not looked at while the rows were written: whether another row is taken
+    -- for the same as one of those.
     FOR one IN
-        SELECT con.conname, con.conrelid::regclass AS relation, string_agg(format('%I', a.attname), ', ') AS columns,
-               -- Since PostgreSQL 15, nulls can count as the same.
-               CASE WHEN to_jsonb(i) -> 'indnullsnotdistinct' = 'true' THEN 'true'
-                    ELSE string_agg(format('%I IS NOT NULL', a.attname), ' AND ') END AS given
-          FROM pg_constraint con
-          JOIN pg_index i ON i.indexrelid = con.conindid
-          JOIN pg_attribute a ON a.attrelid = con.conrelid AND a.attnum = ANY (con.conkey)
-         WHERE con.contype IN ('p', 'u') AND con.condeferrable AND con.conrelid = ANY (relations)
-         GROUP BY con.oid, con.conname, con.conrelid, i.*
-    LOOP
-        EXECUTE format('SELECT EXISTS (SELECT FROM %s WHERE %s GROUP BY %s HAVING count(*) > 1)',
-            one.relation, one.given, one.columns) INTO violated;
-        IF violated THEN
-            RAISE EXCEPTION USING
-                ERRCODE = '23505',
-                CONSTRAINT = one.conname,
-                TABLE = one.relation::text,
-                MESSAGE = format('the rollback would violate the unique constraint %s of %s', one.conname, one.relation);
-        END IF;
-    END LOOP;
-
-    FOR one IN
-        SELECT con.conname, con.conrelid::regclass AS relation,
+        SELECT con.conname, con.conrelid::regclass AS relation, con.contype = 'x' AS excludes, t.name AS type, quote_ident(t.key) AS key,
                coalesce(pg_get_expr(i.indpred, i.indrelid), 'true') AS condition,
-               (SELECT string_agg(pg_get_indexdef(i.indexrelid, place::integer, false) || format(' AS c%s', place), ', ' ORDER BY place)
-                  FROM generate_series(1, i.indnkeyatts) AS place) AS columns,
-               (SELECT string_agg(format('a.c%1$s OPERATOR(%2$I.%3$s) b.c%1$s', e.place, ns.nspname, op.oprname), ' AND ')
-                  FROM unnest(con.conexclop) WITH ORDINALITY AS e(operator, place)
-                  JOIN pg_operator op ON op.oid = e.operator
-                  JOIN pg_namespace ns ON ns.oid = op.oprnamespace) AS matching
+               string_agg(format('%s AS c%s', pg_get_indexdef(i.indexrelid, place.n, false), place.n), ', ' ORDER BY place.n) AS columns,
+               string_agg(format(CASE WHEN to_jsonb(i) -> 'indnullsnotdistinct' = 'true' THEN '(a.c%1$s OPERATOR(%2$I.%3$s) b.c%1$s OR a.c%1$s IS NULL AND b.c%1$s IS NULL)'
+                                      ELSE 'a.c%1$s OPERATOR(%2$I.%3$s) b.c%1$s' END, place.n, ns.nspname, op.oprname),
+                          ' AND ' ORDER BY place.n) AS matching
           FROM pg_constraint con
           JOIN pg_index i ON i.indexrelid = con.conindid
-         WHERE con.contype = 'x' AND con.condeferrable AND con.conrelid = ANY (relations)
+          JOIN sourcing.tables t ON t.relation = coalesce(pg_partition_root(con.conrelid), con.conrelid)
+         CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) AS place(n)
+          JOIN pg_opclass class ON class.oid = i.indclass[place.n - 1]
+          LEFT JOIN pg_amop equal ON equal.amopfamily = class.opcfamily AND equal.amopstrategy = 3
+           AND equal.amoplefttype = class.opcintype AND equal.amoprighttype = class.opcintype
+          JOIN pg_operator op ON op.oid = CASE con.contype WHEN 'x' THEN con.conexclop[place.n] ELSE equal.amopopr END
+          JOIN pg_namespace ns ON ns.oid = op.oprnamespace
+         WHERE con.contype IN ('u', 'x') AND con.condeferrable AND con.conrelid = ANY (relations)
+         GROUP BY con.oid, con.conname, con.conrelid, con.contype, t.name, t.key, i.*, i.indpred, i.indrelid
+         ORDER BY con.conname
     LOOP
-        EXECUTE format('WITH r AS (SELECT ctid AS place, %s FROM %s WHERE %s)
-            SELECT EXISTS (SELECT FROM r a JOIN r b ON a.place <> b.place AND %s)',
-            one.columns, one.relation, one.condition, one.matching) INTO violated;
+        EXECUTE format('WITH b AS (SELECT %1$s AS row_key, %2$s FROM %3$s WHERE %4$s)
+            SELECT EXISTS (SELECT FROM (SELECT r.%1$s AS row_key, %2$s FROM sourcing.touched w JOIN %3$s r ON r.%1$s = w.uuid
+                                         WHERE w.type = $1 AND w.after IS NOT NULL AND (%4$s)) AS a
+                            JOIN b ON a.row_key <> b.row_key AND %5$s)',
+            one.key, one.columns, one.relation, one.condition, one.matching) INTO violated USING one.type;
         IF violated THEN
             RAISE EXCEPTION USING
-                ERRCODE = '23P01',
+                ERRCODE = CASE WHEN one.excludes THEN '23P01' ELSE '23505' END,
                 CONSTRAINT = one.conname,
                 TABLE = one.relation::text,
-                MESSAGE = format('the rollback would violate the exclusion constraint %s of %s', one.conname, one.relation);
+                MESSAGE = format('the rollback would violate the %s constraint %s of %s', CASE WHEN one.excludes THEN 'exclusion' ELSE 'unique' END,
+                    one.conname, one.relation);
         END IF;
     END LOOP;
 END

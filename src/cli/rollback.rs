@@ -29,9 +29,7 @@ pub(super) async fn rollback(
         allow_loss: args.allow_loss,
         ..RollbackRequest::to(target(&args.target)?)
     };
-    check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan(store, request).await?;
-    decide(store, plan, &args.confirm, false, output).await
+    decide(store, Asked::For(request), &args.confirm, false, output).await
 }
 
 pub(super) async fn revert(store: &dyn EventStore, args: Revert, output: &Output) -> Result<End> {
@@ -45,21 +43,34 @@ pub(super) async fn revert(store: &dyn EventStore, args: Revert, output: &Output
         },
         ..RollbackRequest::to(RollbackTarget::Without(args.id))
     };
-    check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan(store, request).await?;
-    decide(store, plan, &args.confirm, false, output).await
+    decide(store, Asked::For(request), &args.confirm, false, output).await
 }
 
 pub(super) async fn undo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
-    check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan_undo(store, None, args.allow_loss).await?;
-    decide(store, plan, &args.confirm, args.with_later, output).await
+    let asked = Asked::Undo(args.allow_loss);
+    decide(store, asked, &args.confirm, args.with_later, output).await
 }
 
 pub(super) async fn redo(store: &dyn EventStore, args: TakeBack, output: &Output) -> Result<End> {
-    check_may_write(store, &args.confirm)?;
-    let plan = rollback::plan_redo(store, None, args.allow_loss).await?;
-    decide(store, plan, &args.confirm, args.with_later, output).await
+    let asked = Asked::Redo(args.allow_loss);
+    decide(store, asked, &args.confirm, args.with_later, output).await
+}
+
+/// What is to be planned; of the last two, whether values may be left in the log alone.
+enum Asked {
+    For(RollbackRequest),
+    Undo(bool),
+    Redo(bool),
+}
+
+impl Asked {
+    async fn plan(&self, store: &dyn EventStore) -> Result<RollbackPlan> {
+        match self {
+            Self::For(request) => rollback::plan(store, request.clone()).await,
+            Self::Undo(allow_loss) => rollback::plan_undo(store, None, *allow_loss).await,
+            Self::Redo(allow_loss) => rollback::plan_redo(store, None, *allow_loss).await,
+        }
+    }
 }
 
 /// Refuses to write where nothing can be written, before there is a plan: one that is only to be shown always can be.
@@ -82,13 +93,16 @@ fn target(target: &Target) -> Result<RollbackTarget> {
     }
 }
 
+/// Plans, asks and writes. Where the log has moved on meanwhile, the person sees a new plan, and is asked again.
 async fn decide(
     store: &dyn EventStore,
-    plan: RollbackPlan,
+    asked: Asked,
     confirmation: &Confirm,
     with_later: bool,
     output: &Output,
 ) -> Result<End> {
+    check_may_write(store, confirmation)?;
+    let mut plan = asked.plan(store).await?;
     if confirmation.dry_run {
         match output.is_json() {
             true => output.object(&plan.to_json())?,
@@ -99,26 +113,38 @@ async fn decide(
             false => End::Blocked,
         });
     }
-    match output.is_json() {
-        // Standard output is for the outcome alone.
-        true => print(&plan, store, &|line| output.note(line), output)?,
-        false => print(&plan, store, &|line| output.line(line), output)?,
+    loop {
+        match output.is_json() {
+            // Standard output is for the outcome alone.
+            true => print(&plan, store, &|line| output.note(line), output)?,
+            false => print(&plan, store, &|line| output.line(line), output)?,
+        }
+        let (name, whole, purpose) = (
+            store.info().name.clone(),
+            plan.takes_back_everything(),
+            plan.purpose,
+        );
+        if !plan.is_empty() && plan.blockers.is_empty() && !confirmation.yes {
+            confirm::confirm(&format!("Write this to {name}?"))?;
+        }
+        let confirmed = plan.confirm(with_later)?;
+        let stale = match waiting::told(store, output, carry_out(store, &confirmed)).await {
+            Err(error) if error.code == ErrorCode::Stale && !confirmation.yes => error,
+            done => {
+                let outcome = done?;
+                match output.is_json() {
+                    true => output.object(&outcome.to_json())?,
+                    false => print_outcome(&outcome, whole, purpose, output)?,
+                }
+                return Ok(End::Done);
+            }
+        };
+        output.note(&text::visible(&format!(
+            "Nothing was written: {}.",
+            stale.message
+        )))?;
+        plan = asked.plan(store).await?;
     }
-    let (name, whole, purpose) = (
-        store.info().name.clone(),
-        plan.takes_back_everything(),
-        plan.purpose,
-    );
-    if !plan.is_empty() && plan.blockers.is_empty() && !confirmation.yes {
-        confirm::confirm(&format!("Write this to {name}?"))?;
-    }
-    let confirmed = plan.confirm(with_later)?;
-    let outcome = waiting::told(store, output, carry_out(store, &confirmed)).await?;
-    match output.is_json() {
-        true => output.object(&outcome.to_json())?,
-        false => print_outcome(&outcome, whole, purpose, output)?,
-    }
-    Ok(End::Done)
 }
 
 /// The plan in words.

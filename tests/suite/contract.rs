@@ -2,6 +2,7 @@
 
 mod appending;
 mod opening;
+mod parts;
 mod reading;
 mod refusing;
 mod returned;

@@ -39,6 +39,68 @@ on_both! {
         lab.assert_no_drift().await;
     }
 
+    async fn fault_03_a_target_later_than_a_rollback_repeats_none_of_its_bookkeeping(backend) {
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            let lab = Database::mad_lab(backend).await;
+            let whole = lab.rows().await;
+            let first = lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Replay).await.unwrap();
+            let taken_back = lab.rows().await;
+            let second = lab.append(vec![create("molecule", id(1), json!({"smiles": "X"}))]).await;
+            // After the rollback, at its end, and a moment inside its past: none of its deletes counts by itself.
+            for (target, rows) in [
+                (RollbackTarget::BeforeEvent(second[0].id), &taken_back),
+                (RollbackTarget::AfterEvent(first.rollback_end.unwrap()), &taken_back),
+                (RollbackTarget::AfterEvent(18), &whole),
+            ] {
+                lab.roll_back(target, strategy).await.unwrap();
+                assert_eq!(&lab.rows().await, rows, "{target:?} by {strategy}");
+                lab.assert_no_drift().await;
+                lab.undo(true).await.unwrap();
+                lab.assert_no_drift().await;
+            }
+        }
+    }
+
+    async fn fault_04_a_row_that_points_at_a_newer_one_goes_too(backend) {
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "kept"}))]).await;
+            lab.append(vec![create("sample", id(2), json!({"name": "old"}))]).await;
+            lab.append(vec![create("sample", id(3), json!({"name": "new"}))]).await;
+            lab.append(vec![update("sample", id(2), json!({"parent_id": id(3)}))]).await;
+            let all = lab.rows().await;
+            lab.roll_back(RollbackTarget::BeforeEvent(2), strategy).await.unwrap();
+            assert_eq!(lab.rows().await.len(), 1, "by {strategy}");
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, all, "by {strategy}");
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn fault_05_what_is_gone_already_stops_nothing(backend) {
+        for strategy in [Strategy::Minimal, Strategy::Replay] {
+            // By a cascade, whose deletes are events of their own.
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+            lab.append(vec![create("spectrum", id(11), json!({"sample_id": id(1)}))]).await;
+            let before = lab.rows().await;
+            lab.append(vec![delete("sample", id(1))]).await;
+            lab.roll_back(RollbackTarget::AfterEvent(2), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.roll_back(RollbackTarget::BeforeEvent(1), strategy).await.unwrap();
+            assert!(lab.rows().await.is_empty(), "by {strategy}");
+            // Behind the log's back: one that was to go, and one that was to change.
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+            let before = lab.rows().await;
+            lab.append(vec![update("sample", id(1), json!({"name": "b"})), create("sample", id(2), json!({"name": "c"}))]).await;
+            lab.sql("DELETE FROM sample").await.unwrap();
+            lab.roll_back(RollbackTarget::AfterEvent(1), strategy).await.unwrap();
+            assert_eq!(lab.rows().await, before, "by {strategy}");
+            lab.assert_no_drift().await;
+        }
+    }
+
     async fn fault_06_rows_come_back_with_their_times_and_defaults(backend) {
         let (default, uuid, timestamp) = match backend {
             Backend::Sqlite => ("(hex(randomblob(8)))", "UUID", "TIMESTAMP"),

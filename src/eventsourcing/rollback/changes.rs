@@ -8,10 +8,11 @@ use uuid::Uuid;
 use super::target::is_change;
 use super::{RowAction, RowChange};
 use crate::eventsourcing::diff::{self, ColumnChange};
-use crate::eventsourcing::error::{Error, ErrorCode, Result};
+use crate::eventsourcing::error::Result;
 use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
 use crate::eventsourcing::history::{Effective, EffectiveRows};
 use crate::eventsourcing::ranges::Ranges;
+use crate::eventsourcing::row;
 use crate::eventsourcing::schema::{Table, UPDATED_ON};
 use crate::eventsourcing::states::{LATEST_EVENTS, RowEvents, Wanted, columns_set};
 use crate::eventsourcing::store::{EventStore, RowAudit};
@@ -98,13 +99,7 @@ async fn row_plan(
 ) -> Result<RowPlan> {
     let Meeting { store, table, .. } = meeting;
     let RowAudit { stored, events, .. } = audit;
-    if events.last().is_some_and(|last| last.id > meeting.head) {
-        // The row as it is now is not the row at the plan's head.
-        return Err(Error::new(
-            ErrorCode::Stale,
-            format!("{key} was changed while the plan was made"),
-        ));
-    }
+    let is_later = events.last().is_some_and(|last| last.id > meeting.head);
     let mut life = RowEvents::new(store, table, key.clone(), events, LATEST_EVENTS);
     let earliest = meeting
         .differing
@@ -112,6 +107,14 @@ async fn row_plan(
         .next()
         .map_or(EventId::MAX, |(first, _)| first);
     life.read_back_to(earliest).await?;
+    // Changed after the plan's head: then it is another row's plan that can be carried out, and this one shows what the log says.
+    let stored = match is_later {
+        true => life
+            .state(now, &Wanted::All)
+            .await?
+            .map(|row| row::in_column_order(table, row)),
+        false => stored,
+    };
     // The events by which the two sides differ.
     let decisive: Vec<&Event> = life
         .read()

@@ -2,7 +2,9 @@
 
 use super::{ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
+use crate::eventsourcing::event::EventId;
 use crate::eventsourcing::store::EventStore;
+use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 
 /// Carries out a confirmed rollback. With nothing after the target, nothing is appended.
 ///
@@ -28,5 +30,47 @@ pub async fn execute(
             strategy: rollback.plan().strategy(),
         });
     }
-    store.execute(rollback, control).await
+    match store.execute(rollback, control).await {
+        Err(error) if error.code == ErrorCode::Stale => Err(Error {
+            message: format!(
+                "{}: {}",
+                error.message,
+                meanwhile(store, rollback.plan().head).await?
+            ),
+            ..error
+        }),
+        done => done,
+    }
+}
+
+/// How many events of a kind of news are named.
+const NAMED: usize = 3;
+
+/// What has happened in the log since it ended at this event, in words.
+async fn meanwhile(store: &dyn EventStore, head: EventId) -> Result<String> {
+    let request = PageRequest {
+        filter: Filter::default(),
+        from: Some(head).filter(|head| *head > 0),
+        direction: Direction::Newer,
+        limit: NAMED,
+        detail: Detail::Summary,
+    };
+    let page = store.page(&request).await?;
+    let mut told: Vec<String> = page
+        .entries
+        .iter()
+        .map(|entry| {
+            let event = &entry.event;
+            let row = event
+                .row
+                .as_ref()
+                .map_or_else(String::new, |row| format!(" {row}"));
+            format!("#{} {}{row} by {}", event.id, event.kind, event.actor)
+        })
+        .collect();
+    if page.more {
+        let all = store.event_count(store.head().await?).await? - store.event_count(head).await?;
+        told.push(format!("and {} more", all - page.entries.len() as u64));
+    }
+    Ok(told.join(", "))
 }

@@ -24,15 +24,12 @@ use crate::eventsourcing::timestamp::Timestamp;
 /// memory small when each has many events.
 const ROWS_AT_ONCE: usize = 500;
 
-/// How often a plan is made anew when rows change while it is made.
-const TRIES: usize = 5;
-
 /// Plans a rollback. Writes nothing.
 ///
 /// # Errors
 /// `UnknownEvent` when the target names an event that is not in the log, `UnknownTable` and `RowMissing` when the scope names nothing,
 /// `NothingToUndo` when an event is to be reverted that does not count any more, `Usage` when a part of the database is to be taken back by
-/// `replay`, `Stale` when rows change so fast that no plan comes about, and the store's.
+/// `replay`, and the store's.
 pub async fn plan(store: &dyn EventStore, request: RollbackRequest) -> Result<RollbackPlan> {
     let is_part =
         request.scope != Scope::Whole || matches!(request.target, RollbackTarget::Without(_));
@@ -43,7 +40,7 @@ pub async fn plan(store: &dyn EventStore, request: RollbackRequest) -> Result<Ro
         ));
     }
     target::check_scope(store, &request.scope).await?;
-    calmly(store, &Asked::For(request)).await
+    plan_asked(store, Asked::For(request)).await
 }
 
 /// Plans the undo of the latest rollback in effect that is neither an undo nor a redo. It may leave values in the log alone if that
@@ -56,7 +53,7 @@ pub async fn plan_undo(
     reason: Option<String>,
     allow_loss: bool,
 ) -> Result<RollbackPlan> {
-    calmly(store, &Asked::Undo(reason, allow_loss)).await
+    plan_asked(store, Asked::Undo(reason, allow_loss)).await
 }
 
 /// Plans the redo of the latest undo in effect.
@@ -68,7 +65,7 @@ pub async fn plan_redo(
     reason: Option<String>,
     allow_loss: bool,
 ) -> Result<RollbackPlan> {
-    calmly(store, &Asked::Redo(reason, allow_loss)).await
+    plan_asked(store, Asked::Redo(reason, allow_loss)).await
 }
 
 /// What is to be planned; the last two with a reason, and whether values may be left in the log alone.
@@ -78,35 +75,23 @@ enum Asked {
     Redo(Option<String>, bool),
 }
 
-/// Makes a plan, and makes it anew where rows changed meanwhile.
-async fn calmly(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan> {
-    for _ in 1..TRIES {
-        match plan_once(store, asked).await {
-            Err(error) if error.code == ErrorCode::Stale => {}
-            made => return made,
-        }
-    }
-    plan_once(store, asked).await
-}
-
-async fn plan_once(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan> {
+async fn plan_asked(store: &dyn EventStore, asked: Asked) -> Result<RollbackPlan> {
     let head = store.head().await?;
     let history = store.history(head).await?;
     let nothing = |message| Error::new(ErrorCode::NothingToUndo, message);
-    let (purpose, rollback, reason) = match asked {
+    let (rollback, reason, allow_loss) = match asked {
         Asked::For(request) => {
-            let resolved = target::resolve(store, head, &history, request).await?;
-            let purpose = Purpose::Rollback;
+            let resolved = target::resolve(store, head, &history, &request).await?;
             let planner = Planner {
                 store,
                 head,
                 history,
-                purpose,
+                purpose: Purpose::Rollback,
             };
-            return planner.plan(resolved, request.clone()).await;
+            return planner.plan(resolved, request).await;
         }
-        Asked::Undo(reason, _) => match history.latest_to_undo(head).cloned() {
-            Some(rollback) => (Purpose::Undo(rollback.id), rollback, reason),
+        Asked::Undo(reason, allow_loss) => match history.latest_to_undo(head) {
+            Some(rollback) => (rollback.clone(), reason, allow_loss),
             None => {
                 return Err(
                     nothing("no rollback is in effect, so there is nothing to undo")
@@ -114,8 +99,8 @@ async fn plan_once(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan
                 );
             }
         },
-        Asked::Redo(reason, _) => match history.latest_to_redo(head).cloned() {
-            Some(undo) => (Purpose::Redo(undo.id), undo, reason),
+        Asked::Redo(reason, allow_loss) => match history.latest_to_redo(head) {
+            Some(undo) => (undo.clone(), reason, allow_loss),
             None => return Err(nothing("no undo is in effect, so there is nothing to redo")),
         },
     };
@@ -123,13 +108,13 @@ async fn plan_once(store: &dyn EventStore, asked: &Asked) -> Result<RollbackPlan
         store,
         head,
         history,
-        purpose,
+        purpose: match rollback.undoes {
+            Some(_) => Purpose::Redo(rollback.id),
+            None => Purpose::Undo(rollback.id),
+        },
     };
-    let allow_loss =
-        rollback.allow_loss || matches!(asked, Asked::Undo(_, true) | Asked::Redo(_, true));
-    planner
-        .take_back(&rollback, reason.clone(), allow_loss)
-        .await
+    let allow_loss = allow_loss || rollback.allow_loss;
+    planner.take_back(&rollback, reason, allow_loss).await
 }
 
 /// How many events `replay` would append to a log that ends at `head`, to take the whole database this course. It takes the longer

@@ -71,6 +71,7 @@ impl Server {
             ("extra_float_digits", "1"),
             ("lc_monetary", "C"),
             ("xmloption", "content"),
+            ("array_nulls", "on"),
             ("standard_conforming_strings", "on"),
             // A policy is code of its table's owner, which must not run as whoever looks at the table; and what is hidden must
             // not be taken for not there. Reading it fails.

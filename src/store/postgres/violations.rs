@@ -25,8 +25,10 @@ struct Staged {
     quoted: String,
     plain: String,
     key: String,
-    /// Its columns as a column definition list, generated ones left out.
+    /// Its columns as a column definition list, and their names.
     definitions: Vec<String>,
+    columns: Vec<String>,
+    /// Which of them are not generated.
     written: Vec<String>,
     /// Those of them whose values read the same from JSON as from the table.
     comparable: Vec<String>,
@@ -54,12 +56,13 @@ pub(super) async fn violations(
     let staged: Vec<Staged> = sqlx::query_as(
         "SELECT t.name, t.relation, t.quoted, quote_ident(c.relname) AS plain, t.key,
                 array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS definitions,
-                array_agg(a.attname::text ORDER BY a.attnum) AS written,
-                coalesce(array_agg(a.attname::text) FILTER (WHERE a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'float4', 'float8',
+                array_agg(a.attname::text ORDER BY a.attnum) AS columns,
+                array_agg(a.attname::text) FILTER (WHERE a.attgenerated = '') AS written,
+                coalesce(array_agg(a.attname::text) FILTER (WHERE a.attgenerated = '' AND a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8',
                     'numeric', 'text', 'varchar', 'uuid', 'date', 'timestamp', 'timestamptz', 'jsonb']::regtype[])), '{}') AS comparable
            FROM sourcing.tables t
            JOIN pg_class c ON c.oid = t.relation
-           JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+           JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
           WHERE t.key IS NOT NULL AND t.name = ANY ($1)
           GROUP BY t.name, t.relation, t.quoted, c.relname, t.key
           ORDER BY t.name",
@@ -156,7 +159,7 @@ async fn values(
     );
     let changed: sqlx::Result<Vec<(Uuid, String, Json<Value>, i64)>> =
         sqlx::query_as(AssertSqlSafe(query))
-            .bind(parameter(living, &table.written))
+            .bind(parameter(living, &table.columns))
             .bind(&table.comparable)
             .fetch_all(&mut *connection)
             .await;
@@ -196,7 +199,8 @@ async fn unfit_values(
     living: &[&Row],
 ) -> Result<Vec<Violation>> {
     let mut found = Vec::new();
-    for (column, definition) in table.written.iter().zip(&table.definitions) {
+    let all = table.columns.iter().zip(&table.definitions);
+    for (column, definition) in all.filter(|(column, _)| table.written.contains(column)) {
         let query = format!("SELECT count(*) FROM jsonb_to_recordset($1) AS r({definition})");
         let column = std::slice::from_ref(column);
         let mut takes = async |rows: &[&Row]| -> Result<bool> {
@@ -250,7 +254,7 @@ async fn checks(
             quoted(&table.key),
             table.rows(1, &table.plain)
         )))
-        .bind(parameter(living, &table.written))
+        .bind(parameter(living, &table.columns))
         .fetch_optional(&mut *connection)
         .await;
         match violating {
@@ -354,7 +358,7 @@ async fn distinct(
         );
         let violating: sqlx::Result<Option<(Uuid, Uuid, bool, i64)>> =
             sqlx::query_as(AssertSqlSafe(query))
-                .bind(parameter(living, &table.written))
+                .bind(parameter(living, &table.columns))
                 .bind(touched)
                 .fetch_optional(&mut *connection)
                 .await;
@@ -478,7 +482,7 @@ async fn foreign_keys(
         for place in places {
             let written = |table: Option<&&Staged>| {
                 table
-                    .map(|table| table.written.as_slice())
+                    .map(|table| table.columns.as_slice())
                     .unwrap_or_default()
                     .to_vec()
             };

@@ -98,7 +98,8 @@ fn note(found: &mut Violations, violation: Violation) {
     }
 }
 
-/// Notes which rows are not what they are in the file.
+/// Notes which rows are not what they are in the file. Keys are compared with these as text: a column declared UUID has the
+/// affinity of numbers, and an index on texts would not be used for it.
 async fn note_touched(all: &mut SqliteConnection, changes: &[RowChange]) -> Result<()> {
     let keys: Vec<[String; 2]> = changes
         .iter()
@@ -180,7 +181,7 @@ async fn copy_untouched(all: &mut SqliteConnection, table: &Table) -> Result<()>
     let columns: Vec<String> = written.map(|column| quoted(&column.name)).collect();
     sqlx::query(AssertSqlSafe(format!(
         "INSERT INTO main.{name} ({columns}) SELECT {columns} FROM lab.{name} t
-          WHERE NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = ? AND w.key = t.{key})",
+          WHERE NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = ? AND w.key = CAST(t.{key} AS TEXT))",
         name = quoted(&table.name),
         columns = columns.join(", "),
         key = quoted(table.key().unwrap_or_default()),
@@ -275,7 +276,7 @@ async fn compare_with_untouched(
         .collect();
     let rows: Option<(String, String, i64)> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT p.{key}, o.{key}, count(*) OVER () FROM main.{name} p CROSS JOIN lab.{name} o ON {same}
-          WHERE NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = ? AND w.key = o.{key}) LIMIT 1",
+          WHERE NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = ? AND w.key = CAST(o.{key} AS TEXT)) LIMIT 1",
         name = quoted(&table.name),
         same = same.join(" AND "),
     )))
@@ -333,7 +334,7 @@ async fn check_foreign_key(
     let staged = |table: &Table| by_table.contains_key(table.name.as_str());
     let untouched = |row: &str, table: &Table, parameter: &str| match table.key() {
         Some(key) if staged(table) => format!(
-            " AND NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = {parameter} AND w.key = {row}.{})",
+            " AND NOT EXISTS (SELECT 1 FROM touched w WHERE w.type = {parameter} AND w.key = CAST({row}.{} AS TEXT))",
             quoted(key)
         ),
         _ => String::new(),
