@@ -3,24 +3,24 @@
 //!
 //! `scripts/bench [EVENTS] [REPETITIONS]` runs it on a PostgreSQL that writes through to the disk.
 
+#[path = "../common.rs"]
+mod common;
+#[path = "../work.rs"]
 mod work;
 
 use std::io::Write;
 use std::path::Path;
 use std::process::Command;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use common::{Outcome, Server, Table, options, timed, verified};
+use ebbtide::eventsourcing::NewEvent;
 use ebbtide::eventsourcing::store::Backend;
-use ebbtide::eventsourcing::{EventStore, NewEvent, verify};
-use ebbtide::store::{self, Address, OpenOptions};
+use ebbtide::store::{self, Address};
 use serde_json::json;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection, SqliteConnection};
 use work::Shape;
-
-type Failure = Box<dyn std::error::Error>;
-type Outcome<T> = Result<T, Failure>;
 
 /// Events of one transaction each, for P5.
 const SINGLE: usize = 500;
@@ -39,13 +39,14 @@ fn main() -> Outcome<()> {
 
 async fn run(events: usize, repetitions: usize) -> Outcome<()> {
     let server = Server::new().await?;
-    println!(
-        "| work | variant | µs an event (median, least–most) | against seed | against floor |"
-    );
-    println!("|---|---|---|---|---|");
+    common::heading();
     for shape in [Shape::Blocks, Shape::Mixed] {
         let work = work::events(shape, events);
-        let mut table = Table::new(format!("append {} events, {shape}", work.len()), work.len());
+        let mut table = Table::new(
+            format!("append {} events, {shape}", work.len()),
+            "µs an event",
+            1e6 / work.len() as f64,
+        );
         for _ in 0..repetitions {
             for variant in Variant::BULK {
                 table.add(variant.name(), server.bulk(variant, &work).await?);
@@ -54,7 +55,11 @@ async fn run(events: usize, repetitions: usize) -> Outcome<()> {
         table.print();
     }
     let work = work::events(Shape::Mixed, FIRST + SINGLE);
-    let mut table = Table::new(format!("append {SINGLE} events, one a transaction"), SINGLE);
+    let mut table = Table::new(
+        format!("append {SINGLE} events, one a transaction"),
+        "µs an event",
+        1e6 / SINGLE as f64,
+    );
     for _ in 0..repetitions {
         for variant in Variant::SINGLE {
             table.add(variant.name(), server.single(variant, &work).await?);
@@ -64,7 +69,8 @@ async fn run(events: usize, repetitions: usize) -> Outcome<()> {
     let work = work::events(Shape::Blocks, events);
     let mut table = Table::new(
         format!("append {} events to a SQLite file", work.len()),
-        work.len(),
+        "µs an event",
+        1e6 / work.len() as f64,
     );
     for _ in 0..repetitions {
         for variant in [Variant::Floor, Variant::Library, Variant::Program] {
@@ -107,110 +113,7 @@ impl Variant {
     }
 }
 
-/// The times of each variant of one piece of work.
-struct Table {
-    work: String,
-    events: usize,
-    rows: Vec<(&'static str, Vec<Duration>)>,
-}
-
-impl Table {
-    fn new(work: String, events: usize) -> Self {
-        Self {
-            work,
-            events,
-            rows: Vec::new(),
-        }
-    }
-
-    fn add(&mut self, variant: &'static str, took: Duration) {
-        match self.rows.iter_mut().find(|(name, _)| *name == variant) {
-            Some((_, times)) => times.push(took),
-            None => self.rows.push((variant, vec![took])),
-        }
-    }
-
-    fn print(&mut self) {
-        let each = |time: Duration, events: usize| time.as_secs_f64() * 1e6 / events as f64;
-        let mut medians = Vec::new();
-        for (name, times) in &mut self.rows {
-            times.sort();
-            medians.push((*name, each(times[times.len() / 2], self.events)));
-        }
-        let yardstick = |wanted: &str| {
-            medians
-                .iter()
-                .find(|(name, _)| *name == wanted)
-                .map(|(_, median)| *median)
-        };
-        for ((name, times), (_, median)) in self.rows.iter().zip(&medians) {
-            let least = each(times[0], self.events);
-            let most = each(times[times.len() - 1], self.events);
-            let faster = yardstick("seed").map_or_else(String::new, |seed| {
-                format!("{:.2} × as fast", seed / median)
-            });
-            let slower = yardstick("floor").map_or_else(String::new, |floor| {
-                format!("{:.2} × the time", median / floor)
-            });
-            println!(
-                "| {} | {name} | {median:.1} ({least:.1}–{most:.1}) | {faster} | {slower} |",
-                self.work
-            );
-        }
-    }
-}
-
-/// A PostgreSQL with a prepared database for each kind of variant, to be copied for each measurement.
-struct Server {
-    url: String,
-}
-
 impl Server {
-    async fn new() -> Outcome<Self> {
-        let url = std::env::var("EBB_TEST_POSTGRES")
-            .map_err(|_| "EBB_TEST_POSTGRES is not set: run scripts/bench")?;
-        let server = Self { url };
-        server.create("base_ebb", "template0").await?;
-        let lab = ebbtide::demo::schema(Backend::Postgres);
-        store::init(
-            &Address::Postgres(server.at("base_ebb")),
-            &options(),
-            Some(lab),
-        )
-        .await?
-        .store
-        .close()
-        .await;
-        for (name, sql) in [
-            ("base_seed", include_str!("seed.sql")),
-            ("base_floor", include_str!("floor.sql")),
-        ] {
-            server.create(name, "template0").await?;
-            let mut client = PgConnection::connect(&server.at(name)).await?;
-            client.execute(sqlx::raw_sql(lab)).await?;
-            client.execute(sqlx::raw_sql(sql)).await?;
-            client.close().await?;
-        }
-        Ok(server)
-    }
-
-    fn at(&self, database: &str) -> String {
-        let place = self.url.rsplit_once('/').map_or("", |(place, _)| place);
-        format!("{place}/{database}")
-    }
-
-    async fn create(&self, name: &str, template: &str) -> Outcome<()> {
-        let mut admin = PgConnection::connect(&self.url).await?;
-        for sql in [
-            format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)"),
-            format!("CREATE DATABASE {name} TEMPLATE {template}"),
-            "CHECKPOINT".to_owned(),
-        ] {
-            admin.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await?;
-        }
-        Ok(admin.close().await?)
-    }
-
     /// A fresh copy for this variant.
     async fn fresh(&self, variant: Variant) -> Outcome<(String, PgConnection)> {
         let base = match variant {
@@ -297,33 +200,6 @@ impl Server {
         client.close().await?;
         Ok(took)
     }
-
-    async fn facts(&self) -> Outcome<String> {
-        let mut client = PgConnection::connect(&self.url).await?;
-        let (version, fsync): (String, String) =
-            sqlx::query_as("SELECT current_setting('server_version'), current_setting('fsync')")
-                .fetch_one(&mut client)
-                .await?;
-        client.close().await?;
-        let cores = std::thread::available_parallelism()?;
-        Ok(format!(
-            "{cores} cores, PostgreSQL {version}, fsync {fsync}."
-        ))
-    }
-}
-
-fn options() -> OpenOptions {
-    OpenOptions {
-        read_only: false,
-        user: "bench".to_owned(),
-        person: None,
-    }
-}
-
-async fn timed<T, E: Into<Failure>>(work: impl Future<Output = Result<T, E>>) -> Outcome<Duration> {
-    let began = Instant::now();
-    work.await.map_err(Into::into)?;
-    Ok(began.elapsed())
 }
 
 /// The program as a whole: start, read the file, append, end.
@@ -378,15 +254,6 @@ async fn check(
         verified(store::open(&Address::Postgres(url.to_owned()), &options()).await?).await?;
     }
     Ok(())
-}
-
-async fn verified(store: Arc<dyn EventStore>) -> Outcome<()> {
-    let findings = verify::drift(&*store).await?.findings.len();
-    store.close().await;
-    match findings {
-        0 => Ok(()),
-        _ => Err(format!("{findings} findings").into()),
-    }
 }
 
 /// All events at once, in a new file.

@@ -61,3 +61,23 @@ END
 $$;
 
 CREATE TRIGGER apply BEFORE INSERT ON seed.eventstore FOR EACH ROW EXECUTE FUNCTION seed.apply();
+
+-- Its rollback: every row that lives deleted, newest first, and every event before the moment inserted again.
+CREATE FUNCTION seed.rollback(before timestamp) RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    one record;
+    last bigint := (SELECT max(id) FROM seed.eventstore);
+BEGIN
+    FOR one IN
+        SELECT c.type, c.uuid FROM seed.eventstore c
+         WHERE c.event = 'create'
+           AND NOT EXISTS (SELECT FROM seed.eventstore d WHERE d.event = 'delete' AND d.type = c.type AND d.uuid = c.uuid)
+         ORDER BY c.id DESC
+    LOOP
+        INSERT INTO seed.eventstore (event, type, uuid) VALUES ('delete', one.type, one.uuid);
+    END LOOP;
+    FOR one IN SELECT * FROM seed.eventstore WHERE "timestamp" < before AND id <= last ORDER BY id LOOP
+        INSERT INTO seed.eventstore (event, type, uuid, data) VALUES (one.event, one.type, one.uuid, one.data);
+    END LOOP;
+END
+$$;

@@ -294,7 +294,7 @@ BEGIN
                 MESSAGE = CASE WHEN one.extra THEN format('%s %s is in the table, and the log knows of no such row', here.type, one.uuid)
                     ELSE format('%s %s has %s in %s, where the log says %s', here.type, one.uuid, left(one.found::text, 200), one.name,
                                 left(coalesce(one.told, 'null')::text, 200)) END,
-                HINT = 'it was written behind the log''s back and would be lost; `ebb verify --record` makes events of it';
+                HINT = 'it was written behind the log''s back and would be lost; `ebb init --record-differences` makes events of it';
         END IF;
     END LOOP;
 END

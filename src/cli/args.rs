@@ -274,10 +274,4 @@ pub(super) struct Verify {
     /// Compares the fold of the log with each table, row by row (what is done without it too)
     #[arg(long)]
     pub(super) drift: bool,
-    /// Appends events for the rows that are not what the log says, after which it says what they are; the tables stay as they are
-    #[arg(long)]
-    pub(super) record: bool,
-    /// Does not ask
-    #[arg(short, long, requires = "record")]
-    pub(super) yes: bool,
 }

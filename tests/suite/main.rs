@@ -9,6 +9,7 @@ mod cli;
 mod contract;
 mod faults;
 mod histories;
+mod killed;
 mod layers;
 mod legacy;
 mod postgres;

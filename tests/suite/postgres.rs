@@ -15,7 +15,7 @@ mod psql;
 mod rights;
 mod roles;
 mod runs;
-mod servers;
+pub(crate) mod servers;
 mod shapes;
 mod side_effects;
 mod trust;

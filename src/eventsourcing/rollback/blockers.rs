@@ -203,7 +203,7 @@ impl Obstacles {
             blockers.push(Blocker {
                 kind,
                 message: format!(
-                    "{}{}: it was written behind the log's back and would be lost; `ebb verify --record` makes events of it, which a \
+                    "{}{}: it was written behind the log's back and would be lost; `ebb init --record-differences` makes events of it, which a \
                      rollback can take back like any other",
                     same.words,
                     more(&same)

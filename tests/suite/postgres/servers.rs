@@ -45,14 +45,14 @@ fn ran(command: &mut Command) {
 }
 
 /// A server of a test's own; it is stopped when the test ends, and its data go with the other servers'.
-struct Server {
+pub(crate) struct Server {
     data: String,
     port: u16,
     process: Child,
 }
 
 impl Server {
-    async fn new(name: &str) -> Self {
+    pub(crate) async fn new(name: &str) -> Self {
         let data = format!("{}/{name}", variable("EBB_TEST_SERVERS"));
         ran(program("initdb").args([
             "-D",
@@ -146,7 +146,7 @@ impl Server {
         }
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
     }
 
