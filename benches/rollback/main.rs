@@ -306,8 +306,9 @@ async fn on_sqlite(work: &[NewEvent]) -> Outcome<()> {
         return Ok(());
     }
     let mut table = milliseconds(format!("roll back half of {size} events, SQLite"));
-    for _ in 0..3 {
-        let copy = directory.path().join("measured.db");
+    for n in 0..3 {
+        // Each in a file of its own: what one leaves beside its file would be taken for the next one's.
+        let copy = directory.path().join(format!("measured-{n}.db"));
         std::fs::copy(&filled, &copy)?;
         let store = store::open(&Address::Sqlite(copy.clone()), &options()).await?;
         table.add(
@@ -316,6 +317,7 @@ async fn on_sqlite(work: &[NewEvent]) -> Outcome<()> {
         );
         let written = written(&*store, head).await?;
         verified(store).await?;
+        let copy = directory.path().join(format!("floor-{n}.db"));
         std::fs::copy(&filled, &copy)?;
         table.add("floor", floor_in_file(&copy, &written).await?);
     }

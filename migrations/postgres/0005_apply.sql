@@ -462,6 +462,23 @@ BEGIN
 END
 $$;
 
+-- Rows whose delete is under way and that have gone along with one that they point at: their own events count them.
+CREATE FUNCTION sourcing.gone_along() RETURNS TABLE (relation oid)
+LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    one record;
+    is_there boolean;
+BEGIN
+    FOR one IN SELECT d.relation, d.uuid, t.quoted, t.key FROM sourcing.deleting d JOIN sourcing.tables t ON t.relation = d.relation LOOP
+        EXECUTE format('SELECT EXISTS (SELECT FROM %s t WHERE t.%I = $1)', one.quoted, one.key) INTO is_there USING one.uuid;
+        IF NOT is_there THEN
+            relation := one.relation;
+            RETURN NEXT;
+        END IF;
+    END LOOP;
+END
+$$;
+
 -- The row writes of this transaction that no nested event explains, by table and kind of write, as `12345 create`.
 -- A partition's rows count as its table's.
 CREATE FUNCTION sourcing.row_writes() RETURNS jsonb
@@ -488,13 +505,15 @@ BEGIN
                          WHERE c.relkind = 'r' AND counted.rows <> 0
                          UNION ALL
                         SELECT e.relation, e.kind, -e.rows FROM sourcing.explained e
-                         WHERE e.transaction = pg_current_xact_id()) AS w
+                         WHERE e.transaction = pg_current_xact_id()
+                         UNION ALL
+                        SELECT g.relation, 'delete', -1 FROM sourcing.gone_along() AS g) AS w
                  GROUP BY w.relation, w.kind) AS total);
 END
 $$;
 
 -- Refuses an event that has written more than its own row and what foreign keys carried on from it.
--- `again` says that its row has been written once more since, as a trigger after the fact does.
+-- `again` says that its row has been written once more since, as a trigger after the fact does; no event, that its row was gone.
 CREATE FUNCTION sourcing.check_row_writes(what text, shape sourcing.shape, event text, writes_before jsonb, again boolean) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -573,6 +592,8 @@ DECLARE
     untracked_before jsonb;
     -- What nested events have done to this row.
     explained_before bigint;
+    -- Whether the row has gone along with one that points at it and that it points at.
+    gone_along boolean := false;
     stamp_before timestamptz;
 BEGIN
     IF NOT keys <@ shape.written THEN
@@ -621,6 +642,7 @@ BEGIN
 
     IF shape.has_code OR carries THEN
         writes_before := sourcing.row_writes();
+        gone_along := event = 'delete' AND shape.delete_carries AND sourcing.stored(shape, uuid) IS NULL;
         explained_before := (SELECT count(*) FROM sourcing.explained e
                               WHERE e.transaction = pg_current_xact_id() AND e.relation = shape.relation AND e.uuid = apply.uuid);
         IF isfinite(given_moment) THEN
@@ -659,7 +681,7 @@ BEGIN
              AND explained_before = (SELECT count(*) FROM sourcing.explained e
                                       WHERE e.transaction = pg_current_xact_id() AND e.relation = shape.relation AND e.uuid = apply.uuid);
     IF shape.has_code OR carries THEN
-        PERFORM sourcing.check_row_writes(what, shape, event, writes_before, again);
+        PERFORM sourcing.check_row_writes(what, shape, CASE WHEN NOT gone_along THEN event END, writes_before, again);
     END IF;
     IF pg_trigger_depth() > 1 THEN
         PERFORM sourcing.explain(shape, event, uuid, again, carries);

@@ -118,16 +118,16 @@ CREATE UNLOGGED TABLE sourcing.touched (
 
 -- What a table's columns hold in rows of which no event speaks of them: what they were added with. When the server writes a table anew it
 -- forgets that; then it is the default of today, of a column that must have a value.
-CREATE FUNCTION sourcing.unspoken(of_relation oid) RETURNS jsonb
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE FUNCTION sourcing.unspoken(shape sourcing.shape) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-    RETURN coalesce((SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(sourcing.constants(of_relation)) AS d
-                       JOIN pg_attribute a ON a.attrelid = of_relation AND a.attname = d.key AND a.attnotnull), '{}')
+    RETURN coalesce((SELECT jsonb_object_agg(d.key, d.value) FROM jsonb_each(shape.constants) AS d
+                       JOIN pg_attribute a ON a.attrelid = shape.relation AND a.attname = d.key AND a.attnotnull), '{}')
         || coalesce((SELECT jsonb_object_agg(a.attname, CASE WHEN a.atttypid < 16384 THEN array_to_json(a.attmissingval)::jsonb -> 0
                                                              -- Of other types a cast to JSON could be anybody's code.
                                                              ELSE to_jsonb((a.attmissingval::text::text[])[1]) END)
                        FROM pg_attribute a JOIN pg_type ty ON ty.oid = a.atttypid
-                      WHERE a.attrelid = of_relation AND a.atthasmissing AND a.attnum > 0 AND NOT a.attisdropped
+                      WHERE a.attrelid = shape.relation AND a.atthasmissing AND a.attnum > 0 AND NOT a.attisdropped
                         AND (a.atttypid < 16384 OR ty.typtype = 'e')), '{}');
 END
 $$;
@@ -141,24 +141,12 @@ $$;
 
 -- The columns in which a row is not what the log says. One that the log does not speak of may be null, or what it was added with. Generated
 -- ones follow from the others.
-CREATE FUNCTION sourcing.drifted(told jsonb, there jsonb, shape sourcing.shape, unspoken jsonb, defaults jsonb) RETURNS text[]
+CREATE FUNCTION sourcing.drifted(told jsonb, there jsonb, shape sourcing.shape, unspoken jsonb) RETURNS text[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(name), '{}') FROM unnest(shape.written) AS name
      WHERE coalesce(told -> name, 'null') <> coalesce(there -> name, 'null')
-       AND (told ? name OR (there -> name = unspoken -> name) IS NOT TRUE AND (there -> name = defaults -> name) IS NOT TRUE)
+       AND (told ? name OR (there -> name = unspoken -> name) IS NOT TRUE AND (there -> name = shape.constants -> name) IS NOT TRUE)
        AND NOT sourcing.same_text(told -> name, there -> name, name = ANY (shape.json))
-$$;
-
--- What a row becomes: of one that stays, only those columns change in which the log differs between now and the target. What the rollback does not
--- concern stays, whether the log speaks of it or not.
-CREATE FUNCTION sourcing.becomes(stored jsonb, now jsonb, target jsonb, shape sourcing.shape, unspoken jsonb) RETURNS jsonb
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    SELECT CASE WHEN target IS NOT NULL THEN
-        coalesce(stored, '{}') || coalesce((
-            SELECT jsonb_object_agg(name, coalesce(target -> name, unspoken -> name, 'null')) FROM unnest(shape.columns) AS name
-             WHERE stored IS NULL OR now IS NULL
-                OR coalesce(now -> name, 'null') <> coalesce(target -> name, 'null')
-                   AND NOT sourcing.same_text(now -> name, target -> name, name = ANY (shape.json))), '{}') END
 $$;
 
 -- Fills `touched` with the rows that the rollback may concern, and with what becomes of each. What stands in a table and the log
@@ -172,6 +160,7 @@ DECLARE
     here record;
     shape sourcing.shape;
     unspoken jsonb;
+    nothing jsonb;
 BEGIN
     DELETE FROM sourcing.touched;
     SELECT array_agg(DISTINCT ROW(s.first, s.last)::sourcing.span) INTO spans
@@ -233,9 +222,20 @@ BEGIN
         CONTINUE WHEN shape.key IS NULL;
         EXECUTE format('UPDATE sourcing.touched w SET stored = %s FROM %s t WHERE w.type = $1 AND w.place = $2 AND t.%I = w.uuid',
             shape.state, shape.quoted, shape.key) USING here.type, here.place;
-        unspoken := sourcing.unspoken(shape.relation);
-        UPDATE sourcing.touched w SET after = sourcing.becomes(w.stored, w.now, w.target, shape, unspoken)
-         WHERE w.type = here.type AND w.place = here.place;
+        unspoken := sourcing.unspoken(shape);
+        -- What becomes of a row. Of one that stays, only those columns change in which the log differs between now and the target: what the
+        -- rollback does not concern stays, whether the log speaks of it or not. One that comes back has what the log says, and else what
+        -- its columns were added with.
+        nothing := (SELECT jsonb_object_agg(name, NULL) FROM unnest(shape.columns) AS name) || unspoken;
+        UPDATE sourcing.touched w
+           SET after = CASE
+               WHEN w.stored IS NULL OR w.now IS NULL THEN nothing || CASE w.target - shape.columns WHEN '{}' THEN w.target
+                    ELSE w.target - ARRAY(SELECT jsonb_object_keys(w.target - shape.columns)) END
+               ELSE w.stored || coalesce((
+                    SELECT jsonb_object_agg(name, coalesce(w.target -> name, nothing -> name)) FROM unnest(shape.columns) AS name
+                     WHERE coalesce(w.now -> name, 'null') <> coalesce(w.target -> name, 'null')
+                       AND NOT sourcing.same_text(w.now -> name, w.target -> name, name = ANY (shape.json))), '{}') END
+         WHERE w.type = here.type AND w.place = here.place AND w.target IS NOT NULL;
     END LOOP;
     DELETE FROM sourcing.touched AS w WHERE w.now IS NULL AND w.target IS NULL;
 END
@@ -250,10 +250,11 @@ DECLARE
     one record;
     shape sourcing.shape;
     unspoken jsonb;
-    defaults jsonb;
+    -- Columns that follow from the others.
+    generated text[];
 BEGIN
     FOR here IN SELECT DISTINCT type FROM sourcing.touched ORDER BY type LOOP
-        shape := sourcing.shape(here.type);
+        shape := sourcing.locked_shape(here.type);
         IF shape.key IS NULL THEN
             SELECT w.uuid INTO one FROM sourcing.touched w
              WHERE w.type = here.type AND (w.target IS NOT NULL OR shape.relation IS NOT NULL)
@@ -277,15 +278,14 @@ BEGIN
                 MESSAGE = format('%s %s had a value in the column %s, which the table no longer has', here.type, one.uuid, one.name),
                 HINT = 'remove what stands in the way, choose a later target, or add "allow_loss": true to leave such values in the log alone';
         END IF;
+        generated := ARRAY(SELECT unnest(shape.columns) EXCEPT SELECT unnest(shape.written));
         DELETE FROM sourcing.touched w
          WHERE w.type = here.type
-           AND sourcing.without_nulls(sourcing.of_columns(w.stored, shape.written))
-               IS NOT DISTINCT FROM sourcing.without_nulls(sourcing.of_columns(w.after, shape.written));
-        unspoken := sourcing.unspoken(shape.relation);
-        defaults := sourcing.constants(shape.relation);
+           AND w.stored - generated IS NOT DISTINCT FROM w.after - generated;
+        unspoken := sourcing.unspoken(shape);
         SELECT w.uuid, w.now IS NULL AS extra, d.name, w.stored -> d.name AS found, w.now -> d.name AS told INTO one
           FROM sourcing.touched w
-          LEFT JOIN LATERAL unnest(sourcing.drifted(w.now, w.stored, shape, unspoken, defaults)) AS d(name)
+          LEFT JOIN LATERAL unnest(sourcing.drifted(w.now, w.stored, shape, unspoken)) AS d(name)
             ON w.after IS NULL OR w.after -> d.name <> w.stored -> d.name
          WHERE w.type = here.type AND w.stored IS NOT NULL AND (w.now IS NULL OR d.name IS NOT NULL)
          ORDER BY w.uuid LIMIT 1;
@@ -358,7 +358,7 @@ DECLARE
     role constant text := current_setting('session_replication_role');
     -- Where triggers or rules act all the same: those that are enabled ALWAYS or for replicas.
     acting constant boolean := EXISTS (
-        SELECT FROM (SELECT DISTINCT sourcing.find(type) AS oid FROM sourcing.touched) AS t
+        SELECT FROM (SELECT sourcing.find(type) AS oid FROM (SELECT DISTINCT type FROM sourcing.touched) AS types) AS t
          CROSS JOIN LATERAL (SELECT t.oid UNION SELECT relid FROM pg_partition_tree(t.oid)) AS part
          WHERE EXISTS (SELECT FROM pg_trigger g WHERE g.tgrelid = part.oid AND NOT g.tgisinternal AND g.tgenabled IN ('A', 'R'))
             OR EXISTS (SELECT FROM pg_rewrite r WHERE r.ev_class = part.oid AND r.ev_enabled IN ('A', 'R')));
@@ -370,7 +370,7 @@ BEGIN
     -- Neither the tables' own triggers nor foreign keys act: what they did is in the log.
     PERFORM set_config('session_replication_role', 'replica', true);
     FOR one IN SELECT sh.* FROM (SELECT DISTINCT type FROM sourcing.touched ORDER BY type) AS types
-               CROSS JOIN LATERAL sourcing.shape(types.type) AS sh WHERE sh.key IS NOT NULL
+               CROSS JOIN LATERAL sourcing.locked_shape(types.type) AS sh WHERE sh.key IS NOT NULL
     LOOP
         SELECT string_agg(format('%I', name), ', ') INTO names FROM unnest(one.written) AS name;
         EXECUTE format('DELETE FROM %s t USING sourcing.touched w WHERE w.type = $1 AND t.%I = w.uuid',

@@ -6,8 +6,7 @@ CREATE FUNCTION sourcing.differences(shape sourcing.shape) RETURNS TABLE (uuid u
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     now_for constant sourcing.effective_rows[] := sourcing.effective_for_all((SELECT coalesce(max(id), 0) FROM sourcing.eventstore), NULL);
-    unspoken constant jsonb := sourcing.unspoken(shape.relation);
-    defaults constant jsonb := sourcing.constants(shape.relation);
+    unspoken constant jsonb := sourcing.unspoken(shape);
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH log AS (
@@ -26,8 +25,8 @@ BEGIN
          SELECT coalesce(log.uuid, t.%1$I), log.state, CASE WHEN t.%1$I IS NOT NULL THEN %2$s END
            FROM log FULL JOIN %3$s t ON t.%1$I = log.uuid
           WHERE (log.state IS NULL) <> (t.%1$I IS NULL)
-             OR t.%1$I IS NOT NULL AND sourcing.drifted(log.state, %2$s, $1, $3, $4) <> ''{}''',
-        shape.key, shape.state, shape.quoted) USING shape, now_for, unspoken, defaults;
+             OR t.%1$I IS NOT NULL AND sourcing.drifted(log.state, %2$s, $1, $3) <> ''{}''',
+        shape.key, shape.state, shape.quoted) USING shape, now_for, unspoken;
 END
 $$;
 

@@ -277,6 +277,8 @@ pub struct RollbackPlan {
     pub appends_replay: Option<u64>,
     /// The counts of each table with changes, sorted by name.
     pub tables: Vec<TableCounts>,
+    /// The definitions of those tables as the plan met them.
+    pub definitions: Vec<Table>,
     /// Every row that changes: first those that go, newest first, then the others as they are restored.
     pub changes: Vec<RowChange>,
     /// What has no place any more.

@@ -83,6 +83,25 @@ impl Column {
         }
     }
 
+    /// A value that the log has, as the column holds it: it may have changed its type since, from text to number or back.
+    #[must_use]
+    pub fn adapted(&self, logged: Value) -> Value {
+        let is_number = matches!(
+            self.kind,
+            ColumnKind::Integer | ColumnKind::Real | ColumnKind::Numeric
+        );
+        match &logged {
+            Value::String(text) if is_number => match serde_json::from_str(text) {
+                Ok(number @ Value::Number(_)) => number,
+                _ => logged,
+            },
+            Value::Number(number) if self.kind == ColumnKind::Text => {
+                Value::String(number.to_string())
+            }
+            _ => logged,
+        }
+    }
+
     /// Whether what is stored is what the log says, which may say nothing of it.
     #[must_use]
     pub fn holds(&self, logged: Option<&Value>, stored: &Value) -> bool {

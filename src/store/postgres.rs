@@ -197,13 +197,17 @@ impl EventStore for PostgresStore {
         row_events::rows_touched(&self.pool, &OWN, ids, scope).await
     }
 
-    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &OWN, rows).await
+    async fn outside_references(
+        &self,
+        tables: &[Table],
+        rows: &[RowKey],
+    ) -> Result<Vec<OutsideReference>> {
+        rows::outside_references(&self.pool, &OWN, tables, rows).await
     }
 
-    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        violations::violations(&mut connection, changes).await
+        violations::violations(&mut connection, tables, changes).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {

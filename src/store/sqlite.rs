@@ -165,16 +165,19 @@ impl EventStore for SqliteStore {
         row_events::rows_touched(&self.pool, ids, scope).await
     }
 
-    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
+    async fn outside_references(
+        &self,
+        tables: &[Table],
+        rows: &[RowKey],
+    ) -> Result<Vec<OutsideReference>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        rows::outside_references(&mut connection, rows).await
+        rows::outside_references(&mut connection, tables, rows).await
     }
 
-    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let tables = schema::tables(&mut connection).await?;
         let keys = schema::foreign_keys(&mut *connection).await?;
-        rehearsal::violations(self.options.get_filename(), &tables, &keys, changes).await
+        rehearsal::violations(self.options.get_filename(), tables, &keys, changes).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {

@@ -192,11 +192,7 @@ impl Obstacles {
     }
 
     /// What stands in the way.
-    pub(super) fn blockers(
-        self,
-        allow_loss: bool,
-        tables: &HashMap<String, Table>,
-    ) -> Vec<Blocker> {
+    pub(super) fn blockers(self, allow_loss: bool, tables: &HashMap<&str, &Table>) -> Vec<Blocker> {
         let mut blockers = self.depending;
         blockers.extend(self.conflicts);
         for ((_, kind), same) in self.drifted {
@@ -224,7 +220,7 @@ impl Obstacles {
             });
         }
         for (table, same) in self.out_of_reach {
-            let reason = match tables.get(&table).map(|table| &table.tracking) {
+            let reason = match tables.get(table.as_str()).map(|table| &table.tracking) {
                 Some(Tracking::Untracked { reason }) => format!(": {reason}"),
                 _ => String::new(),
             };

@@ -211,6 +211,7 @@ async fn row_plan(
             Some(stored) if before.is_some() && !differs => of(Some(stored), &column.name),
             _ => logged
                 .cloned()
+                .map(|logged| column.adapted(logged))
                 .or_else(|| column.unspoken.clone())
                 .unwrap_or(Value::Null),
         };

@@ -1,6 +1,6 @@
 //! From a target to a plan. One code for both stores: the store hands over the events that matter.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use uuid::Uuid;
 
@@ -236,11 +236,10 @@ impl Planner<'_> {
             EffectiveRows::at(&planned, head),
             EffectiveRows::at(&planned, head + 1),
         );
-        let tables: HashMap<String, Table> = store
-            .tables()
-            .await?
-            .into_iter()
-            .map(|table| (table.name.clone(), table))
+        let listed = store.tables().await?;
+        let tables: HashMap<&str, &Table> = listed
+            .iter()
+            .map(|table| (table.name.as_str(), table))
             .collect();
 
         // The kinds of rows that have an E of their own in what is undone.
@@ -298,7 +297,7 @@ impl Planner<'_> {
         let mut obstacles = Obstacles::default();
         for (name, uuids) in by_table(store.rows_touched(&differing, &request.scope).await?) {
             let gone;
-            let table = match tables.get(&name) {
+            let table = match tables.get(name.as_str()) {
                 Some(table) => table,
                 None => {
                     gone = Table::gone(&name);
@@ -310,7 +309,7 @@ impl Planner<'_> {
                 table,
                 head,
                 differing: &differing,
-                takes_no_part: table.key().is_none() && tables.contains_key(&name),
+                takes_no_part: table.key().is_none() && tables.contains_key(name.as_str()),
                 transaction,
             };
             for uuids in uuids.chunks(ROWS_AT_ONCE) {
@@ -337,12 +336,16 @@ impl Planner<'_> {
             .filter(|change| change.action == RowAction::Remove)
             .map(|change| change.key.clone())
             .collect();
-        let outside = store.outside_references(&removed).await?;
+        let outside = store.outside_references(&listed, &removed).await?;
         blockers.extend(outside.into_iter().map(blockers::outside));
-        let violations = store.violations(&changes).await?;
+        let violations = store.violations(&listed, &changes).await?;
         blockers.extend(violations.into_iter().map(blockers::violation));
 
         let markers = if before.is_some() { 2 } else { 0 };
+        let touched_tables: HashSet<&str> = changes
+            .iter()
+            .map(|change| change.key.table.as_str())
+            .collect();
         let mut plan = RollbackPlan {
             purpose,
             course,
@@ -354,6 +357,11 @@ impl Planner<'_> {
             later_events,
             appends_minimal: markers + changes.len() as u64,
             appends_replay: None,
+            definitions: listed
+                .iter()
+                .filter(|table| touched_tables.contains(table.name.as_str()))
+                .cloned()
+                .collect(),
             tables: counts(&changes),
             losses,
             blockers,

@@ -83,6 +83,10 @@ fn source(has_user: bool) -> Source {
         )),
         tables: Cow::Owned(format!("({})", tables())),
         named: "t.name = $1",
+        relation: Cow::Owned(format!(
+            "SELECT x.relation FROM ({}) AS x WHERE x.name = $1",
+            tables()
+        )),
         // How values that JSON cannot carry are kept, only the functions of ebb's own event store know.
         state: "'to_jsonb(t.*)'::text",
     }
@@ -298,12 +302,20 @@ impl EventStore for LegacyStore {
         row_events::rows_touched(&self.pool, &self.source, ids, scope).await
     }
 
-    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &self.source, rows).await
+    async fn outside_references(
+        &self,
+        tables: &[Table],
+        rows: &[RowKey],
+    ) -> Result<Vec<OutsideReference>> {
+        rows::outside_references(&self.pool, &self.source, tables, rows).await
     }
 
     /// Nothing can be rolled back here, so nothing stands in the way of it.
-    async fn violations(&self, _changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(
+        &self,
+        _tables: &[Table],
+        _changes: &[RowChange],
+    ) -> Result<Vec<Violation>> {
         Ok(Vec::new())
     }
 

@@ -8,8 +8,10 @@ use sqlx::{PgConnection, PgPool};
 
 use super::append::TRIES;
 use super::error::{failed, is_deadlock};
-use super::{log, rows, schema};
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use super::{log, rows};
+use crate::eventsourcing::rollback::{
+    ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowChange,
+};
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
 
 /// How soon a word to stop is heard.
@@ -161,7 +163,7 @@ async fn carry_out(
             "the database found nothing after the target".to_owned(),
         ));
     };
-    compare(all, &plan.changes, control).await?;
+    compare(all, plan, control).await?;
     let end = log::head(&mut *all).await?;
     let appended = u64::try_from(end - head).unwrap_or_default();
     if let Some(planned) = plan
@@ -184,15 +186,15 @@ async fn carry_out(
 }
 
 /// Every row must have become what the plan showed.
-async fn compare(all: &mut PgConnection, changes: &[RowChange], control: &Control) -> Result<()> {
-    let tables = schema::tables(&mut *all).await?;
+async fn compare(all: &mut PgConnection, plan: &RollbackPlan, control: &Control) -> Result<()> {
     let mut by_table: BTreeMap<&str, Vec<&RowChange>> = BTreeMap::new();
-    for change in changes {
+    for change in &plan.changes {
         by_table.entry(&change.key.table).or_default().push(change);
     }
     for (name, changes) in by_table {
-        let Some(table) = tables.iter().find(|table| table.name == name) else {
-            return Err(mismatch(format!("the table {name} is gone")));
+        let definitions = plan.definitions.iter();
+        let Some(table) = definitions.into_iter().find(|table| table.name == name) else {
+            return Err(mismatch(format!("the plan does not tell what {name} is")));
         };
         for changes in changes.chunks(ROWS_AT_ONCE) {
             control.check()?;

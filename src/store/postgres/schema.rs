@@ -56,9 +56,10 @@ pub(super) async fn tables_in(
              LEFT JOIN pg_type ty ON ty.oid = a.atttypid
              LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
              LEFT JOIN LATERAL (
-                  SELECT r.name, ra.attname
+                  SELECT CASE n.nspname WHEN 'public' THEN r.relname::text ELSE n.nspname || '.' || r.relname END AS name, ra.attname
                     FROM pg_constraint con
-                    JOIN {tables} r ON r.relation = con.confrelid
+                    JOIN pg_class r ON r.oid = con.confrelid
+                    JOIN pg_namespace n ON n.oid = r.relnamespace
                     JOIN pg_attribute ra ON ra.attrelid = con.confrelid AND ra.attnum = con.confkey[1]
                    WHERE con.conrelid = t.relation AND con.contype = 'f' AND con.conkey = ARRAY[a.attnum]
                    ORDER BY con.conname LIMIT 1) AS reference ON true

@@ -13,6 +13,8 @@ pub(super) struct Source {
     pub(super) tables: Cow<'static, str>,
     /// What finds in those, named `t`, the table whose name is `$1`.
     pub(super) named: &'static str,
+    /// What gives the oid of the table whose name is `$1`.
+    pub(super) relation: Cow<'static, str>,
     /// What gives, for a table `t` of those, the SQL expression of a row's state: its columns as `jsonb`, of a row called `t`.
     pub(super) state: &'static str,
 }
@@ -22,5 +24,6 @@ pub(super) const OWN: Source = Source {
     log: Cow::Borrowed("sourcing.eventstore"),
     tables: Cow::Borrowed("sourcing.tables"),
     named: "t.relation = sourcing.find($1)",
+    relation: Cow::Borrowed("SELECT sourcing.find($1)"),
     state: "sourcing.state(t.relation)",
 };

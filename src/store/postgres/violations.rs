@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use crate::eventsourcing::rollback::RowChange;
+use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
 use crate::eventsourcing::{ErrorCode, Result, Row, RowKey};
 
@@ -44,6 +45,7 @@ struct Rows<'a> {
 /// The violations, of each constraint one.
 pub(super) async fn violations(
     connection: &mut PgConnection,
+    tables: &[Table],
     changes: &[RowChange],
 ) -> Result<Vec<Violation>> {
     let mut rows: BTreeMap<&str, Rows<'_>> = BTreeMap::new();
@@ -52,22 +54,28 @@ pub(super) async fn violations(
         rows.touched.push(change.key.uuid);
         rows.living.extend(&change.after);
     }
-    let names: Vec<&str> = rows.keys().copied().collect();
+    let taking_part = |name: &str| {
+        let table = tables.iter().find(|table| table.name == name)?;
+        Some((table.name.as_str(), table.key()?))
+    };
+    let (names, keys): (Vec<&str>, Vec<&str>) =
+        rows.keys().filter_map(|name| taking_part(name)).unzip();
     let staged: Vec<Staged> = sqlx::query_as(
-        "SELECT t.name, t.relation, t.quoted, quote_ident(c.relname) AS plain, t.key,
+        "SELECT t.name, t.relation, format('%I.%I', n.nspname, c.relname) AS quoted, quote_ident(c.relname) AS plain, t.key,
                 array_agg(format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)) ORDER BY a.attnum) AS definitions,
                 array_agg(a.attname::text ORDER BY a.attnum) AS columns,
                 array_agg(a.attname::text) FILTER (WHERE a.attgenerated = '') AS written,
                 coalesce(array_agg(a.attname::text) FILTER (WHERE a.attgenerated = '' AND a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8',
                     'numeric', 'text', 'varchar', 'uuid', 'date', 'timestamp', 'timestamptz', 'jsonb']::regtype[])), '{}') AS comparable
-           FROM sourcing.tables t
+           FROM (SELECT given.name, given.key, sourcing.find(given.name) AS relation FROM unnest($1::text[], $2::text[]) AS given(name, key)) AS t
            JOIN pg_class c ON c.oid = t.relation
+           JOIN pg_namespace n ON n.oid = c.relnamespace
            JOIN pg_attribute a ON a.attrelid = t.relation AND a.attnum > 0 AND NOT a.attisdropped
-          WHERE t.key IS NOT NULL AND t.name = ANY ($1)
-          GROUP BY t.name, t.relation, t.quoted, c.relname, t.key
+          GROUP BY t.name, t.relation, n.nspname, c.relname, t.key
           ORDER BY t.name",
     )
     .bind(&names)
+    .bind(&keys)
     .fetch_all(&mut *connection)
     .await
     .map_err(failed)?;
@@ -92,7 +100,7 @@ pub(super) async fn violations(
         .filter(|table| !unfit.contains(table.name.as_str()))
         .map(|table| (table.name.as_str(), table))
         .collect();
-    found.extend(foreign_keys(connection, &fit, &rows).await?);
+    found.extend(foreign_keys(connection, tables, &fit, &rows).await?);
     Ok(found)
 }
 
@@ -402,6 +410,12 @@ struct ForeignKey {
 }
 
 const FOREIGN_KEYS: &str = "
+    WITH taking_part AS MATERIALIZED (
+        SELECT given.name, given.key, c.oid AS relation, format('%I.%I', n.nspname, c.relname) AS quoted
+          FROM unnest($2::text[], $3::text[]) AS given(name, key)
+          JOIN pg_class c ON c.oid = sourcing.find(given.name)
+          JOIN pg_namespace n ON n.oid = c.relnamespace
+    )
     SELECT con.conname::text AS name, f.name AS pointing, f.quoted AS pointing_quoted, f.key AS pointing_key,
            t.name AS pointed, t.quoted AS pointed_quoted, t.key AS pointed_key,
            string_agg(mine.attname, ', ' ORDER BY pair.at) AS columns,
@@ -410,8 +424,8 @@ const FOREIGN_KEYS: &str = "
                       || CASE WHEN theirs.attcollation <> mine.attcollation THEN format(' COLLATE %I.%I', cns.nspname, c.collname) ELSE '' END,
                       ' AND ' ORDER BY pair.at) AS matching
       FROM pg_constraint con
-      JOIN sourcing.tables f ON f.relation = con.conrelid AND f.key IS NOT NULL
-      JOIN sourcing.tables t ON t.relation = con.confrelid AND t.key IS NOT NULL
+      JOIN taking_part f ON f.relation = con.conrelid
+      JOIN taking_part t ON t.relation = con.confrelid
      CROSS JOIN LATERAL unnest(con.conkey, con.confkey, con.conpfeqop) WITH ORDINALITY AS pair(mine, theirs, operator, at)
       JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
       JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
@@ -426,12 +440,19 @@ const FOREIGN_KEYS: &str = "
 
 async fn foreign_keys(
     connection: &mut PgConnection,
+    tables: &[Table],
     staged: &HashMap<&str, &Staged>,
     rows: &BTreeMap<&str, Rows<'_>>,
 ) -> Result<Vec<Violation>> {
     let names: Vec<&str> = staged.keys().copied().collect();
+    let taking_part = tables
+        .iter()
+        .filter_map(|table| Some((table.name.as_str(), table.key()?)));
+    let (all, their_keys): (Vec<&str>, Vec<&str>) = taking_part.unzip();
     let keys: Vec<ForeignKey> = sqlx::query_as(FOREIGN_KEYS)
         .bind(&names)
+        .bind(&all)
+        .bind(&their_keys)
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;

@@ -89,6 +89,38 @@ pub(super) async fn insert(connection: &mut SqliteConnection, event: &Event) -> 
     .map_err(failed)
 }
 
+/// Writes events of rows, of one moment and one actor and without `filled`, by one statement.
+pub(super) async fn insert_many(connection: &mut SqliteConnection, events: &[Event]) -> Result<()> {
+    let Some(first) = events.first() else {
+        return Ok(());
+    };
+    let rows: Vec<serde_json::Value> = events
+        .iter()
+        .map(|event| {
+            let row = event.row.as_ref();
+            serde_json::json!([
+                event.id,
+                event.kind.as_str(),
+                row.map(|row| row.table.as_str()),
+                row.map(|row| row.uuid.to_string()),
+                serde_json::Value::Object(event.data.clone()).to_string(),
+                event.origin
+            ])
+        })
+        .collect();
+    sqlx::query(
+        "INSERT INTO eventstore (id, event, type, uuid, data, origin, timestamp, actor)
+         SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4, value ->> 5, ?2, ?3 FROM json_each(?1)",
+    )
+    .bind(serde_json::Value::Array(rows).to_string())
+    .bind(timestamp::format(first.timestamp))
+    .bind(&first.actor)
+    .execute(connection)
+    .await
+    .map(drop)
+    .map_err(failed)
+}
+
 pub(super) async fn head(executor: impl SqliteExecutor<'_>) -> Result<EventId> {
     sqlx::query_scalar("SELECT coalesce(max(id), 0) FROM eventstore")
         .fetch_one(executor)

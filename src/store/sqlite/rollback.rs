@@ -6,6 +6,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
@@ -13,7 +14,7 @@ use uuid::Uuid;
 use super::append::moment_after;
 use super::error::failed;
 use super::schema::{self, ForeignKey, quoted};
-use super::write::{encoded, insert_row};
+use super::write::{encoded, insert_rows, most_rows_at_once};
 use super::{codec, log, native, replay};
 use crate::eventsourcing::rollback::{
     self as domain, ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowChange, Strategy,
@@ -74,22 +75,25 @@ async fn carry_out(
         origin: None,
     };
     log::insert(all, &marker).await?;
-    let (done, total) = (0, 3 * plan.changes.len() as u64);
-    control.report(done, total);
+    let total = 3 * plan.changes.len() as u64;
+    control.report(0, total);
     match plan.strategy() {
         Strategy::Minimal => {
-            for (id, change) in (marker.id + 1..).zip(domain::minimal(plan)) {
+            let events = (marker.id + 1..).zip(domain::minimal(plan));
+            let mut events = events.map(|(id, change)| Event {
+                id,
+                kind: change.kind,
+                row: Some(change.row),
+                data: change.data,
+                origin: change.origin,
+                ..marker.clone()
+            });
+            loop {
+                let some: Vec<Event> = events.by_ref().take(ROWS_AT_ONCE).collect();
+                let Some(last) = some.last() else { break };
                 control.check()?;
-                control.report((id - marker.id).unsigned_abs(), total);
-                let event = Event {
-                    id,
-                    kind: change.kind,
-                    row: Some(change.row),
-                    data: change.data,
-                    origin: change.origin,
-                    ..marker.clone()
-                };
-                log::insert(all, &event).await?;
+                log::insert_many(all, &some).await?;
+                control.report((last.id - marker.id).unsigned_abs(), total);
             }
         }
         Strategy::Replay => replay::append(all, &marker, plan.keeps_through, control).await?,
@@ -153,8 +157,14 @@ async fn write(all: &mut SqliteConnection, plan: &RollbackPlan, control: &Contro
         for changes in changes.chunks(ROWS_AT_ONCE) {
             control.check()?;
             control.report(done, 3 * rows);
-            for state in changes.iter().filter_map(|change| change.after.as_ref()) {
-                insert(all, table, state).await?;
+            let written = table.columns.iter().filter(|column| !column.generated);
+            let columns: Vec<&str> = written.map(|column| column.name.as_str()).collect();
+            let states: Vec<&Row> = changes
+                .iter()
+                .filter_map(|change| change.after.as_ref())
+                .collect();
+            for states in states.chunks(most_rows_at_once(columns.len())) {
+                insert(all, table, &columns, states).await?;
             }
             let found = codec::stored_rows(all, table, &uuids(changes)).await?;
             for change in changes {
@@ -202,20 +212,22 @@ fn table_of<'a>(tables: &'a HashMap<String, Table>, name: &str) -> Result<&'a Ta
         .ok_or_else(|| mismatch(format!("the table {name} is gone")))
 }
 
-async fn insert(all: &mut SqliteConnection, table: &Table, state: &Row) -> Result<()> {
-    let mut values = Vec::new();
-    for (name, value) in state {
-        if table.column(name).is_some_and(|column| !column.generated) {
-            values.push((name.as_str(), encoded(table, name, value)?));
-        }
+/// Inserts rows as they are to be: every column, as a default must not come in where there was none.
+async fn insert(
+    all: &mut SqliteConnection,
+    table: &Table,
+    columns: &[&str],
+    states: &[&Row],
+) -> Result<()> {
+    let mut rows = Vec::with_capacity(states.len());
+    for state in states {
+        let row: Result<Vec<codec::Stored>> = columns
+            .iter()
+            .map(|name| encoded(table, name, state.get(*name).unwrap_or(&Value::Null)))
+            .collect();
+        rows.push(row?);
     }
-    // A column that the state does not have was NULL: its default must not come in.
-    for column in &table.columns {
-        if !column.generated && !state.contains_key(&column.name) {
-            values.push((&column.name, codec::Stored::Null));
-        }
-    }
-    insert_row(all, table, values).await.map_err(failed)
+    insert_rows(all, table, columns, rows).await.map_err(failed)
 }
 
 /// Foreign keys on both sides of the rows that changed: what they point at is there, and nothing points at what has gone.

@@ -115,9 +115,9 @@ pub(super) async fn page(
 
 pub(super) async fn outside_references(
     connection: &mut SqliteConnection,
+    tables: &[Table],
     rows: &[RowKey],
 ) -> Result<Vec<OutsideReference>> {
-    let tables = schema::tables(connection).await?;
     let tracked = |name: &str| {
         tables
             .iter()

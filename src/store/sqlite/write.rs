@@ -31,27 +31,47 @@ pub(super) fn encoded(table: &Table, name: &str, given: &Value) -> Result<Stored
     })
 }
 
-/// Inserts a row. `OR ABORT` takes precedence over the table's own ON CONFLICT clauses: REPLACE would remove
-/// other rows, and IGNORE leave this one out, behind the log's back.
+/// Inserts a row.
 pub(super) async fn insert_row(
     connection: &mut SqliteConnection,
     table: &Table,
     values: Vec<(&str, Stored)>,
 ) -> sqlx::Result<()> {
-    let names: Vec<String> = values.iter().map(|(name, _)| quoted(name)).collect();
+    let (names, row): (Vec<&str>, Vec<Stored>) = values.into_iter().unzip();
+    insert_rows(connection, table, &names, vec![row]).await
+}
+
+/// How many values one statement can have.
+const MOST_VALUES: usize = 32_766;
+
+/// How many rows of so many columns one statement inserts: enough to make sending it cheap.
+pub(super) fn most_rows_at_once(columns: usize) -> usize {
+    (MOST_VALUES / columns.max(1)).clamp(1, 100)
+}
+
+/// Inserts rows, each with a value for each of these columns. `OR ABORT` takes precedence over the table's own ON CONFLICT
+/// clauses: REPLACE would remove other rows, and IGNORE leave this one out, behind the log's back.
+pub(super) async fn insert_rows(
+    connection: &mut SqliteConnection,
+    table: &Table,
+    names: &[&str],
+    rows: Vec<Vec<Stored>>,
+) -> sqlx::Result<()> {
+    let names: Vec<String> = names.iter().map(|name| quoted(name)).collect();
+    let row = format!("({})", vec!["?"; names.len()].join(", "));
     let mut query = sqlx::query(AssertSqlSafe(format!(
-        "INSERT OR ABORT INTO {} ({}) VALUES ({})",
+        "INSERT OR ABORT INTO {} ({}) VALUES {}",
         quoted(&table.name),
         names.join(", "),
-        vec!["?"; values.len()].join(", ")
+        vec![row; rows.len()].join(", ")
     )));
-    for (_, value) in values {
+    for value in rows.into_iter().flatten() {
         query = value.bind(query);
     }
     query.execute(connection).await.map(drop)
 }
 
-/// Changes columns of a row, and no other row: see [`insert_row`].
+/// Changes columns of a row, and no other row: see [`insert_rows`].
 pub(super) async fn update_row(
     connection: &mut SqliteConnection,
     table: &Table,

@@ -4,12 +4,13 @@ use ebbtide::eventsourcing::history::Standing;
 use ebbtide::eventsourcing::rollback::{
     self, Control, RollbackRequest, RollbackTarget, RowAction, Strategy,
 };
+use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventKind};
 use serde_json::json;
 
 use super::schema;
-use crate::support::{Database, create, delete, id, moment, on_each, update};
+use crate::support::{Database, create, delete, id, moment, on_both, on_each, update};
 
 const BOTH: [Strategy; 2] = [Strategy::Minimal, Strategy::Replay];
 
@@ -299,6 +300,81 @@ on_each! {
         }
     }
 
+    async fn a_value_that_its_column_cannot_take_any_more_blocks(backend) {
+        let (uuid, retype) = match backend {
+            Backend::Sqlite => ("TEXT", "DROP TABLE thing; CREATE TABLE thing (thing_id TEXT PRIMARY KEY NOT NULL, code INTEGER, note TEXT)"),
+            Backend::Postgres => ("uuid", "ALTER TABLE thing ALTER code TYPE integer USING code::integer"),
+        };
+        let lab = Database::with(backend, &format!("CREATE TABLE thing (thing_id {uuid} PRIMARY KEY NOT NULL, code TEXT, note TEXT)")).await;
+        lab.append(vec![create("thing", id(1), json!({"code": "12"})), create("thing", id(2), json!({"code": "A7"})), create("thing", id(3), json!({"code": "5", "note": "a"}))]).await;
+        lab.append(vec![delete("thing", id(1))]).await;
+        lab.append(vec![delete("thing", id(2))]).await;
+        lab.append(vec![update("thing", id(3), json!({"note": "b"}))]).await;
+        let kept = lab.row("thing", id(3)).await.unwrap();
+        lab.sql(retype).await.unwrap();
+        if backend == Backend::Sqlite {
+            lab.sql(&format!("INSERT INTO thing VALUES ('{}', 5, 'b')", id(3))).await.unwrap();
+        }
+        // A number is what its text was.
+        lab.assert_no_drift().await;
+        let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(5))).await.unwrap();
+        let told: Vec<_> = plan.blockers.iter().map(|blocker| (blocker.kind, blocker.row.uuid)).collect();
+        assert_eq!(told, [("value-unfit", id(2))], "{:?}", plan.blockers);
+        assert!(plan.blockers[0].message.contains("code") && plan.blockers[0].message.contains("A7"), "{}", plan.blockers[0].message);
+        // What is the same now and then is left as it is, and what fits comes back.
+        for strategy in BOTH {
+            let only = RollbackRequest { scope: Scope::parse(&format!("thing/{}", id(1))), ..request(RollbackTarget::BeforeEvent(4)) };
+            let plan = rollback::plan(&*lab.store, only).await.unwrap();
+            rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+            assert_eq!(lab.row("thing", id(1)).await.unwrap()["code"], 12);
+            lab.undo(false).await.unwrap();
+            lab.roll_back(RollbackTarget::BeforeEvent(6), strategy).await.unwrap();
+            let row = lab.row("thing", id(3)).await.unwrap();
+            assert_eq!((&row["code"], &row["note"]), (&json!(5), &json!("a")), "by {strategy}, {kept:?}");
+            lab.undo(false).await.unwrap();
+            lab.assert_no_drift().await;
+        }
+    }
+
+    async fn a_value_that_stands_in_no_event_is_not_lost_unsaid(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"})), create("sample", id(2), json!({"name": "b"}))]).await;
+        lab.append(vec![update("sample", id(1), json!({"name": "a2"})), update("sample", id(2), json!({"name": "b2"}))]).await;
+        lab.sql(&format!("UPDATE sample SET name = 'secret' WHERE sample_id = '{}'", id(1))).await.unwrap();
+        lab.sql(&format!("UPDATE sample SET mass = 99 WHERE sample_id = '{}'", id(2))).await.unwrap();
+        let (log, rows) = (lab.log().await, lab.rows().await);
+        for strategy in BOTH {
+            let request = RollbackRequest { strategy, ..request(RollbackTarget::BeforeEvent(3)) };
+            let plan = rollback::plan(&*lab.store, request).await.unwrap();
+            let told: Vec<_> = plan.blockers.iter().map(|blocker| (blocker.kind, blocker.row.uuid)).collect();
+            assert_eq!(told, [("changed-row", id(1))]);
+            for part in ["secret", "a2", "--record-differences"] {
+                assert!(plan.blockers[0].message.contains(part), "{}", plan.blockers[0].message);
+            }
+            assert_eq!(plan.confirm(true).expect_err("blocked").code, ErrorCode::Blocked);
+        }
+        assert_eq!((lab.log().await, lab.rows().await), (log, rows.clone()));
+        lab.store.record_differences().await.unwrap();
+        lab.assert_no_drift().await;
+        for strategy in BOTH {
+            lab.roll_back(RollbackTarget::BeforeEvent(3), strategy).await.unwrap();
+            let names: Vec<_> = lab.rows().await.into_iter().map(|(_, row)| (row["name"].clone(), row["mass"].clone())).collect();
+            assert_eq!(names, [(json!("a"), json!(7)), (json!("b"), json!(7))], "by {strategy}");
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await, rows, "by {strategy}");
+        }
+        // What a rollback does not concern stays as it is, and is still found.
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![update("sample", id(1), json!({"name": "a2"}))]).await;
+        lab.sql("UPDATE sample SET mass = 99").await.unwrap();
+        lab.roll_back(RollbackTarget::BeforeEvent(2), Strategy::Minimal).await.unwrap();
+        let row = lab.row("sample", id(1)).await.unwrap();
+        assert_eq!((&row["name"], &row["mass"]), (&json!("a"), &json!(99)));
+        let findings = ebbtide::eventsourcing::verify::drift(&*lab.store).await.unwrap().findings;
+        assert_eq!(findings.iter().map(|finding| finding.column.as_deref()).collect::<Vec<_>>(), [Some("mass")]);
+    }
+
     async fn rows_come_back_with_what_a_column_was_added_with(backend) {
         let (uuid, add) = match backend {
             Backend::Sqlite => ("TEXT", "ALTER TABLE thing ADD COLUMN owner TEXT NOT NULL DEFAULT 'x'; ALTER TABLE thing ADD COLUMN note TEXT"),
@@ -432,3 +508,33 @@ fn a_right_that_is_lacking_blocks_and_is_named() {
 
 /// Grants on parameters are the whole server's: two at once would fail.
 const SETTING_LOCK: &str = "LOCK TABLE pg_parameter_acl IN SHARE ROW EXCLUSIVE MODE;";
+
+// A plain INSERT shows no plan, so that it has none that could be stale.
+on_both! {
+    async fn of_two_rollbacks_at_once_one_wins_and_the_other_is_told(backend) {
+        for strategy in BOTH {
+            let lab = Database::mad_lab(backend).await;
+            let planned = async |event| {
+                let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(event))).await.unwrap();
+                plan.with_strategy(strategy).confirm(false).unwrap()
+            };
+            let (one, other) = (planned(15).await, planned(10).await);
+            let (first, second) = (Control::default(), Control::default());
+            let done = tokio::join!(
+                rollback::execute(&*lab.store, &one, &first),
+                rollback::execute(&*lab.store, &other, &second),
+            );
+            let (won, lost) = match done {
+                (Ok(won), Err(lost)) | (Err(lost), Ok(won)) => (won, lost),
+                other => panic!("both or none: {other:?}"),
+            };
+            assert_eq!(lost.code, ErrorCode::Stale);
+            // What happened meanwhile, by whom.
+            let actor = lab.store.event(19).await.unwrap().unwrap().actor;
+            assert!(lost.message.contains(&format!("#19 rollback by {actor}")), "{}", lost.message);
+            assert_eq!(lab.store.head().await.unwrap(), won.rollback_end.unwrap());
+            lab.assert_no_drift().await;
+            lab.undo(false).await.unwrap();
+        }
+    }
+}

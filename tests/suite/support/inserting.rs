@@ -245,12 +245,16 @@ impl EventStore for Inserting {
         self.inner.rows_touched(ids, scope).await
     }
 
-    async fn violations(&self, changes: &[RowChange]) -> Result<Vec<Violation>> {
-        self.inner.violations(changes).await
+    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
+        self.inner.violations(tables, changes).await
     }
 
-    async fn outside_references(&self, rows: &[RowKey]) -> Result<Vec<OutsideReference>> {
-        self.inner.outside_references(rows).await
+    async fn outside_references(
+        &self,
+        tables: &[Table],
+        rows: &[RowKey],
+    ) -> Result<Vec<OutsideReference>> {
+        self.inner.outside_references(tables, rows).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {
