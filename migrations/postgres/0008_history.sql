@@ -63,9 +63,9 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
      WHERE last IS NOT NULL AND sourcing.contains(spans, first) AND NOT sourcing.contains(others, first)
 $$;
 
--- Columns of later events that do not count: those that the row's events from `first` to `last` set, in what came after them and
--- before the rollback `before`.
-CREATE TYPE sourcing.overruled AS (first bigint, last bigint, before bigint);
+-- Columns of later updates that do not count: those that the row's own events of a transaction set, as far as they counted until then, in what
+-- came after its `last` one and before the rollback `before`.
+CREATE TYPE sourcing.overruled AS (own sourcing.span[], last bigint, before bigint);
 
 -- The rows that have an E of their own: those of a table, a single one, or with neither all the others.
 CREATE TYPE sourcing.effective_rows AS (type text, uuid uuid, spans sourcing.span[], overruled sourcing.overruled[]);
@@ -100,33 +100,34 @@ LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     finish bigint;
     start sourcing.eventstore := marker;
-    without sourcing.span[] := '{}';
+    -- Transactions that are taken out, by which rollbacks, and whether their values are to stand.
+    reverted sourcing.span;
+    taken_out sourcing.span[] := '{}';
+    taken_out_by bigint[] := '{}';
+    theirs boolean[] := '{}';
     cancelled bigint[] := '{}';
-    piece sourcing.span[];
+    everything sourcing.span[] := '{}';
 BEGIN
-    spans := '{}';
-    overruled := '{}';
     LOOP
         IF start.id IS NULL THEN
             SELECT max(id) INTO finish FROM sourcing.eventstore
              WHERE event = 'rollback-end' AND id <= n AND id > coalesce((SELECT through FROM sourcing.taken_over), 0);
-            piece := CASE WHEN coalesce(finish, 0) < n THEN ARRAY[ROW(coalesce(finish, 0) + 1, n)::sourcing.span] ELSE '{}' END;
-            spans := spans || CASE WHEN without = '{}' THEN piece ELSE sourcing.minus(piece, without) END;
-            IF finish IS NULL THEN
-                RETURN;
+            IF coalesce(finish, 0) < n THEN
+                everything := everything || ROW(coalesce(finish, 0) + 1, n)::sourcing.span;
             END IF;
+            EXIT WHEN finish IS NULL;
             SELECT * INTO STRICT start FROM sourcing.eventstore
              WHERE event = 'rollback' AND id < finish ORDER BY id DESC LIMIT 1;
-            spans := spans || ROW(start.id, start.id)::sourcing.span;
+            everything := everything || ROW(start.id, start.id)::sourcing.span;
         END IF;
         n := start.id - 1;
         IF start.id = ANY (cancelled) THEN
             NULL;
         ELSIF start.data ? 'reverts' THEN
-            without := without || sourcing.reverted(start.data);
-            IF start.data ->> 'conflicts' = 'theirs' THEN
-                overruled := overruled || ROW((sourcing.reverted(start.data)).first, (sourcing.reverted(start.data)).last, start.id)::sourcing.overruled;
-            END IF;
+            reverted := sourcing.reverted(start.data);
+            taken_out := taken_out || reverted;
+            taken_out_by := taken_out_by || start.id;
+            theirs := theirs || coalesce(start.data ->> 'conflicts' = 'theirs', false);
         ELSIF start.data ? 'keeps_later' THEN
             cancelled := cancelled || coalesce(start.data -> 'undoes', start.data -> 'redoes')::bigint;
         ELSIF sourcing.covers(start.data, of_type, of_uuid) THEN
@@ -134,6 +135,16 @@ BEGIN
         END IF;
         start := NULL;
     END LOOP;
+    spans := CASE WHEN taken_out = '{}' THEN everything ELSE sourcing.minus(everything, taken_out) END;
+    overruled := '{}';
+    FOR place IN 1 .. cardinality(taken_out) LOOP
+        CONTINUE WHEN NOT theirs[place];
+        reverted := taken_out[place];
+        -- What counted until then: what others have not taken out.
+        overruled := overruled || ROW(sourcing.minus(ARRAY[reverted], sourcing.minus(ARRAY[reverted],
+                sourcing.minus(everything, taken_out[:place - 1] || taken_out[place + 1:]))), reverted.last, taken_out_by[place])::sourcing.overruled;
+    END LOOP;
+    overruled := ARRAY(SELECT o FROM unnest(overruled) AS o WHERE o.own <> '{}');
 END
 $$;
 
@@ -163,12 +174,16 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
      ORDER BY r.uuid IS NULL, r.type IS NULL LIMIT 1
 $$;
 
--- The columns of a row's event that do not count.
-CREATE FUNCTION sourcing.overruled_columns(overruled sourcing.overruled[], of_type text, of_uuid uuid, of_id bigint) RETURNS text[]
+-- The columns of a row's event, one of those effective for it, that do not count: up to the row's next create or delete.
+CREATE FUNCTION sourcing.overruled_columns(
+    overruled sourcing.overruled[], spans sourcing.span[], of_type text, of_uuid uuid, of_id bigint) RETURNS text[]
 LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(DISTINCT key), '{}')
       FROM unnest(overruled) AS o
-      JOIN sourcing.eventstore e ON e.type = of_type AND e.uuid = of_uuid AND e.id BETWEEN o.first AND o.last
+      JOIN sourcing.eventstore e ON e.type = of_type AND e.uuid = of_uuid AND sourcing.contains(o.own, e.id)
      CROSS JOIN LATERAL jsonb_object_keys(e.data || coalesce(e.filled, '{}')) AS key
      WHERE of_id > o.last AND of_id < o.before AND key NOT IN ('created_on', 'updated_on')
+       AND NOT EXISTS (SELECT FROM sourcing.eventstore c
+                        WHERE c.type = of_type AND c.uuid = of_uuid AND c.id > o.last AND c.id <= of_id
+                          AND c.event IN ('create', 'delete') AND sourcing.contains(spans, c.id))
 $$;

@@ -213,8 +213,8 @@ BEGIN
                            max(e.id) FILTER (WHERE sourcing.contains(here.target, e.id)) AS origin
                       FROM sourcing.touched w
                       JOIN sourcing.eventstore e ON e.type = w.type AND e.uuid = w.uuid AND jsonb_typeof(e.data) = 'object'
-                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.now_overruled, e.type, e.uuid, e.id) AS columns) AS n
-                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.target_overruled, e.type, e.uuid, e.id) AS columns) AS r
+                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.now_overruled, here.now, e.type, e.uuid, e.id) AS columns) AS n
+                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.target_overruled, here.target, e.type, e.uuid, e.id) AS columns) AS r
                      WHERE w.type = here.type AND w.place = here.place
                      GROUP BY e.uuid) AS state
              WHERE t.type = here.type AND t.uuid = state.uuid;
@@ -341,8 +341,9 @@ BEGIN
            marker."timestamp", CASE WHEN c.columns IS NULL THEN e.filled ELSE e.filled - c.columns END, marker.actor, e.id
       FROM sourcing.eventstore e
       LEFT JOIN LATERAL (
-           SELECT sourcing.overruled_columns((target_for[sourcing.effective_place(target_for, e.type, e.uuid)]).overruled, e.type, e.uuid, e.id) AS columns
-            WHERE NOT one) AS c ON true
+           SELECT sourcing.overruled_columns(r.overruled, r.spans, e.type, e.uuid, e.id) AS columns
+             FROM unnest(target_for) WITH ORDINALITY AS r(type, uuid, spans, overruled, place)
+            WHERE NOT one AND r.place = sourcing.effective_place(target_for, e.type, e.uuid)) AS c ON true
      WHERE e.event IN ('create', 'update', 'delete') AND e.id < marker.id
        AND sourcing.contains((target_for[CASE WHEN one THEN 1 ELSE sourcing.effective_place(target_for, e.type, e.uuid) END]).spans, e.id)
      ORDER BY 1;

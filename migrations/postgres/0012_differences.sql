@@ -17,7 +17,7 @@ BEGIN
                FROM sourcing.eventstore e
                JOIN unnest($2) WITH ORDINALITY AS r(type, uuid, spans, overruled, place)
                  ON r.place = CASE cardinality($2) WHEN 1 THEN 1 ELSE sourcing.effective_place($2, e.type, e.uuid) END
-               LEFT JOIN LATERAL (SELECT sourcing.overruled_columns(r.overruled, e.type, e.uuid, e.id) AS columns
+               LEFT JOIN LATERAL (SELECT sourcing.overruled_columns(r.overruled, r.spans, e.type, e.uuid, e.id) AS columns
                                    WHERE r.overruled <> ''{}'') AS c ON true
               WHERE e.type = ($1).name AND e.event IN (''create'', ''update'', ''delete'')
               GROUP BY e.uuid

@@ -151,13 +151,13 @@ impl Standing {
 }
 
 /// Columns of later events that do not count, by a rollback of one transaction whose values are to stand.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Overruled {
-    /// The transaction's first event.
-    pub first: EventId,
-    /// Its last one. What events of the row after it set in the columns that the transaction's set does not count …
+    /// The transaction's events, as far as they counted until then.
+    pub own: Ranges,
+    /// Its last event. What updates of the row after it set in the columns that those set does not count …
     pub last: EventId,
-    /// … up to this one, the rollback.
+    /// … up to this one, the rollback, or to the row's next create or delete.
     pub before: EventId,
 }
 
@@ -215,12 +215,12 @@ impl History {
     #[must_use]
     pub fn effective(&self, n: EventId, row: &RowKey) -> Effective {
         let mut ids = Ranges::default();
-        let mut overruled = Vec::new();
-        let (mut without, mut cancelled) = (Ranges::default(), Vec::new());
+        let (mut without, mut cancelled) = (Vec::new(), Vec::new());
+        // Transactions whose values are to stand: by their rollbacks.
+        let mut overruling = Vec::new();
         let mut position = n;
         while let Some(rollback) = self.latest_at(position) {
-            let since = Ranges::of(rollback.end + 1, position);
-            ids = ids.union(&since.minus(&without));
+            ids = ids.union(&Ranges::of(rollback.end + 1, position));
             ids = ids.union(&Ranges::of(rollback.id, rollback.id));
             position = rollback.id - 1;
             if cancelled.contains(&rollback.id) {
@@ -236,18 +236,28 @@ impl History {
                     last,
                     theirs,
                 } => {
-                    without = without.union(&Ranges::of(first, last));
-                    overruled.extend(theirs.then_some(Overruled {
-                        first,
-                        last,
-                        before: rollback.id,
-                    }));
+                    without.push((rollback.id, Ranges::of(first, last)));
+                    overruling.extend(theirs.then_some((rollback.id, first, last)));
                 }
                 Course::WithoutRollback(id) => cancelled.push(id),
             }
         }
-        ids = ids.union(&Ranges::of(1, position).minus(&without));
-        Effective { ids, overruled }
+        ids = ids.union(&Ranges::of(1, position));
+        let without_but = |but: Option<EventId>| {
+            let others = without.iter().filter(|(by, _)| Some(*by) != but);
+            others.fold(ids.clone(), |ids, (_, taken_out)| ids.minus(taken_out))
+        };
+        let overruled = overruling.iter().map(|(by, first, last)| Overruled {
+            own: without_but(Some(*by))
+                .minus(&Ranges::of(1, first - 1))
+                .minus(&Ranges::of(last + 1, n)),
+            last: *last,
+            before: *by,
+        });
+        Effective {
+            overruled: overruled.filter(|by| !by.own.is_empty()).collect(),
+            ids: without_but(None),
+        }
     }
 
     /// The rollbacks in effect at position `n`, latest first, and each that is not, with the one that took it back.
@@ -561,7 +571,7 @@ mod tests {
         let history = History::new(vec![rollback(5, 7, without(true)), undo, redo]);
         assert_eq!(ids(&history, 8, &any), [1, 4, 5, 8]);
         let overruled = Overruled {
-            first: 2,
+            own: Ranges::of(2, 3),
             last: 3,
             before: 5,
         };

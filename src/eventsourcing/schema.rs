@@ -92,7 +92,12 @@ impl Column {
         );
         match &logged {
             Value::String(text) if is_number => match serde_json::from_str(text) {
-                Ok(number @ Value::Number(_)) => number,
+                // JSON has no negative zero: that travels as text.
+                Ok(Value::Number(number))
+                    if number.as_f64() != Some(0.0) || !text.starts_with('-') =>
+                {
+                    Value::Number(number)
+                }
                 _ => logged,
             },
             Value::Number(number) if self.kind == ColumnKind::Text => {

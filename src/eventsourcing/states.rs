@@ -140,10 +140,10 @@ impl<'a> RowEvents<'a> {
     ///
     /// # Errors
     /// The store's.
-    pub async fn columns_set(&mut self, first: EventId, last: EventId) -> Result<BTreeSet<String>> {
+    pub async fn columns_set(&mut self, ids: &Ranges) -> Result<BTreeSet<String>> {
+        let first = ids.iter().next().map_or(EventId::MAX, |(first, _)| first);
         self.read_back_to(first).await?;
-        let among = self.events.iter();
-        let among = among.filter(|event| (first..=last).contains(&event.id));
+        let among = self.events.iter().filter(|event| ids.contains(event.id));
         Ok(among.flat_map(columns_set).map(str::to_owned).collect())
     }
 
@@ -155,14 +155,14 @@ impl<'a> RowEvents<'a> {
     pub async fn state(&mut self, at: &Effective, wanted: &Wanted) -> Result<Option<Row>> {
         let mut overruled = Vec::new();
         for one in &at.overruled {
-            overruled.push((*one, self.columns_set(one.first, one.last).await?));
+            overruled.push((one.clone(), self.columns_set(&one.own).await?));
         }
         let mut open = Open::new(wanted);
         // Latest first.
         let mut telling: Vec<Event> = Vec::new();
         for event in self.events.iter().rev() {
             if at.ids.contains(event.id) && self.take(event, &overruled, &mut open, &mut telling) {
-                return Ok(self.fold(telling));
+                return Ok(self.fold(telling, overruled));
             }
         }
         let (mut before, mut complete, mut limit) = (self.before, self.complete, LATEST_EVENTS);
@@ -183,11 +183,11 @@ impl<'a> RowEvents<'a> {
                 if at.ids.contains(event.id)
                     && self.take(event, &overruled, &mut open, &mut telling)
                 {
-                    return Ok(self.fold(telling));
+                    return Ok(self.fold(telling, overruled));
                 }
             }
         }
-        Ok(self.fold(telling))
+        Ok(self.fold(telling, overruled))
     }
 
     /// Takes one more event, the next earlier one. Whether the state is known with it.
@@ -198,22 +198,25 @@ impl<'a> RowEvents<'a> {
         open: &mut Open,
         telling: &mut Vec<Event>,
     ) -> bool {
-        let event = without_overruled(event, overruled);
         let known = match event.kind {
             EventKind::Create | EventKind::Delete | EventKind::Restore => true,
             _ => {
-                open.close(self.table, &event);
+                // Whether what is overruled is so still, only an earlier create or delete tells: until then it tells nothing.
+                open.close(self.table, &without_overruled(event, overruled));
                 false
             }
         };
-        telling.push(event);
+        telling.push(event.clone());
         known
     }
 
     /// Of events, latest first, from one on that says whether the row is there.
-    fn fold(&self, mut telling: Vec<Event>) -> Option<Row> {
-        telling.reverse();
-        row::fold(self.table, &telling)
+    fn fold(
+        &self,
+        telling: Vec<Event>,
+        overruled: Vec<(Overruled, BTreeSet<String>)>,
+    ) -> Option<Row> {
+        fold_overruled(self.table, telling.iter().rev(), overruled)
     }
 }
 
@@ -221,17 +224,33 @@ impl<'a> RowEvents<'a> {
 #[must_use]
 pub fn fold(table: &Table, events: &[Event], at: &Effective) -> Option<Row> {
     let set = |by: &Overruled| -> BTreeSet<String> {
-        let own = events
-            .iter()
-            .filter(|event| (by.first..=by.last).contains(&event.id));
+        let own = events.iter().filter(|event| by.own.contains(event.id));
         own.flat_map(columns_set).map(str::to_owned).collect()
     };
-    let overruled: Vec<(Overruled, BTreeSet<String>)> =
-        at.overruled.iter().map(|by| (*by, set(by))).collect();
+    let overruled = at
+        .overruled
+        .iter()
+        .map(|by| (by.clone(), set(by)))
+        .collect();
     let effective = events.iter().filter(|event| at.ids.contains(event.id));
-    effective.fold(None, |state, event| match overruled.is_empty() {
-        true => row::apply(table, state, event),
-        false => row::apply(table, state, &without_overruled(event, &overruled)),
+    fold_overruled(table, effective, overruled)
+}
+
+/// The fold of these events, which are effective, without what of them does not count: columns of updates, up to the row's next create
+/// or delete.
+fn fold_overruled<'a>(
+    table: &Table,
+    events: impl Iterator<Item = &'a Event>,
+    mut overruled: Vec<(Overruled, BTreeSet<String>)>,
+) -> Option<Row> {
+    events.fold(None, |state, event| {
+        if event.kind != EventKind::Update {
+            overruled.retain(|(by, _)| event.id <= by.last);
+        }
+        match overruled.is_empty() {
+            true => row::apply(table, state, event),
+            false => row::apply(table, state, &without_overruled(event, &overruled)),
+        }
     })
 }
 

@@ -128,9 +128,10 @@ class Player:
             expect("exit code", (answer.code, answer.error and answer.error["code"]), (1, "nothing-to-undo"))
             return
         then = self.log.without(transaction, step.conflicts == "theirs")
-        places = {self.log.events[one].place for one in transaction}
-        in_the_way = self._depending(places, transaction, then)
-        if not step.conflicts and any(self.log.conflicts(place, transaction) for place in places if place not in in_the_way):
+        counting = transaction & self.log.now.effective
+        places = {self.log.events[one].place for one in counting}
+        in_the_way = self._depending(places, counting, then)
+        if not step.conflicts and any(self.log.conflicts(place, counting) for place in places if place not in in_the_way):
             in_the_way.add("conflict")
         marker = Marker(0, 0, "rollback", None, transaction, None, step.conflicts == "theirs")
         self._take(arguments, then, self.log.now.last, "minimal", marker, bool(in_the_way))
@@ -149,8 +150,9 @@ class Player:
         taking = Marker(0, 0, command, marker.scope, marker.transaction, marker, marker.theirs)
         if marker.transaction is not None:
             then = self.log.cancelled(marker)
-            places = {self.log.events[one].place for one in marker.transaction}
-            depending = self._depending(places, marker.transaction, then)
+            counting = marker.transaction & (self.log.now.effective ^ then.effective)
+            places = {self.log.events[one].place for one in counting}
+            depending = self._depending(places, counting, then)
             self._take(arguments, then, self.log.now.last, "minimal", taking, bool(depending), later=0)
             return
         to = self.log.before(marker.first)

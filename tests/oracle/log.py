@@ -177,11 +177,13 @@ class Log:
         """With what the later events of the transaction's rows set in the columns that it set."""
         hidden = dict(hidden)
         for place in {self.events[one].place for one in transaction}:
-            own = set().union(*(self.events[one].sets for one in transaction if self.events[one].place == place))
+            own = set().union(*(self.events[one].sets for one in transaction & effective if self.events[one].place == place))
             own -= {"created_on", "updated_on"}
-            for number in effective:
-                if max(transaction) < number < before and self.events[number].place == place:
-                    hidden[number] = hidden.get(number, frozenset()) | frozenset(own)
+            # Up to the row's next create or delete: from there on it is another one.
+            for number in sorted(one for one in effective if max(transaction) < one < before and self.events[one].place == place):
+                if self.events[number].kind != "update":
+                    break
+                hidden[number] = hidden.get(number, frozenset()) | frozenset(own)
         return hidden
 
     def _with(self, effective: frozenset[int], hidden: dict, markers: tuple[Marker, ...], touched: frozenset[int]) -> Position:

@@ -307,7 +307,7 @@ pub(super) fn violation(violation: Violation) -> Blocker {
         ),
         Violated::ForeignKey => (
             "foreign-key",
-            "take back that row too, or let this one point at nothing first".to_owned(),
+            "take the two back together, or let it point at nothing first".to_owned(),
         ),
     };
     Blocker {

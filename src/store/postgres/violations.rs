@@ -165,12 +165,13 @@ async fn values(
         key = quoted(&table.key),
         definitions = table.definitions.join(", "),
     );
-    let changed: sqlx::Result<Vec<(Uuid, String, Json<Value>, i64)>> =
-        sqlx::query_as(AssertSqlSafe(query))
-            .bind(parameter(living, &table.columns))
-            .bind(&table.comparable)
-            .fetch_all(&mut *connection)
-            .await;
+    // The row, the column, what the log says of it, and how many such rows there are.
+    type Changed = (Uuid, String, Json<Value>, i64);
+    let changed: sqlx::Result<Vec<Changed>> = sqlx::query_as(AssertSqlSafe(query))
+        .bind(parameter(living, &table.columns))
+        .bind(&table.comparable)
+        .fetch_all(&mut *connection)
+        .await;
     match changed {
         Ok(changed) => {
             let mut columns = HashSet::new();

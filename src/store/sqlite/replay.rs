@@ -153,6 +153,9 @@ async fn append_singly(
                 ..event.clone()
             };
             for by in &effective.overruled {
+                if event.kind != EventKind::Update && event.id > by.last {
+                    overruled.end(&key, by);
+                }
                 if event.id > by.last && event.id < by.before {
                     let columns = overruled.of(&mut *all, &key, by).await?;
                     repeated.data.retain(|column, _| !columns.contains(column));
@@ -171,16 +174,21 @@ async fn append_singly(
 struct OverruledColumns(HashMap<(RowKey, EventId), BTreeSet<String>>);
 
 impl OverruledColumns {
+    /// With the row's next create or delete, nothing of what comes after it is overruled any more.
+    fn end(&mut self, row: &RowKey, by: &Overruled) {
+        self.0.insert((row.clone(), by.before), BTreeSet::new());
+    }
+
     async fn of(
         &mut self,
         all: &mut SqliteConnection,
         row: &RowKey,
         by: &Overruled,
     ) -> Result<&BTreeSet<String>> {
-        let place = (row.clone(), by.first);
+        let place = (row.clone(), by.before);
         if !self.0.contains_key(&place) {
             let events = row_events::events_of(all, std::slice::from_ref(row), by.last).await?;
-            let own = events.iter().filter(|event| event.id >= by.first);
+            let own = events.iter().filter(|event| by.own.contains(event.id));
             let columns = own.flat_map(columns_set).map(str::to_owned).collect();
             self.0.insert(place.clone(), columns);
         }
