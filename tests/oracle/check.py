@@ -12,7 +12,7 @@ from random import Random
 from history import Alter, Append, Generator, Revert, RollBack, Step, Undo
 from log import Log, Marker, Position, Scope, covers, logged
 from model import Event, Refused, Rows, apply, check, shown, uuid
-from program import Databases, Hangs, Program
+from program import Databases, Hangs, NoAnswer
 from schema import POSTGRES, SQLITE, Schema, generate
 
 
@@ -49,7 +49,7 @@ class Player:
                         self._alter(step)
                     case Undo():
                         self._undo(step)
-            except (Mismatch, Hangs) as mismatch:
+            except (Mismatch, Hangs, NoAnswer) as mismatch:
                 raise Mismatch(f"step {number + 1}, {step}: {mismatch}") from None
         self._compare()
 

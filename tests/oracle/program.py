@@ -11,6 +11,10 @@ from pathlib import Path
 from schema import SQLITE, Schema
 
 
+class NoAnswer(Exception):
+    """The program has failed, where it must answer."""
+
+
 @dataclass
 class Answer:
     code: int
@@ -19,6 +23,8 @@ class Answer:
 
     @property
     def one(self) -> dict:
+        if not self.lines:
+            raise NoAnswer(f"it answers nothing: {self.error}")
         return self.lines[0]
 
 
