@@ -70,7 +70,6 @@ pub(super) fn standing(standing: Standing) -> String {
     }
 }
 
-/// Columns that change, one a line: `smiles  ABC → DEF`.
 /// A row under what happens to it.
 pub(super) fn print_row(
     what: &str,
@@ -82,6 +81,7 @@ pub(super) fn print_row(
     print_columns(columns, "    ", output)
 }
 
+/// Columns that change, one a line: `smiles  ABC → DEF`.
 pub(super) fn print_columns(columns: &[ColumnChange], indent: &str, output: &Output) -> Result<()> {
     let longest = columns
         .iter()

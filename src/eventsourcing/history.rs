@@ -385,14 +385,17 @@ impl History {
     /// no rollback names, a table for those of its rows that none names.
     #[must_use]
     pub fn scopes_since(&self, position: EventId) -> Vec<Scope> {
-        // What was effective before, if a rollback since went back to it.
+        // What counted before, if a rollback since went back to it, or took a transaction out of it or put it back.
         let mut earliest = position;
         for rollback in self.rollbacks.iter().rev() {
-            match rollback.course {
-                _ if rollback.id <= earliest => break,
-                Course::Back(keeps_through) => earliest = earliest.min(keeps_through),
-                Course::Without { .. } | Course::WithoutRollback(_) => {}
+            if rollback.id <= earliest {
+                break;
             }
+            earliest = match (&rollback.course, self.transaction_of(rollback)) {
+                (Course::Back(keeps_through), _) => earliest.min(*keeps_through),
+                (_, Some((first, _))) => earliest.min(first - 1),
+                (_, None) => earliest,
+            };
         }
         let since = self.rollbacks.iter().filter(|one| one.id > earliest);
         let mut scopes = vec![Scope::Whole];
@@ -583,6 +586,17 @@ mod tests {
         assert_eq!(ids(&history, 14, &any), [1, 4, 5, 8, 9, 12]);
         assert_eq!(history.standing(14, 9, None), Standing::UndoneBy(12));
         assert_eq!(history.latest_to_undo(14).map(|one| one.id), Some(5));
+        // What is put back after 11 lies before a rollback that names a table: its rows have an E of their own there.
+        let mut rollbacks = history.rollbacks().to_vec();
+        rollbacks.insert(
+            0,
+            Rollback {
+                scope: Scope::Table("molecule".to_owned()),
+                ..back(4, 4, 1)
+            },
+        );
+        let named = History::new(rollbacks);
+        assert_eq!(named.scopes_since(11).len(), 2);
         let redo = history.rollback(12).expect("there");
         assert_eq!(history.transaction_of(redo), Some((2, 3)));
     }

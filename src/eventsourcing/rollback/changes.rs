@@ -295,9 +295,10 @@ fn depending(
     then: &Effective,
     (first, last): (EventId, EventId),
 ) -> Option<Event> {
-    let own = events
-        .iter()
-        .find(|event| (first..=last).contains(&event.id) && is_change(event.kind))?;
+    let counts = |event: &Event| now.ids.contains(event.id) || then.ids.contains(event.id);
+    let own = events.iter().find(|event| {
+        (first..=last).contains(&event.id) && is_change(event.kind) && counts(event)
+    })?;
     let (mut there_now, mut there_then) =
         (own.kind != EventKind::Create, own.kind != EventKind::Create);
     for event in events
@@ -329,10 +330,6 @@ async fn conflicts(
     now: &Effective,
     (first, last): (EventId, EventId),
 ) -> Result<Vec<Conflict>> {
-    if !now.ids.contains(first) && !now.ids.contains(last) {
-        // It is put back; what has been set since stays.
-        return Ok(Vec::new());
-    }
     let counts = |event: &&Event| is_change(event.kind) && now.ids.contains(event.id);
     let later: Vec<&Event> = life
         .read()
@@ -344,10 +341,12 @@ async fn conflicts(
     if later.is_empty() || later.iter().any(|event| event.kind != EventKind::Update) {
         return Ok(Vec::new());
     }
+    // None where it is put back: then what has been set since stays.
     let own = life
         .read()
         .iter()
-        .filter(|event| (first..=last).contains(&event.id));
+        .filter(|event| (first..=last).contains(&event.id))
+        .filter(counts);
     let own: BTreeSet<&str> = own.flat_map(columns_set).collect();
     let mut found: Vec<(String, EventId)> = Vec::new();
     for column in own {

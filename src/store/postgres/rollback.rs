@@ -192,8 +192,8 @@ async fn compare(all: &mut PgConnection, plan: &RollbackPlan, control: &Control)
         by_table.entry(&change.key.table).or_default().push(change);
     }
     for (name, changes) in by_table {
-        let definitions = plan.definitions.iter();
-        let Some(table) = definitions.into_iter().find(|table| table.name == name) else {
+        let mut definitions = plan.definitions.iter();
+        let Some(table) = definitions.find(|table| table.name == name) else {
             return Err(mismatch(format!("the plan does not tell what {name} is")));
         };
         for changes in changes.chunks(ROWS_AT_ONCE) {
