@@ -263,6 +263,12 @@ class Player:
             )
             found = sorted(self.program.run("table", table.name).lines, key=lambda row: row[table.key])
             expect(table.name, found, wanted)
+        if not any(table.added or table.dropped for table in self.schema.tables):
+            # What differs between an earlier position and now.
+            earlier = self.log.positions[len(self.log.positions) // 2]
+            lines = self.program.run("diff", str(earlier.last)).lines
+            differing = {(one["type"], one["uuid"]): (one["action"], one["columns"]) for one in lines}
+            expect(f"difference from #{earlier.last}", differing, self._changes(earlier.rows, self.log.now.rows))
         verified = self.program.run("verify")
         expect("findings", verified.one["findings"], [])
         expect("events", verified.one["events"], self.log.now.last)
