@@ -46,6 +46,9 @@ pub(super) fn refusal(blockers: &[Blocker]) -> Option<Error> {
     let hint = match first.kind {
         "missing-right" => "nothing was written; every rollback needs that right",
         "conflict" => "nothing was written; choose with --ours or --theirs",
+        "later-event" => {
+            "nothing was written; `ebb show` prints the later event, --dry-run the whole plan"
+        }
         _ => "nothing was written; remove what stands in the way, or choose a later target",
     };
     let message = format!("this rollback cannot be done: {}{more}", first.message);
@@ -170,7 +173,7 @@ impl Obstacles {
             self.conflicts.extend(plan.conflicts.iter().map(|conflict| Blocker {
                 kind: "conflict",
                 message: format!(
-                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours keeps the one, --theirs takes the other",
+                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours keeps it, --theirs takes what it was",
                     conflict.by,
                     conflict.column,
                     brief(&conflict.ours),

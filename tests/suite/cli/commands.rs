@@ -294,6 +294,75 @@ on_both! {
         ebb(&["-d", &place, "verify"]).ends_with(0);
     }
 
+    async fn the_rows_that_differ_between_two_positions_are_printed(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let place = lab.argument();
+        let differing = |positions: &[&str]| -> Vec<(Value, Value)> {
+            ebb(&[&["-d", &place, "--json", "diff"], positions].concat())
+                .ends_with(0)
+                .objects()
+                .into_iter()
+                .map(|row| (row["type"].clone(), row["action"].clone()))
+                .collect()
+        };
+        let added = |tables: &[&str]| tables.iter().map(|table| (json!(table), json!("bring-back"))).collect::<Vec<_>>();
+        assert_eq!(differing(&["14"]), added(&["data_unit", "experiment", "molecule", "xy_data"]));
+        assert_eq!(differing(&["0", "2"]), added(&["lab", "synthesis_machine"]));
+        assert_eq!(differing(&["2", "0"])[0], (json!("lab"), json!("remove")));
+        assert_eq!(differing(&["18"]), []);
+        let corrected = ebb(&["-d", &place, "--json", "diff", "9", "10"]).ends_with(0).object();
+        assert_eq!(corrected["action"], "change");
+        assert_eq!(corrected["columns"]["smiles"], json!({"from": "A-UGLY-TYPO-C", "to": "ABC"}));
+        let said = ebb(&["-d", &place, "diff", "9", "10"]).ends_with(0).stdout();
+        assert!(said.starts_with("~ molecule c053009a-9b1d-44a7-8267-f5befdb03eb0"), "{said}");
+        let error = ebb(&["-d", &place, "diff", "99"]).ends_with(1).stderr();
+        assert!(error.contains("no event #99") && error.contains("#1 to #18"), "{error}");
+    }
+
+    async fn one_event_is_undone_and_what_came_after_it_kept(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let place = lab.argument();
+        let before = lab.rows().await;
+        let error = ebb(&["-d", &place, "revert", "11", "--yes"]).ends_with(3).stderr();
+        assert!(error.contains("#12 changes it later") && error.contains("(and 1 more)"), "{error}");
+        assert_eq!(lab.rows().await, before);
+
+        // It says which later event changed the same column, and takes a word on whose value is to stand.
+        let molecule = "c053009a-9b1d-44a7-8267-f5befdb03eb0";
+        ebb(&["-d", &place, "update", "molecule", molecule, r#"{"smiles": "ABCD"}"#]).ends_with(0);
+        let error = ebb(&["-d", &place, "revert", "10", "--yes"]).ends_with(3).stderr();
+        assert!(error.contains("#19") && error.contains("--ours") && error.contains("--theirs"), "{error}");
+        let edited = lab.rows().await;
+        assert_ne!(edited, before);
+        ebb(&["-d", &place, "revert", "10", "--ours", "--yes"]).ends_with(0);
+        assert_eq!(lab.rows().await, edited);
+        ebb(&["-d", &place, "undo", "--yes"]).ends_with(0);
+        ebb(&["-d", &place, "revert", "10", "--theirs", "--yes"]).ends_with(0);
+        let typo = ebb(&["-d", &place, "--json", "diff", "19"]).ends_with(0).object();
+        assert_eq!(typo["columns"]["smiles"], json!({"from": "ABCD", "to": "A-UGLY-TYPO-C"}));
+        ebb(&["-d", &place, "undo", "--yes"]).ends_with(0);
+        assert_eq!(lab.rows().await, edited);
+        ebb(&["-d", &place, "verify", "--drift"]).ends_with(0);
+    }
+
+    async fn one_table_is_taken_back_and_everything_else_left(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let place = lab.argument();
+        let before = lab.rows().await;
+        let error = ebb(&["-d", &place, "rollback", "--before-event", "5", "--only", "molecul", "--yes"]).ends_with(1).stderr();
+        assert!(error.contains("did you mean \"molecule\"?"), "{error}");
+        let plan = ebb(&["-d", &place, "--json", "rollback", "--before-event", "5", "--only", "molecule", "--dry-run"]).ends_with(3).object();
+        assert_eq!(plan["blockers"].as_array().unwrap().len(), 2, "{}", plan["blockers"]);
+        assert_eq!(lab.rows().await, before);
+        ebb(&["-d", &place, "rollback", "--before-event", "18", "--only", "molecule", "--yes"]).ends_with(0);
+        let left = lab.rows().await;
+        assert_eq!(left.len(), before.len() - 1);
+        assert!(left.iter().all(|row| before.contains(row)));
+        ebb(&["-d", &place, "undo", "--yes"]).ends_with(0);
+        assert_eq!(lab.rows().await, before);
+        ebb(&["-d", &place, "verify", "--drift"]).ends_with(0);
+    }
+
     async fn with_nothing_after_the_target_the_outcome_is_empty(backend) {
         let lab = Database::mad_lab(backend).await;
         let place = lab.argument();
