@@ -37,19 +37,6 @@ BEGIN
 END
 $$;
 
--- The ids that are in one of the two and not in the other.
-CREATE FUNCTION sourcing.differing(a sourcing.span[], b sourcing.span[]) RETURNS sourcing.span[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-    WITH cut(at) AS (
-        SELECT s.first FROM unnest(a || b) AS s UNION SELECT s.last + 1 FROM unnest(a || b) AS s
-    ), piece AS (
-        SELECT at AS first, lead(at) OVER (ORDER BY at) - 1 AS last FROM cut
-    )
-    SELECT coalesce(array_agg(ROW(first, last)::sourcing.span), '{}')
-      FROM piece
-     WHERE last IS NOT NULL AND sourcing.contains(a, first) <> sourcing.contains(b, first)
-$$;
-
 -- The ids of the first that are not among the second.
 CREATE FUNCTION sourcing.minus(spans sourcing.span[], others sourcing.span[]) RETURNS sourcing.span[]
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -61,6 +48,12 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(ROW(first, last)::sourcing.span), '{}')
       FROM piece
      WHERE last IS NOT NULL AND sourcing.contains(spans, first) AND NOT sourcing.contains(others, first)
+$$;
+
+-- The ids that are in one of the two and not in the other.
+CREATE FUNCTION sourcing.differing(a sourcing.span[], b sourcing.span[]) RETURNS sourcing.span[]
+LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT sourcing.minus(a, b) || sourcing.minus(b, a)
 $$;
 
 -- Columns of later updates that do not count: those that the row's own events of a transaction set, as far as they counted until then, in what

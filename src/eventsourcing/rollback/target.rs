@@ -1,17 +1,16 @@
 //! What a target means: a position, or a transaction that is taken out.
 
-use super::{RollbackRequest, RollbackTarget};
+use super::{Conflicts, RollbackRequest, RollbackTarget};
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
 use crate::eventsourcing::event::{Event, EventId, EventKind};
 use crate::eventsourcing::history::{Course, History, Standing};
 use crate::eventsourcing::inspect;
 use crate::eventsourcing::schema;
 use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::EventStore;
 use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
-
-use super::Conflicts;
 
 /// A target, resolved.
 pub(super) struct Resolved {
@@ -178,12 +177,7 @@ pub(super) async fn check_scope(store: &dyn EventStore, scope: &Scope) -> Result
     }
     if let Scope::Row(row) = scope
         && store
-            .earlier_events(
-                row,
-                EventId::MAX,
-                crate::eventsourcing::states::Mention::Any,
-                1,
-            )
+            .earlier_events(row, EventId::MAX, Mention::Any, 1)
             .await?
             .is_empty()
     {
