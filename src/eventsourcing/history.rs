@@ -12,8 +12,7 @@ use std::collections::{HashMap, HashSet};
 
 use uuid::Uuid;
 
-use super::error::{Error, ErrorCode, Result};
-use super::event::{EventId, Row, RowKey};
+use super::event::{EventId, RowKey};
 use super::ranges::Ranges;
 use super::rollback::Strategy;
 use super::scope::Scope;
@@ -63,69 +62,6 @@ pub struct Rollback {
     pub timestamp: Timestamp,
     /// Who.
     pub actor: String,
-}
-
-impl Rollback {
-    /// Reads it from its `rollback` event, and from where that event, its end, and the position before its moment stand
-    /// in the log.
-    ///
-    /// # Errors
-    /// `Database` when the marker says what no rollback can be: this program never wrote it.
-    pub fn from_marker(
-        (id, end, position): (EventId, EventId, EventId),
-        data: &Row,
-        timestamp: Timestamp,
-        actor: String,
-    ) -> Result<Self> {
-        let unknown = |what: &str| {
-            let message = format!("rollback #{id} has {what} that ebb does not know");
-            Error::new(ErrorCode::Database, message)
-        };
-        let text = |key: &str| data.get(key).and_then(serde_json::Value::as_str);
-        let number = |key: &str| data.get(key).and_then(serde_json::Value::as_i64);
-        let strategy = match data.get("strategy") {
-            None => Strategy::Replay,
-            Some(name) => name
-                .as_str()
-                .unwrap_or_default()
-                .parse()
-                .map_err(|_| unknown(&format!("a strategy, {name},")))?,
-        };
-        let (undoes, redoes) = (number("undoes"), number("redoes"));
-        let course = match (data.get("reverts"), data.contains_key("keeps_later")) {
-            (Some(ids), _) => {
-                let ids: Option<Vec<EventId>> = ids
-                    .as_array()
-                    .and_then(|ids| ids.iter().map(serde_json::Value::as_i64).collect());
-                match ids.as_deref() {
-                    Some([first, last]) => Course::Without {
-                        first: *first,
-                        last: *last,
-                        theirs: text("conflicts") == Some("theirs"),
-                    },
-                    _ => return Err(unknown("events")),
-                }
-            }
-            (None, true) => {
-                let rollback = undoes.or(redoes);
-                Course::WithoutRollback(rollback.ok_or_else(|| unknown("nothing to undo"))?)
-            }
-            (None, false) => Course::Back(position),
-        };
-        Ok(Self {
-            id,
-            end,
-            course,
-            scope: text("only").map_or(Scope::Whole, Scope::parse),
-            strategy,
-            reason: text("reason").map(str::to_owned),
-            allow_loss: data.contains_key("allow_loss"),
-            undoes,
-            redoes,
-            timestamp,
-            actor,
-        })
-    }
 }
 
 /// An event's standing at the head of the log.

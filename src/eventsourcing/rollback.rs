@@ -6,6 +6,7 @@ mod blockers;
 mod changes;
 mod control;
 mod executor;
+mod marker;
 mod planner;
 mod script;
 mod strategy;
@@ -20,7 +21,7 @@ use super::event::{EventId, Row, RowKey};
 use super::history::Course;
 use super::schema::Table;
 use super::scope::Scope;
-use super::timestamp::{self, Timestamp};
+use super::timestamp::Timestamp;
 use super::value;
 
 pub use blockers::Blocker;
@@ -319,43 +320,6 @@ impl RollbackPlan {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.before.is_none()
-    }
-
-    /// The marker's data: `{"before": …}` as in the seed; other keys appear only for `minimal`, for a reason, for
-    /// undo and redo, and where less than everything is taken back. `None` when there is nothing to do.
-    #[must_use]
-    pub fn marker(&self) -> Option<Row> {
-        let mut data = Row::new();
-        let before = timestamp::format_without_zone(self.before?);
-        data.insert("before".to_owned(), before.into());
-        if self.strategy() == Strategy::Minimal {
-            data.insert("strategy".to_owned(), Strategy::Minimal.as_str().into());
-        }
-        if let Some(reason) = &self.request.reason {
-            data.insert("reason".to_owned(), reason.as_str().into());
-        }
-        match self.purpose {
-            Purpose::Rollback => {}
-            Purpose::Undo(id) => drop(data.insert("undoes".to_owned(), id.into())),
-            Purpose::Redo(id) => drop(data.insert("redoes".to_owned(), id.into())),
-        }
-        if let Some(scope) = self.request.scope.name() {
-            data.insert("only".to_owned(), scope.into());
-        }
-        match self.course {
-            Course::Back(_) => {}
-            Course::Without { first, last, .. } => {
-                data.insert("reverts".to_owned(), json!([first, last]));
-                if let Some(conflicts) = self.request.conflicts {
-                    data.insert("conflicts".to_owned(), conflicts.as_str().into());
-                }
-            }
-            Course::WithoutRollback(_) => drop(data.insert("keeps_later".to_owned(), true.into())),
-        }
-        if self.request.allow_loss {
-            data.insert("allow_loss".to_owned(), true.into());
-        }
-        Some(data)
     }
 
     /// The plan as the command line prints it.
