@@ -1,6 +1,9 @@
 //! Which constraints the rows of a plan would violate, found by reading alone: each constraint is asked of the rows as they would
 //! be, which are parameters, together with the rows that stay.
 
+mod distinct;
+mod foreign_keys;
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use serde_json::Value;
@@ -8,11 +11,14 @@ use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
+use distinct::distinct;
+use foreign_keys::foreign_keys;
+
 use super::error::failed;
 use crate::eventsourcing::rollback::RowChange;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
-use crate::eventsourcing::{ErrorCode, Result, Row, RowKey};
+use crate::eventsourcing::{Result, Row, RowKey};
 
 /// Rows that are looked at together. Where there are more, values that must differ are not compared between one lot and the
 /// next: the rollback itself would refuse those.
@@ -286,263 +292,6 @@ fn failed_to_mean(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("42") && code != "42501")
-}
-
-/// A unique index or an exclusion constraint.
-#[derive(FromRow)]
-struct Distinct {
-    name: String,
-    excludes: bool,
-    condition: Option<String>,
-    /// What it is on.
-    expressions: Vec<String>,
-    /// The operators by which two rows are taken for the same there, schema included.
-    operators: Vec<String>,
-    nulls_are_same: bool,
-}
-
-const DISTINCT: &str = "
-    SELECT i.indexrelid::regclass::text AS name, coalesce(con.contype = 'x', false) AS excludes, pg_get_expr(i.indpred, i.indrelid) AS condition,
-           array_agg(pg_get_indexdef(i.indexrelid, place.n, false) ORDER BY place.n) AS expressions,
-           array_agg(format('OPERATOR(%I.%s)', ns.nspname, op.oprname) ORDER BY place.n) AS operators,
-           coalesce(to_jsonb(i) -> 'indnullsnotdistinct' = 'true', false) AS nulls_are_same
-      FROM pg_index i
-      LEFT JOIN pg_constraint con ON con.conindid = i.indexrelid AND con.contype IN ('u', 'x') AND con.conrelid = i.indrelid
-     CROSS JOIN LATERAL generate_series(1, i.indnkeyatts) AS place(n)
-      JOIN pg_opclass class ON class.oid = i.indclass[place.n - 1]
-      LEFT JOIN pg_amop equal ON equal.amopfamily = class.opcfamily AND equal.amopstrategy = 3
-       AND equal.amoplefttype = class.opcintype AND equal.amoprighttype = class.opcintype
-      JOIN pg_operator op ON op.oid = CASE WHEN con.contype = 'x' THEN con.conexclop[place.n] ELSE equal.amopopr END
-      JOIN pg_namespace ns ON ns.oid = op.oprnamespace
-     WHERE i.indrelid = $1 AND NOT i.indisprimary AND (i.indisunique OR con.contype = 'x')
-     GROUP BY i.indexrelid, con.contype, i.indpred, i.indrelid, i.*
-     ORDER BY 1";
-
-async fn distinct(
-    connection: &mut PgConnection,
-    table: &Staged,
-    living: &[&Row],
-    touched: &[Uuid],
-) -> Result<Vec<Violation>> {
-    let constraints: Vec<Distinct> = sqlx::query_as(DISTINCT)
-        .bind(table.relation)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let mut found = Vec::new();
-    for one in constraints {
-        let key = quoted(&table.key);
-        let columns: Vec<String> = one
-            .expressions
-            .iter()
-            .enumerate()
-            .map(|(at, expression)| format!("{expression} AS c{at}"))
-            .collect();
-        let same: Vec<String> = one
-            .operators
-            .iter()
-            .enumerate()
-            .map(|(at, operator)| {
-                let equal = format!("a.c{at} {operator} b.c{at}");
-                match one.nulls_are_same {
-                    true => format!("({equal} OR a.c{at} IS NULL AND b.c{at} IS NULL)"),
-                    false => equal,
-                }
-            })
-            .collect();
-        let condition = one.condition.as_deref().unwrap_or("true");
-        let (columns, same) = (columns.join(", "), same.join(" AND "));
-        let query = format!(
-            "WITH a AS (SELECT {key} AS row_key, {columns} FROM {rows} WHERE {condition})
-             SELECT x.one, x.other, x.stays, count(*) OVER () FROM (
-                 SELECT a.row_key AS one, b.row_key AS other, false AS stays FROM a JOIN a AS b ON {same} AND a.row_key < b.row_key
-                 UNION ALL
-                 SELECT a.row_key, b.row_key, true FROM a
-                   JOIN (SELECT {key} AS row_key, {columns} FROM {stored} AS {plain} WHERE {condition}
-                            AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS w(key) WHERE w.key = {plain}.{key})) AS b ON {same}) AS x
-              ORDER BY x.stays DESC LIMIT 1",
-            rows = table.rows(1, &table.plain),
-            stored = table.quoted,
-            plain = table.plain,
-        );
-        let violating: sqlx::Result<Option<(Uuid, Uuid, bool, i64)>> =
-            sqlx::query_as(AssertSqlSafe(query))
-                .bind(parameter(living, &table.columns))
-                .bind(touched)
-                .fetch_optional(&mut *connection)
-                .await;
-        match violating {
-            Ok(None) => {}
-            Ok(Some((row, other, stays, rows))) => {
-                let (kind, same) = match one.excludes {
-                    true => (Violated::Exclusion, "excludes it"),
-                    false => (Violated::Unique, "has the same value"),
-                };
-                let which = if stays { ", which stays," } else { " then" };
-                let words = format!(
-                    "{} {other}{which} {same} ({}: {})",
-                    table.name,
-                    one.name,
-                    one.expressions.join(", ")
-                );
-                found.push(table.violation(kind, &one.name, row, rows, words));
-            }
-            Err(error) if failed_to_mean(&error) => {}
-            Err(error) => return Err(failed(error)),
-        }
-    }
-    Ok(found)
-}
-
-/// A foreign key between two tables that take part.
-#[derive(FromRow)]
-struct ForeignKey {
-    name: String,
-    pointing: String,
-    pointing_quoted: String,
-    pointing_key: String,
-    pointed: String,
-    pointed_quoted: String,
-    pointed_key: String,
-    columns: String,
-    /// The condition that the row `f` points at something, and that it is the row `t`.
-    given: String,
-    matching: String,
-}
-
-const FOREIGN_KEYS: &str = "
-    WITH taking_part AS MATERIALIZED (
-        SELECT given.name, given.key, c.oid AS relation, format('%I.%I', n.nspname, c.relname) AS quoted
-          FROM unnest($2::text[], $3::text[]) AS given(name, key)
-          JOIN pg_class c ON c.oid = sourcing.find(given.name)
-          JOIN pg_namespace n ON n.oid = c.relnamespace
-    )
-    SELECT con.conname::text AS name, f.name AS pointing, f.quoted AS pointing_quoted, f.key AS pointing_key,
-           t.name AS pointed, t.quoted AS pointed_quoted, t.key AS pointed_key,
-           string_agg(mine.attname, ', ' ORDER BY pair.at) AS columns,
-           string_agg(format('f.%I IS NOT NULL', mine.attname), ' AND ') AS given,
-           string_agg(format('t.%I OPERATOR(%I.%s) f.%I', theirs.attname, ns.nspname, op.oprname, mine.attname)
-                      || CASE WHEN theirs.attcollation <> mine.attcollation THEN format(' COLLATE %I.%I', cns.nspname, c.collname) ELSE '' END,
-                      ' AND ' ORDER BY pair.at) AS matching
-      FROM pg_constraint con
-      JOIN taking_part f ON f.relation = con.conrelid
-      JOIN taking_part t ON t.relation = con.confrelid
-     CROSS JOIN LATERAL unnest(con.conkey, con.confkey, con.conpfeqop) WITH ORDINALITY AS pair(mine, theirs, operator, at)
-      JOIN pg_attribute mine ON mine.attrelid = con.conrelid AND mine.attnum = pair.mine
-      JOIN pg_attribute theirs ON theirs.attrelid = con.confrelid AND theirs.attnum = pair.theirs
-      JOIN pg_operator op ON op.oid = pair.operator
-      JOIN pg_namespace ns ON ns.oid = op.oprnamespace
-      LEFT JOIN pg_collation c ON c.oid = theirs.attcollation
-      LEFT JOIN pg_namespace cns ON cns.oid = c.collnamespace
-     WHERE con.contype = 'f' AND con.conparentid = 0 AND (f.name = ANY ($1) OR t.name = ANY ($1))
-       AND to_jsonb(con) ->> 'conenforced' IS DISTINCT FROM 'false'
-     GROUP BY con.oid, con.conname, f.name, f.quoted, f.key, t.name, t.quoted, t.key
-     ORDER BY con.conname";
-
-async fn foreign_keys(
-    connection: &mut PgConnection,
-    tables: &[Table],
-    staged: &HashMap<&str, &Staged>,
-    rows: &BTreeMap<&str, Rows<'_>>,
-) -> Result<Vec<Violation>> {
-    let names: Vec<&str> = staged.keys().copied().collect();
-    let taking_part = tables
-        .iter()
-        .filter_map(|table| Some((table.name.as_str(), table.key()?)));
-    let (all, their_keys): (Vec<&str>, Vec<&str>) = taking_part.unzip();
-    let keys: Vec<ForeignKey> = sqlx::query_as(FOREIGN_KEYS)
-        .bind(&names)
-        .bind(&all)
-        .bind(&their_keys)
-        .fetch_all(&mut *connection)
-        .await
-        .map_err(failed)?;
-    let nothing = Rows::default();
-    let mut found = Vec::new();
-    for key in keys {
-        let (pointing, pointed) = (
-            staged.get(key.pointing.as_str()),
-            staged.get(key.pointed.as_str()),
-        );
-        let of = |table: Option<&&Staged>| {
-            table
-                .and_then(|table| rows.get(table.name.as_str()))
-                .unwrap_or(&nothing)
-        };
-        // $1 and $2: the pointing rows as they would be, and those that do not stay as they are; $3 and $4: the same of the pointed ones.
-        let comes = match pointed {
-            Some(table) => format!(
-                "EXISTS (SELECT FROM {} WHERE {})",
-                table.rows(3, "t"),
-                key.matching
-            ),
-            None => "false".to_owned(),
-        };
-        let mut places = Vec::new();
-        if let Some(table) = pointing {
-            places.push(format!(
-                "{} WHERE {} AND NOT {comes} AND NOT EXISTS (SELECT FROM {} t WHERE {}
-                     AND NOT EXISTS (SELECT FROM unnest($4::uuid[]) AS w(key) WHERE w.key = t.{}))",
-                table.rows(1, "f"),
-                key.given,
-                key.pointed_quoted,
-                key.matching,
-                quoted(&key.pointed_key),
-            ));
-        }
-        if pointed.is_some() {
-            places.push(format!(
-                "unnest($4::uuid[]) AS g(key) JOIN {} t ON t.{} = g.key JOIN {} f ON {}
-                 WHERE NOT {comes} AND NOT EXISTS (SELECT FROM unnest($2::uuid[]) AS w(key) WHERE w.key = f.{})",
-                key.pointed_quoted,
-                quoted(&key.pointed_key),
-                key.pointing_quoted,
-                key.matching,
-                quoted(&key.pointing_key),
-            ));
-        }
-        for place in places {
-            let written = |table: Option<&&Staged>| {
-                table
-                    .map(|table| table.columns.as_slice())
-                    .unwrap_or_default()
-                    .to_vec()
-            };
-            let violating: sqlx::Result<Option<(Uuid, i64)>> =
-                sqlx::query_as(AssertSqlSafe(format!(
-                    "SELECT f.{}, count(*) OVER () FROM {place}
-                    AND ($1::jsonb, $2::uuid[], $3::jsonb, $4::uuid[]) IS NOT NULL LIMIT 1",
-                    quoted(&key.pointing_key)
-                )))
-                .bind(parameter(&of(pointing).living, &written(pointing)))
-                .bind(&of(pointing).touched)
-                .bind(parameter(&of(pointed).living, &written(pointed)))
-                .bind(&of(pointed).touched)
-                .fetch_optional(&mut *connection)
-                .await;
-            let violating = match violating.map_err(failed) {
-                // Which rows those are, nobody here may know.
-                Err(error) if error.code == ErrorCode::NotAllowed => None,
-                violating => violating?,
-            };
-            if let Some((row, count)) = violating {
-                found.push(Violation {
-                    kind: Violated::ForeignKey,
-                    constraint: key.name.clone(),
-                    row: RowKey {
-                        table: key.pointing.clone(),
-                        uuid: row,
-                    },
-                    rows: count.unsigned_abs(),
-                    words: format!(
-                        "it would point ({}) at a row of {} that is not there",
-                        key.columns, key.pointed
-                    ),
-                });
-            }
-        }
-    }
-    Ok(found)
 }
 
 /// An identifier, quoted.
