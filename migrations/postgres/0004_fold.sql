@@ -3,50 +3,61 @@
 --
 -- What runs for every event is in PL/pgSQL, whose plans are kept: a function in SQL is planned at each call.
 
--- The value that a time column takes.
+-- The value that a time column takes. In SQL without settings of its own, so that it becomes part of the statement that asks for it.
 CREATE FUNCTION sourcing.stamp(type text, moment timestamptz) RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN type OPERATOR(pg_catalog.=) 'timestamp without time zone' THEN pg_catalog.to_jsonb(pg_catalog.timezone('UTC', moment))
+                ELSE pg_catalog.to_jsonb(moment) END
+$$;
+
+-- What an event says of its row by itself: its data, and what the rules add to it. In SQL without settings of its own, so that it becomes
+-- part of the statement that asks for it.
+CREATE FUNCTION sourcing.said(shape sourcing.shape, event text, uuid uuid, data jsonb, moment timestamptz) RETURNS jsonb
+LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN event OPERATOR(pg_catalog.=) 'create' AND shape.key IS NOT NULL
+                THEN pg_catalog.jsonb_build_object(shape.key, uuid) ELSE '{}' END
+           OPERATOR(pg_catalog.||)
+           CASE WHEN event OPERATOR(pg_catalog.=) 'create' AND shape.created_on IS NOT NULL
+                THEN pg_catalog.jsonb_build_object('created_on', sourcing.stamp(shape.created_on, moment)) ELSE '{}' END
+           OPERATOR(pg_catalog.||)
+           CASE WHEN shape.updated_on IS NOT NULL
+                THEN pg_catalog.jsonb_build_object('updated_on', sourcing.stamp(shape.updated_on, moment)) ELSE '{}' END
+           OPERATOR(pg_catalog.||) data
+$$;
+
+-- The state of a row after a create, an update or a delete that says this. What the database made of it besides is laid over it.
+-- Without settings of its own, which would take longer than all the rest: it runs for every event of a fold.
+CREATE FUNCTION sourcing.fold_step(state jsonb, event text, said jsonb, filled jsonb, json text[]) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE
+    name text;
 BEGIN
-    RETURN CASE type WHEN 'timestamp without time zone' THEN to_jsonb(moment AT TIME ZONE 'UTC') ELSE to_jsonb(moment) END;
+    IF event = 'create' THEN
+        RETURN said || coalesce(filled, '{}');
+    ELSIF event = 'delete' OR state IS NULL THEN
+        RETURN NULL;
+    END IF;
+    -- An object given for a JSON column that holds one is merged into it, one level deep.
+    FOREACH name IN ARRAY json LOOP
+        IF jsonb_typeof(said -> name) = 'object' AND jsonb_typeof(state -> name) = 'object' THEN
+            said := said || jsonb_build_object(name, (state -> name) || (said -> name));
+        END IF;
+    END LOOP;
+    RETURN state || said || coalesce(filled, '{}');
 END
 $$;
+
+-- The state of a row: the fold of its creates, updates and deletes, which the caller gives in id order.
+CREATE AGGREGATE sourcing.fold(event text, said jsonb, filled jsonb, json text[])
+(SFUNC = sourcing.fold_step, STYPE = jsonb);
 
 -- What the rules make of an event's data, before the database has had its say.
 CREATE FUNCTION sourcing.expected(shape sourcing.shape, before jsonb, event text, uuid uuid, data jsonb, moment timestamptz)
 RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    state jsonb;
 BEGIN
-    IF event = 'restore' THEN
-        RETURN data;
-    ELSIF event = 'delete' OR (event = 'update' AND before IS NULL) THEN
-        RETURN NULL;
-    ELSIF event = 'create' THEN
-        state := '{}';
-        IF shape.key IS NOT NULL THEN
-            state := jsonb_build_object(shape.key, uuid);
-        END IF;
-        IF shape.created_on IS NOT NULL THEN
-            state := state || jsonb_build_object('created_on', sourcing.stamp(shape.created_on, moment));
-        END IF;
-    ELSE
-        state := before;
-        -- An object given for a JSON column that holds one is merged into it, one level deep.
-        IF shape.json && ARRAY(SELECT jsonb_object_keys(data)) THEN
-            SELECT jsonb_object_agg(given.key, CASE
-                       WHEN given.key = ANY (shape.json)
-                        AND jsonb_typeof(given.value) = 'object' AND jsonb_typeof(before -> given.key) = 'object'
-                       THEN (before -> given.key) || given.value
-                       ELSE given.value END)
-              INTO data
-              FROM jsonb_each(data) AS given;
-        END IF;
-    END IF;
-    IF shape.updated_on IS NOT NULL THEN
-        state := state || jsonb_build_object('updated_on', sourcing.stamp(shape.updated_on, moment));
-    END IF;
-    RETURN state || data;
+    RETURN CASE event WHEN 'restore' THEN data
+           ELSE sourcing.fold_step(before, event, sourcing.said(shape, event, uuid, data, moment), NULL, shape.json) END;
 END
 $$;
 
@@ -68,22 +79,6 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
            THEN (SELECT coalesce(jsonb_object_agg(s.key, s.value), '{}') FROM jsonb_each(state) AS s WHERE s.value <> 'null')
            END
 $$;
-
-CREATE FUNCTION sourcing.fold_step(
-    state jsonb, shape sourcing.shape, event text, uuid uuid, data jsonb, filled jsonb, moment timestamptz)
-RETURNS jsonb
-LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-    -- Data that is no object, which other programs wrote, says nothing.
-    RETURN sourcing.expected(shape, state, event, uuid, CASE jsonb_typeof(data) WHEN 'object' THEN data ELSE '{}' END, moment)
-           || coalesce(filled, '{}');
-END
-$$;
-
--- The state of a row: the fold of its events, which the caller gives in id order.
-CREATE AGGREGATE sourcing.fold(
-    shape sourcing.shape, event text, uuid uuid, data jsonb, filled jsonb, moment timestamptz)
-(SFUNC = sourcing.fold_step, STYPE = jsonb);
 
 -- A state's values of these columns.
 CREATE FUNCTION sourcing.of_columns(state jsonb, columns text[]) RETURNS jsonb

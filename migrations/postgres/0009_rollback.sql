@@ -101,8 +101,6 @@ $$;
 CREATE UNLOGGED TABLE sourcing.touched (
     type text,
     uuid uuid,
-    -- Which events are effective for it: a place among those of `effective_for_all`.
-    place bigint,
     -- What the log says of it before the rollback, and after it.
     now jsonb,
     target jsonb,
@@ -159,8 +157,10 @@ DECLARE
     spans sourcing.span[];
     here record;
     shape sourcing.shape;
-    unspoken jsonb;
+    -- A row of which nothing is said.
     nothing jsonb;
+    -- Whether columns of some events do not count.
+    overrules boolean;
 BEGIN
     DELETE FROM sourcing.touched;
     SELECT array_agg(DISTINCT ROW(s.first, s.last)::sourcing.span) INTO spans
@@ -169,75 +169,79 @@ BEGIN
      CROSS JOIN LATERAL (SELECT * FROM unnest(now_for) WITH ORDINALITY AS n(type, uuid, spans, overruled, place)
                           WHERE n.place = sourcing.effective_place(now_for, t.type, t.uuid)) AS n
      CROSS JOIN LATERAL unnest(sourcing.differing(n.spans, t.spans)) AS s;
-    INSERT INTO sourcing.touched (type, uuid, place)
-    SELECT type, uuid, CASE cardinality(target_for) WHEN 1 THEN 1 ELSE sourcing.effective_place(target_for, type, uuid) END
-      FROM (SELECT DISTINCT e.type, e.uuid
-              FROM unnest(spans) AS s
-              JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
-             WHERE e.event IN ('create', 'update', 'delete')
-               AND sourcing.covers(marker.data, e.type, e.uuid)) AS found;
     FOR here IN
-        SELECT t.type, t.place, r.spans AS target, r.overruled AS target_overruled, n.spans AS now, n.overruled AS now_overruled
-          FROM (SELECT DISTINCT type, place FROM sourcing.touched) AS t
-          JOIN unnest(target_for) WITH ORDINALITY AS r(type, uuid, spans, overruled, place) ON r.place = t.place
+        WITH found AS (
+            SELECT type, array_agg(uuid) AS uuids,
+                   -- Which events are effective for them.
+                   CASE cardinality(target_for) WHEN 1 THEN 1 ELSE sourcing.effective_place(target_for, type, uuid) END AS place
+              FROM (SELECT DISTINCT e.type, e.uuid
+                      FROM unnest(spans) AS s
+                      JOIN sourcing.eventstore e ON e.id BETWEEN s.first AND s.last
+                     WHERE e.event IN ('create', 'update', 'delete')
+                       AND (NOT marker.data ? 'only' OR sourcing.covers(marker.data, e.type, e.uuid))) AS rows
+             GROUP BY 1, 3
+        )
+        SELECT f.type, f.uuids, r.spans AS target, r.overruled AS target_overruled, n.spans AS now, n.overruled AS now_overruled,
+               -- Of each span the first and the last id, ascending: a binary search tells whether an id is in one.
+               (SELECT array_agg(s.first ORDER BY s.first) FROM unnest(n.spans) AS s) AS now_firsts,
+               (SELECT array_agg(s.last ORDER BY s.first) FROM unnest(n.spans) AS s) AS now_lasts,
+               (SELECT array_agg(s.first ORDER BY s.first) FROM unnest(r.spans) AS s) AS target_firsts,
+               (SELECT array_agg(s.last ORDER BY s.first) FROM unnest(r.spans) AS s) AS target_lasts
+          FROM found f
+          JOIN unnest(target_for) WITH ORDINALITY AS r(type, uuid, spans, overruled, place) ON r.place = f.place
           JOIN unnest(now_for) WITH ORDINALITY AS n(type, uuid, spans, overruled, place)
             ON n.place = sourcing.effective_place(now_for, r.type, r.uuid)
-         ORDER BY t.type, t.place
+         ORDER BY f.type, f.place
     LOOP
         -- Nobody changes it from here on, and where somebody has since this transaction began to look, it has to begin anew.
         shape := sourcing.locked_shape(here.type);
-        IF here.now_overruled = '{}' AND here.target_overruled = '{}' THEN
-            UPDATE sourcing.touched t
-               SET now = state.now, target = state.target, born = state.born, origin = state.origin
-              FROM (SELECT e.uuid,
-                           sourcing.fold(shape, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
-                               FILTER (WHERE sourcing.contains(here.now, e.id)) AS now,
-                           sourcing.fold(shape, e.event, e.uuid, e.data, e.filled, e."timestamp" ORDER BY e.id)
-                               FILTER (WHERE sourcing.contains(here.target, e.id)) AS target,
-                           max(e.id) FILTER (WHERE e.event = 'create' AND sourcing.contains(here.now, e.id)) AS born,
-                           max(e.id) FILTER (WHERE sourcing.contains(here.target, e.id)) AS origin
-                      FROM sourcing.touched w
-                      JOIN sourcing.eventstore e ON e.type = w.type AND e.uuid = w.uuid
-                     WHERE w.type = here.type AND w.place = here.place
-                     GROUP BY e.uuid) AS state
-             WHERE t.type = here.type AND t.uuid = state.uuid;
-        ELSE
-            UPDATE sourcing.touched t
-               SET now = state.now, target = state.target, born = state.born, origin = state.origin
-              FROM (SELECT e.uuid,
-                           sourcing.fold(shape, e.event, e.uuid, e.data - n.columns, e.filled - n.columns, e."timestamp" ORDER BY e.id)
-                               FILTER (WHERE sourcing.contains(here.now, e.id)) AS now,
-                           sourcing.fold(shape, e.event, e.uuid, e.data - r.columns, e.filled - r.columns, e."timestamp" ORDER BY e.id)
-                               FILTER (WHERE sourcing.contains(here.target, e.id)) AS target,
-                           max(e.id) FILTER (WHERE e.event = 'create' AND sourcing.contains(here.now, e.id)) AS born,
-                           max(e.id) FILTER (WHERE sourcing.contains(here.target, e.id)) AS origin
-                      FROM sourcing.touched w
-                      JOIN sourcing.eventstore e ON e.type = w.type AND e.uuid = w.uuid AND jsonb_typeof(e.data) = 'object'
-                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.now_overruled, here.now, e.type, e.uuid, e.id) AS columns) AS n
-                     CROSS JOIN LATERAL (SELECT sourcing.overruled_columns(here.target_overruled, here.target, e.type, e.uuid, e.id) AS columns) AS r
-                     WHERE w.type = here.type AND w.place = here.place
-                     GROUP BY e.uuid) AS state
-             WHERE t.type = here.type AND t.uuid = state.uuid;
-        END IF;
-        CONTINUE WHEN shape.key IS NULL;
-        EXECUTE format('UPDATE sourcing.touched w SET stored = %s FROM %s t WHERE w.type = $1 AND w.place = $2 AND t.%I = w.uuid',
-            shape.state, shape.quoted, shape.key) USING here.type, here.place;
-        unspoken := sourcing.unspoken(shape);
+        nothing := (SELECT jsonb_object_agg(name, NULL) FROM unnest(shape.columns) AS name) || sourcing.unspoken(shape);
+        overrules := here.now_overruled <> '{}' OR here.target_overruled <> '{}';
         -- What becomes of a row. Of one that stays, only those columns change in which the log differs between now and the target: what the
         -- rollback does not concern stays, whether the log speaks of it or not. One that comes back has what the log says, and else what
         -- its columns were added with.
-        nothing := (SELECT jsonb_object_agg(name, NULL) FROM unnest(shape.columns) AS name) || unspoken;
-        UPDATE sourcing.touched w
-           SET after = CASE
-               WHEN w.stored IS NULL OR w.now IS NULL THEN nothing || CASE w.target - shape.columns WHEN '{}' THEN w.target
-                    ELSE w.target - ARRAY(SELECT jsonb_object_keys(w.target - shape.columns)) END
-               ELSE w.stored || coalesce((
-                    SELECT jsonb_object_agg(name, coalesce(w.target -> name, nothing -> name)) FROM unnest(shape.columns) AS name
-                     WHERE coalesce(w.now -> name, 'null') <> coalesce(w.target -> name, 'null')
-                       AND NOT sourcing.same_text(w.now -> name, w.target -> name, name = ANY (shape.json))), '{}') END
-         WHERE w.type = here.type AND w.place = here.place AND w.target IS NOT NULL;
+        EXECUTE format('
+            INSERT INTO sourcing.touched (type, uuid, now, target, born, origin, stored, after)
+            SELECT $1.name, log.*,
+                   CASE
+                       WHEN log.target IS NULL OR $1.key IS NULL THEN NULL
+                       WHEN log.stored IS NULL OR log.now IS NULL THEN $2 || CASE log.target - $1.columns WHEN ''{}'' THEN log.target
+                            ELSE log.target - ARRAY(SELECT jsonb_object_keys(log.target - $1.columns)) END
+                       ELSE log.stored || coalesce((
+                            SELECT jsonb_object_agg(name, coalesce(log.target -> name, $2 -> name)) FROM unnest($1.columns) AS name
+                             WHERE coalesce(log.now -> name, ''null'') <> coalesce(log.target -> name, ''null'')
+                               AND NOT sourcing.same_text(log.now -> name, log.target -> name, name = ANY ($1.json))), ''{}'') END
+              FROM (SELECT state.*, %1$s AS stored
+                      FROM (SELECT e.uuid,
+                                   sourcing.fold(e.event, e.said %3$s, e.filled %3$s, $1.json ORDER BY e.id) FILTER (WHERE e.is_now) AS now,
+                                   sourcing.fold(e.event, e.said %4$s, e.filled %4$s, $1.json ORDER BY e.id) FILTER (WHERE e.is_target) AS target,
+                                   max(e.id) FILTER (WHERE e.event = ''create'' AND e.is_now) AS born,
+                                   max(e.id) FILTER (WHERE e.is_target) AS origin
+                              FROM (SELECT e.id, e.event, e.uuid, e.filled,
+                                           -- Data that is no object, which other programs wrote, says nothing.
+                                           sourcing.said($1, e.event, e.uuid, CASE jsonb_typeof(e.data) WHEN ''object'' THEN e.data ELSE ''{}'' END,
+                                                         e."timestamp") AS said,
+                                           coalesce(e.id <= ($4)[width_bucket(e.id, $3)], false) AS is_now,
+                                           coalesce(e.id <= ($6)[width_bucket(e.id, $5)], false) AS is_target
+                                      FROM unnest($7) AS w(uuid)
+                                      JOIN sourcing.eventstore e ON e.type = $1.name AND e.uuid = w.uuid
+                                    -- What is said is worked out once, not once for each fold.
+                                    OFFSET 0) AS e
+                                   %5$s
+                             WHERE e.is_now OR e.is_target
+                             GROUP BY e.uuid) AS state
+                      %2$s
+                     WHERE state.now IS NOT NULL OR state.target IS NOT NULL) AS log',
+            CASE WHEN shape.key IS NULL THEN 'NULL::jsonb' ELSE shape.state END,
+            CASE WHEN shape.key IS NOT NULL THEN format('LEFT JOIN %s AS t ON t.%I = state.uuid', shape.quoted, shape.key) END,
+            CASE WHEN overrules THEN '- n.columns' END,
+            CASE WHEN overrules THEN '- r.columns' END,
+            CASE WHEN overrules THEN
+               'CROSS JOIN LATERAL (SELECT sourcing.overruled_columns($8, $9, $1.name, e.uuid, e.id) AS columns) AS n
+                CROSS JOIN LATERAL (SELECT sourcing.overruled_columns($10, $11, $1.name, e.uuid, e.id) AS columns) AS r' END)
+          USING shape, nothing, here.now_firsts, here.now_lasts, here.target_firsts, here.target_lasts, here.uuids,
+                here.now_overruled, here.now, here.target_overruled, here.target;
     END LOOP;
-    DELETE FROM sourcing.touched AS w WHERE w.now IS NULL AND w.target IS NULL;
 END
 $$;
 
@@ -250,6 +254,7 @@ DECLARE
     one record;
     shape sourcing.shape;
     unspoken jsonb;
+    nulls jsonb;
     -- Columns that follow from the others.
     generated text[];
 BEGIN
@@ -283,9 +288,11 @@ BEGIN
          WHERE w.type = here.type
            AND w.stored - generated IS NOT DISTINCT FROM w.after - generated;
         unspoken := sourcing.unspoken(shape);
+        nulls := (SELECT jsonb_object_agg(name, NULL) FROM unnest(shape.columns) AS name);
         SELECT w.uuid, w.now IS NULL AS extra, d.name, w.stored -> d.name AS found, w.now -> d.name AS told INTO one
           FROM sourcing.touched w
-          LEFT JOIN LATERAL unnest(sourcing.drifted(w.now, w.stored, shape, unspoken)) AS d(name)
+          -- Most rows are just what the log says, which is quickly seen.
+          LEFT JOIN LATERAL unnest(CASE nulls || w.now WHEN w.stored THEN '{}' ELSE sourcing.drifted(w.now, w.stored, shape, unspoken) END) AS d(name)
             ON w.after IS NULL OR w.after -> d.name <> w.stored -> d.name
          WHERE w.type = here.type AND w.stored IS NOT NULL AND (w.now IS NULL OR d.name IS NOT NULL)
          ORDER BY w.uuid LIMIT 1;

@@ -10,10 +10,12 @@ DECLARE
 BEGIN
     RETURN QUERY EXECUTE format(
         'WITH log AS (
-             SELECT e.uuid, sourcing.fold($1, e.event, e.uuid,
-                        CASE WHEN columns IS NULL OR jsonb_typeof(e.data) <> ''object'' THEN e.data ELSE e.data - columns END,
-                        CASE WHEN columns IS NULL THEN e.filled ELSE e.filled - columns END,
-                        e."timestamp" ORDER BY e.id) FILTER (WHERE sourcing.contains(r.spans, e.id)) AS state
+             SELECT e.uuid, sourcing.fold(e.event, sourcing.said($1, e.event, e.uuid,
+                        -- Data that is no object, which other programs wrote, says nothing.
+                        CASE WHEN jsonb_typeof(e.data) <> ''object'' THEN ''{}'' WHEN columns IS NULL THEN e.data ELSE e.data - columns END,
+                        e."timestamp"),
+                        CASE WHEN columns IS NULL THEN e.filled ELSE e.filled - columns END, $1.json ORDER BY e.id)
+                        FILTER (WHERE sourcing.contains(r.spans, e.id)) AS state
                FROM sourcing.eventstore e
                JOIN unnest($2) WITH ORDINALITY AS r(type, uuid, spans, overruled, place)
                  ON r.place = CASE cardinality($2) WHEN 1 THEN 1 ELSE sourcing.effective_place($2, e.type, e.uuid) END

@@ -108,9 +108,10 @@ def _delete(schema: Schema, rows: Rows, place: tuple[int, int], moment: str) -> 
                     todo.append(pointing)
                 elif key.on_delete == "SET NULL":
                     loosened.append((pointing, key.column))
-    # A row that goes and is also held back, or changed, by another key: that depends on which of them is looked at first.
+    # A row that goes and is also held back, or changed, by another key: that depends on which of them is looked at first, and ebb, which
+    # deletes the rows that go along one by one and before their cause, refuses where one of them is held back.
     unclear = any(pointing in gone for pointing, _ in loosened) or any(
-        (key.pointed, row[key.column]) in gone and key.on_delete in ("NO ACTION", "RESTRICT") and pointing != place
+        (key.pointed, row[key.column]) in gone and key.on_delete in ("NO ACTION", "RESTRICT")
         for pointing, row in rows.items()
         if pointing in gone
         for key in schema.tables[pointing[0]].foreign_keys
