@@ -114,6 +114,10 @@ CREATE UNLOGGED TABLE sourcing.touched (
     PRIMARY KEY (type, uuid)
 );
 
+-- Steps that rollbacks have taken: each row that was looked at, appended, and written. A sequence counts outside of the transaction, so that
+-- others see how far one is.
+CREATE SEQUENCE sourcing.progress;
+
 -- What a table's columns hold in rows of which no event speaks of them: what they were added with. When the server writes a table anew it
 -- forgets that; then it is the default of today, of a column that must have a value.
 CREATE FUNCTION sourcing.unspoken(shape sourcing.shape) RETURNS jsonb
@@ -231,7 +235,8 @@ BEGIN
                              WHERE e.is_now OR e.is_target
                              GROUP BY e.uuid) AS state
                       %2$s
-                     WHERE state.now IS NOT NULL OR state.target IS NOT NULL) AS log',
+                     WHERE state.now IS NOT NULL OR state.target IS NOT NULL) AS log
+             WHERE nextval(''sourcing.progress'') > 0',
             CASE WHEN shape.key IS NULL THEN 'NULL::jsonb' ELSE shape.state END,
             CASE WHEN shape.key IS NOT NULL THEN format('LEFT JOIN %s AS t ON t.%I = state.uuid', shape.quoted, shape.key) END,
             CASE WHEN overrules THEN '- n.columns' END,
@@ -313,7 +318,7 @@ LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     INSERT INTO sourcing.eventstore (id, event, type, uuid, data, "timestamp", actor, origin)
     SELECT marker.id + row_number() OVER script,
            CASE WHEN w.after IS NULL THEN 'delete' ELSE 'restore' END,
-           w.type, w.uuid, coalesce(w.after, '{}'), marker."timestamp", marker.actor,
+           CASE WHEN nextval('sourcing.progress') > 0 THEN w.type END, w.uuid, coalesce(w.after, '{}'), marker."timestamp", marker.actor,
            CASE WHEN w.after IS NOT NULL THEN w.origin END
       FROM sourcing.touched w
     WINDOW script AS (ORDER BY w.after IS NOT NULL, CASE WHEN w.after IS NULL THEN -w.born ELSE w.origin END)
@@ -387,7 +392,7 @@ BEGIN
         own := own || jsonb_build_object(one.relation || ' delete', rows);
         EXECUTE format('INSERT INTO %1$s (%2$s) OVERRIDING SYSTEM VALUE
                         SELECT %3$s FROM sourcing.touched w, jsonb_to_record(w.after) AS r(%4$s)
-                         WHERE w.type = $1 AND w.after IS NOT NULL',
+                         WHERE w.type = $1 AND w.after IS NOT NULL AND nextval(''sourcing.progress'') > 0',
             one.quoted, names, (SELECT string_agg(format('r.%I', name), ', ') FROM unnest(one.written) AS name),
             array_to_string(one.definitions, ', ')) USING one.name;
         GET DIAGNOSTICS rows = ROW_COUNT;

@@ -69,6 +69,7 @@ BEGIN
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.append(text[], text[], uuid[], jsonb[], timestamptz[]),
         sourcing.given_after(bigint, boolean), sourcing.follows_another(bigint, timestamptz), sourcing.take_writer() TO %I', writer);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.may_roll_back() TO %I', operator);
+    EXECUTE format('GRANT SELECT ON SEQUENCE sourcing.progress TO %I', operator);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.may_import() TO %I', owner);
 
     -- The tables: those of others are theirs to give.

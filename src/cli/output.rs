@@ -3,7 +3,8 @@
 use std::cell::Cell;
 use std::io::{self, IsTerminal, Write};
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::text::{drives_a_terminal, visible};
@@ -49,8 +50,13 @@ impl Output {
     }
 
     /// A JSON object on a line of its own.
-    pub(super) fn object(&self, object: &Value) -> Result<()> {
-        self.line(&harmless(&object.to_string()))
+    pub(super) fn object(&self, object: &impl Serialize) -> Result<()> {
+        let mut stdout = Harmless(io::BufWriter::new(io::stdout().lock()));
+        let printed = serde_json::to_writer(&mut stdout, object).map_err(io::Error::from);
+        self.written(printed.and_then(|()| {
+            stdout.0.write_all(b"\n")?;
+            stdout.0.flush()
+        }))
     }
 
     /// A message for the person, on standard error when standard output is for programs.
@@ -97,6 +103,22 @@ impl Output {
     }
 }
 
+/// Writes JSON on as [`harmless`] makes it, piece by piece.
+struct Harmless<W>(W);
+
+impl<W: Write> Write for Harmless<W> {
+    fn write(&mut self, piece: &[u8]) -> io::Result<usize> {
+        // JSON is written by whole characters.
+        let text = std::str::from_utf8(piece).map_err(io::Error::other)?;
+        self.0.write_all(harmless(text).as_bytes())?;
+        Ok(piece.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// JSON in which the characters that a terminal would obey are escaped: the same value, safe to look at.
 fn harmless(json: &str) -> String {
     let mut harmless = String::with_capacity(json.len());
@@ -116,12 +138,19 @@ fn harmless(json: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::Value;
 
     #[test]
     fn json_keeps_its_value_and_cannot_drive_a_terminal() {
         let value = json!({"a": "x\u{9b}31m\u{202e}\u{e0041}\x1b"});
         let printed = harmless(&value.to_string());
         assert!(!printed.chars().any(drives_a_terminal), "{printed}");
-        assert_eq!(serde_json::from_str::<Value>(&printed).ok(), Some(value));
+        assert_eq!(
+            serde_json::from_str::<Value>(&printed).ok(),
+            Some(value.clone())
+        );
+        let mut pieces = Harmless(Vec::new());
+        serde_json::to_writer(&mut pieces, &value).unwrap();
+        assert_eq!(String::from_utf8(pieces.0).ok(), Some(printed));
     }
 }

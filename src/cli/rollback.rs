@@ -14,6 +14,9 @@ use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
 use crate::text;
 
+/// Rows that are printed at once.
+const ROWS_AT_ONCE: usize = 500;
+
 /// How often the progress is printed anew.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
 
@@ -105,7 +108,7 @@ async fn decide(
     let mut plan = asked.plan(store).await?;
     if confirmation.dry_run {
         match output.is_json() {
-            true => output.object(&plan.to_json())?,
+            true => output.object(&plan)?,
             false => print(&plan, store, &|line| output.line(line), output)?,
         }
         return Ok(match plan.blockers.is_empty() {
@@ -169,13 +172,15 @@ fn print(
     if output.is_json() {
         return Ok(());
     }
-    for change in &plan.changes {
-        let action = match change.action {
-            rollback::RowAction::Remove => "- remove",
-            rollback::RowAction::BringBack => "+ bring back",
-            rollback::RowAction::Change => "~ change",
-        };
-        show::print_row(action, &change.key, &change.columns, output)?;
+    for lot in plan.changes.lots(0..plan.changes.len(), ROWS_AT_ONCE) {
+        for change in lot? {
+            let action = match change.action {
+                rollback::RowAction::Remove => "- remove",
+                rollback::RowAction::BringBack => "+ bring back",
+                rollback::RowAction::Change => "~ change",
+            };
+            show::print_row(action, &change.key, &change.columns, output)?;
+        }
     }
     Ok(())
 }

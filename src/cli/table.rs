@@ -130,7 +130,7 @@ async fn then(
 /// A row: an object, or its columns one a line under its key, whatever the width of the terminal.
 fn print(table: &Table, row: Row, output: &Output) -> Result<()> {
     if output.is_json() {
-        return output.object(&row.into());
+        return output.object(&row);
     }
     let longest = row
         .keys()

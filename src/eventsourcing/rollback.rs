@@ -8,23 +8,25 @@ mod control;
 mod executor;
 mod marker;
 mod planner;
+mod row_plan;
 mod script;
 mod strategy;
 mod target;
 mod words;
 
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
 use serde_json::{Value, json};
 
-use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
-use super::event::{EventId, Row, RowKey};
+use super::event::EventId;
 use super::history::Course;
 use super::schema::Table;
 use super::scope::Scope;
 use super::timestamp::Timestamp;
-use super::value;
 
 pub use blockers::Blocker;
+pub use changes::{ChangeEntry, Changes, RowAction, RowChange};
 pub use control::Control;
 pub use executor::execute;
 pub use planner::{count_replay, plan, plan_redo, plan_undo};
@@ -107,124 +109,6 @@ impl RollbackRequest {
     }
 }
 
-/// What happens to a row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum RowAction {
-    /// It goes.
-    Remove,
-    /// It comes back.
-    BringBack,
-    /// Its columns change.
-    Change,
-}
-
-impl RowAction {
-    /// Its name in `--json` output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Remove => "remove",
-            Self::BringBack => "bring-back",
-            Self::Change => "change",
-        }
-    }
-}
-
-/// What a rollback does to one row.
-#[derive(Clone, Debug, PartialEq)]
-pub struct RowChange {
-    /// The row.
-    pub key: RowKey,
-    /// What happens to it.
-    pub action: RowAction,
-    /// Its columns that differ, now → then.
-    pub columns: Vec<ColumnChange>,
-    /// The whole row as it will be; `None` when it goes.
-    pub after: Option<Row>,
-    /// The create event of the row that lives now; 0 when none does. Deletes are written newest first.
-    pub born: EventId,
-    /// The event that gave the row the state it returns to.
-    pub origin: Option<EventId>,
-}
-
-impl RowChange {
-    /// The change as the command line prints it.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "type": self.key.table,
-            "uuid": self.key.uuid.to_string(),
-            "action": self.action.as_str(),
-            "columns": diff::to_json(&self.columns),
-        })
-    }
-
-    /// How the row has come to differ from what the plan showed of it, behind the log's back, in words; `None` when it has not.
-    #[must_use]
-    pub fn changed_since(&self, table: &Table, found: Option<&Row>) -> Option<String> {
-        let changing = |name: &str| self.columns.iter().find(|change| change.column == name);
-        let shown: Option<Row> = match (self.action, &self.after) {
-            (RowAction::BringBack, _) => None,
-            (RowAction::Remove, _) | (_, None) => {
-                let columns = self.columns.iter();
-                Some(
-                    columns
-                        .map(|change| (change.column.clone(), change.from.clone()))
-                        .collect(),
-                )
-            }
-            (RowAction::Change, Some(after)) => {
-                let was = |name: &String, value| {
-                    changing(name).map_or(value, |change| &change.from).clone()
-                };
-                Some(
-                    after
-                        .iter()
-                        .map(|(name, value)| (name.clone(), was(name, value)))
-                        .collect(),
-                )
-            }
-        };
-        mismatch(table, &self.key, shown.as_ref(), found)
-    }
-
-    /// What is wrong with the row as the rollback left it, in words; `None` when it is as planned.
-    #[must_use]
-    pub fn mismatch(&self, table: &Table, found: Option<&Row>) -> Option<String> {
-        mismatch(table, &self.key, self.after.as_ref(), found)
-    }
-}
-
-/// How a row of the table differs from what it was to be, in words; `None` when it does not. An absent column is NULL; generated
-/// ones follow from the others.
-fn mismatch(
-    table: &Table,
-    key: &RowKey,
-    planned: Option<&Row>,
-    found: Option<&Row>,
-) -> Option<String> {
-    match (planned, found) {
-        (None, None) => None,
-        (None, Some(_)) => Some(format!(
-            "{key} is there, where the plan says that it is not"
-        )),
-        (Some(_), None) => Some(format!(
-            "{key} is not there, where the plan says that it is"
-        )),
-        (Some(planned), Some(found)) => {
-            let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
-            let written = table.columns.iter().filter(|column| !column.generated);
-            written
-                .map(|column| column.name.as_str())
-                .find(|name| !value::same(&of(planned, name), &of(found, name)))
-                .map(|name| {
-                    let (planned, found) = (of(planned, name), of(found, name));
-                    format!("{key}: {name} is {found} where the plan says {planned}")
-                })
-        }
-    }
-}
-
 /// How many rows of one table go, come back and change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableCounts {
@@ -281,7 +165,7 @@ pub struct RollbackPlan {
     /// The definitions of those tables as the plan met them.
     pub definitions: Vec<Table>,
     /// Every row that changes: first those that go, newest first, then the others as they are restored.
-    pub changes: Vec<RowChange>,
+    pub changes: Changes,
     /// What has no place any more.
     pub losses: Vec<Loss>,
     /// What stands in the way.
@@ -322,33 +206,6 @@ impl RollbackPlan {
         self.before.is_none()
     }
 
-    /// The plan as the command line prints it.
-    #[must_use]
-    pub fn to_json(&self) -> Value {
-        json!({
-            "target": self.target_json(),
-            "head": self.head,
-            "strategy": self.strategy().as_str(),
-            "events_undone": self.events_undone,
-            "events_reinstated": self.events_reinstated,
-            "later_events": self.later_events,
-            "events_to_append": self.events_to_append(),
-            "tables": self.tables.iter().map(|counts| json!({
-                "type": counts.table,
-                "removed": counts.removed,
-                "brought_back": counts.brought_back,
-                "changed": counts.changed,
-            })).collect::<Vec<_>>(),
-            "changes": self.changes.iter().map(RowChange::to_json).collect::<Vec<_>>(),
-            "losses": self.losses.iter().map(|loss| json!({
-                "type": loss.table,
-                "column": loss.column,
-                "count": loss.count,
-            })).collect::<Vec<_>>(),
-            "blockers": self.blockers.iter().map(Blocker::to_json).collect::<Vec<_>>(),
-        })
-    }
-
     fn target_json(&self) -> Value {
         let mut target = json!({"keeps_through": self.keeps_through});
         if let Some(scope) = self.request.scope.name() {
@@ -374,6 +231,41 @@ impl RollbackPlan {
                 .hint("nothing was written; add --with-later to undo that work too"));
         }
         Ok(ConfirmedRollback { plan: self })
+    }
+}
+
+/// The plan as the command line prints it.
+impl Serialize for RollbackPlan {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut plan = serializer.serialize_map(None)?;
+        plan.serialize_entry("target", &self.target_json())?;
+        plan.serialize_entry("head", &self.head)?;
+        plan.serialize_entry("strategy", self.strategy().as_str())?;
+        plan.serialize_entry("events_undone", &self.events_undone)?;
+        plan.serialize_entry("events_reinstated", &self.events_reinstated)?;
+        plan.serialize_entry("later_events", &self.later_events)?;
+        plan.serialize_entry("events_to_append", &self.events_to_append())?;
+        let tables = self.tables.iter().map(|counts| {
+            json!({
+                "type": counts.table,
+                "removed": counts.removed,
+                "brought_back": counts.brought_back,
+                "changed": counts.changed,
+            })
+        });
+        plan.serialize_entry("tables", &tables.collect::<Vec<_>>())?;
+        plan.serialize_entry("changes", &self.changes)?;
+        let losses = self.losses.iter().map(|loss| {
+            json!({
+                "type": loss.table,
+                "column": loss.column,
+                "count": loss.count,
+            })
+        });
+        plan.serialize_entry("losses", &losses.collect::<Vec<_>>())?;
+        let blockers = self.blockers.iter().map(Blocker::to_json);
+        plan.serialize_entry("blockers", &blockers.collect::<Vec<_>>())?;
+        plan.end()
     }
 }
 

@@ -9,7 +9,7 @@ use super::error::Result;
 use super::event::{Event, EventId, NewEvent, Row, RowKey};
 use super::history::History;
 use super::ranges::Ranges;
-use super::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use super::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use super::schema::Table;
 use super::scope::Scope;
 use super::states::Mention;
@@ -268,16 +268,16 @@ pub trait EventStore: Send + Sync {
     /// The rows of this scope, each once, that the creates, updates and deletes among these ids concern.
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>>;
 
-    /// The rows of tables that take no part and that point at one of these rows; the tables are all that there are.
+    /// The rows of tables that take no part and that point at one of those that go; the tables are all that there are.
     async fn outside_references(
         &self,
         tables: &[Table],
-        rows: &[RowKey],
+        changes: &Changes,
     ) -> Result<Vec<OutsideReference>>;
 
     /// The constraints that the tables, which are all that there are, would violate with these rows as they would become, each once; rows of
     /// tables that take no part, and that point at others, aside.
-    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>>;
+    async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>>;
 
     /// The right that a rollback would need and that is lacking, in words; `None` when nothing is.
     async fn missing_right(&self) -> Result<Option<String>>;

@@ -27,7 +27,7 @@ use super::version::Found;
 use super::{Made, OpenOptions, TakeOver};
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
@@ -200,12 +200,12 @@ impl EventStore for PostgresStore {
     async fn outside_references(
         &self,
         tables: &[Table],
-        rows: &[RowKey],
+        changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &OWN, tables, rows).await
+        rows::outside_references(&self.pool, &OWN, tables, changes).await
     }
 
-    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         violations::violations(&mut connection, tables, changes).await
     }

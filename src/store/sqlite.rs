@@ -30,7 +30,7 @@ use uuid::Uuid;
 use super::OpenOptions;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
@@ -168,13 +168,13 @@ impl EventStore for SqliteStore {
     async fn outside_references(
         &self,
         tables: &[Table],
-        rows: &[RowKey],
+        changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
-        rows::outside_references(&mut connection, tables, rows).await
+        rows::outside_references(&mut connection, tables, changes).await
     }
 
-    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let keys = schema::foreign_keys(&mut *connection).await?;
         rehearsal::violations(self.options.get_filename(), tables, &keys, changes).await

@@ -1,7 +1,9 @@
 //! What the screens want done: data, which the runtime performs.
 
+use std::ops::Range;
+
 use crate::eventsourcing::EventId;
-use crate::eventsourcing::rollback::{ConfirmedRollback, RollbackRequest};
+use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, RollbackRequest};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::RowCursor;
 use crate::eventsourcing::timeline::PageRequest;
@@ -38,6 +40,8 @@ pub enum Slot {
     Rows,
     /// A plan.
     Plan,
+    /// Rows of a plan.
+    Changes,
 }
 
 /// What is to be done.
@@ -57,6 +61,8 @@ pub enum Effect {
     Rows(RequestId, Table, Option<RowCursor>, usize),
     /// Make a plan.
     Plan(RequestId, PlanRequest),
+    /// Read the rows of a plan at these places.
+    Changes(RequestId, Changes, Range<usize>),
     /// Carry out a rollback. Unlike a read it is never cancelled, only asked to stop: its outcome arrives.
     Execute(RequestId, Box<ConfirmedRollback>),
     /// Ask the rollback at work to stop.

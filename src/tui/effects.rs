@@ -104,6 +104,10 @@ impl Effects {
                     answer(Message::ReplayCounted(request, counted));
                 }
             }),
+            Effect::Changes(request, changes, places) => self.read(Slot::Changes, async move {
+                let rows = changes.page(places.clone());
+                answer(Message::Changes(request, places.start, rows));
+            }),
             Effect::Execute(request, confirmed) => self.execute(request, *confirmed),
             Effect::Stop => {
                 if let Some(control) = &self.control {

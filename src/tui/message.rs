@@ -5,7 +5,7 @@ use super::keymap::Key;
 use super::layout::Size;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::inspect::Inspection;
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{RowPage, Writer};
 use crate::eventsourcing::timeline::Page;
@@ -47,6 +47,8 @@ pub enum Message {
     Planned(RequestId, Box<Result<RollbackPlan>>),
     /// How many events the plan of this request would append by `replay`.
     ReplayCounted(RequestId, Result<u64>),
+    /// Rows of a plan, from this place on.
+    Changes(RequestId, usize, Result<Vec<RowChange>>),
     /// How far the rollback is: steps done, and in all.
     Progress(u64, u64),
     /// Whom the rollback waits for, if for anybody.

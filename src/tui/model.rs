@@ -8,7 +8,7 @@ use super::layout::Size;
 use crate::eventsourcing::history::{History, Standing};
 use crate::eventsourcing::inspect::Inspection;
 use crate::eventsourcing::rollback::{
-    Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget, Strategy,
+    Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget, RowChange, Strategy,
 };
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{RowCursor, StoreInfo, Writer};
@@ -371,8 +371,29 @@ pub struct Rollback {
     pub wanted: Option<RequestId>,
     /// The request that the plan answers.
     pub planned: Option<RequestId>,
+    /// The rows of the plan that have been read.
+    pub rows: ReadRows,
     /// The first line of the page that is shown.
     pub top: usize,
+}
+
+/// Rows of a plan, read for the page that is shown.
+#[derive(Debug, Default)]
+pub struct ReadRows {
+    /// The place in the plan of the first of them.
+    pub first: usize,
+    /// The rows.
+    pub rows: Vec<RowChange>,
+    /// The request for others.
+    pub wanted: Option<RequestId>,
+}
+
+impl ReadRows {
+    /// The row at this place in the plan, if it has been read.
+    #[must_use]
+    pub fn at(&self, place: usize) -> Option<&RowChange> {
+        self.rows.get(place.checked_sub(self.first)?)
+    }
 }
 
 impl Rollback {

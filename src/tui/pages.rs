@@ -10,7 +10,7 @@ use crate::eventsourcing::EventKind;
 use crate::text::{fitted, visible, wrapped};
 
 pub use event::{event, event_title, standing_note};
-pub use rollback::{last_word, rollback, rollback_length};
+pub use rollback::{last_word, rollback, rollback_length, rows_in_sight};
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

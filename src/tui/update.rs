@@ -25,6 +25,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             model.size = size;
             let mut effects = timeline::settle(model);
             effects.extend(tables::settle(model));
+            effects.extend(rollback::settle(model));
             effects
         }
         Message::Terminate => leave(model),
@@ -46,6 +47,9 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Rows(request, result) => tables::rows(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
         Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
+        Message::Changes(request, first, result) => {
+            rollback::changes_read(model, request, first, result)
+        }
         Message::Progress(done, total) => rollback::progress(model, done, total),
         Message::Waiting(writer) => rollback::waiting(model, writer),
         Message::Executed(request, result) => rollback::executed(model, request, result),

@@ -342,8 +342,8 @@ fn check_plan(plan: &RollbackPlan, now: &Rows, then: &Rows, tables: &[Table]) {
     assert_eq!(plan.blockers, []);
     let count = |action| {
         plan.changes
-            .iter()
-            .filter(|change| change.action == action)
+            .entries()
+            .filter(|row| row.action == action)
             .count()
     };
     let gone = now.keys().filter(|key| !then.contains_key(*key)).count();
@@ -360,7 +360,7 @@ fn check_plan(plan: &RollbackPlan, now: &Rows, then: &Rows, tables: &[Table]) {
         ),
         (gone, back, changed)
     );
-    for change in &plan.changes {
+    for change in plan.changes.page(0..plan.changes.len()).unwrap() {
         let key = (change.key.table.clone(), change.key.uuid);
         let table = tables.iter().find(|table| table.name == key.0).unwrap();
         assert_eq!(change.mismatch(table, then.get(&key)), None);

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::changes::RowPlan;
+use super::row_plan::RowPlan;
 use super::{Conflicts, Loss};
 use crate::eventsourcing::error::{Error, ErrorCode};
 use crate::eventsourcing::event::{EventKind, RowKey};

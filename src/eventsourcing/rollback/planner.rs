@@ -1,15 +1,17 @@
 //! From a target to a plan. One code for both stores: the store hands over the events that matter.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, HashMap};
 
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use uuid::Uuid;
 
 use super::blockers::{self, Blocker, Obstacles};
-use super::changes::{self, Meeting};
+use super::changes::{Changes, Collecting};
+use super::row_plan::{Meeting, row_plan};
 use super::target::{self, Resolved};
 use super::{
-    Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, RowChange, Strategy,
-    TableCounts,
+    Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, Strategy, TableCounts,
 };
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
 use crate::eventsourcing::event::{EventId, RowKey};
@@ -17,12 +19,16 @@ use crate::eventsourcing::history::{Course, EffectiveRows, History, Rollback};
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
-use crate::eventsourcing::store::EventStore;
+use crate::eventsourcing::states::LATEST_EVENTS;
+use crate::eventsourcing::store::{EventStore, RowAudit};
 use crate::eventsourcing::timestamp::Timestamp;
 
 /// Rows that are read with their events at once: enough to make the round trip cheap, few enough to keep the
 /// memory small when each has many events.
 const ROWS_AT_ONCE: usize = 500;
+
+/// Of such lots, how many are read at the same time.
+const LOTS_AT_ONCE: usize = 2;
 
 /// Plans a rollback. Writes nothing.
 ///
@@ -293,59 +299,61 @@ impl Planner<'_> {
             before = None;
         }
 
-        let mut changes = Vec::new();
+        let touched = by_table(store.rows_touched(&differing, &request.scope).await?);
+        let touched: Vec<(Cow<'_, Table>, Vec<Uuid>)> = touched
+            .into_iter()
+            .map(|(name, uuids)| match tables.get(name.as_str()) {
+                Some(table) => (Cow::Borrowed(*table), uuids),
+                None => (Cow::Owned(Table::gone(&name)), uuids),
+            })
+            .collect();
+        let mut changes = Collecting::new();
         let mut obstacles = Obstacles::default();
-        for (name, uuids) in by_table(store.rows_touched(&differing, &request.scope).await?) {
-            let gone;
-            let table = match tables.get(name.as_str()) {
-                Some(table) => table,
-                None => {
-                    gone = Table::gone(&name);
-                    &gone
-                }
-            };
+        let mut lots = Vec::new();
+        for (table, uuids) in &touched {
+            let parts = uuids.chunks(ROWS_AT_ONCE);
+            lots.extend(parts.map(|uuids| read_lot(store, table, uuids)));
+        }
+        // While the rows of one lot are folded, the database already looks for those of the next one.
+        let mut read = stream::iter(lots).buffered(LOTS_AT_ONCE);
+        while let Some((table, rows)) = read.try_next().await? {
             let meeting = Meeting {
                 store,
                 table,
                 head,
                 differing: &differing,
-                takes_no_part: table.key().is_none() && tables.contains_key(name.as_str()),
+                takes_no_part: table.key().is_none() && tables.contains_key(table.name.as_str()),
                 transaction,
             };
-            for uuids in uuids.chunks(ROWS_AT_ONCE) {
-                for (key, plan) in changes::row_plans(meeting, uuids, &mut now, &mut then).await? {
-                    obstacles.note(&key, &plan, request.conflicts);
-                    changes.extend(plan.change);
+            for row in rows {
+                let key = RowKey {
+                    table: table.name.clone(),
+                    uuid: row.uuid,
+                };
+                let (now, then) = (now.of(&key), then.of(&key));
+                let plan = row_plan(meeting, &key, row, now, then).await?;
+                obstacles.note(&key, &plan, request.conflicts);
+                if let Some(change) = &plan.change {
+                    changes.push(change)?;
                 }
             }
         }
-        // The order of the log's bookkeeping: what goes, newest first; then what is restored, oldest first.
-        changes.sort_by_key(|change: &RowChange| match change.action {
-            RowAction::Remove => (0, -change.born),
-            RowAction::BringBack | RowAction::Change => (1, change.origin.unwrap_or_default()),
-        });
+        drop(read);
+        let changes = changes.finish();
 
         let losses = obstacles.losses();
-        let mut blockers = match changes.first() {
-            Some(first) => missing_right(store, first).await?,
+        let mut blockers = match changes.entries().next() {
+            Some(first) => missing_right(store, first.key()).await?,
             None => Vec::new(),
         };
         blockers.extend(obstacles.blockers(request.allow_loss, &tables));
-        let removed: Vec<RowKey> = changes
-            .iter()
-            .filter(|change| change.action == RowAction::Remove)
-            .map(|change| change.key.clone())
-            .collect();
-        let outside = store.outside_references(&listed, &removed).await?;
+        let outside = store.outside_references(&listed, &changes).await?;
         blockers.extend(outside.into_iter().map(blockers::outside));
         let violations = store.violations(&listed, &changes).await?;
         blockers.extend(violations.into_iter().map(blockers::violation));
 
         let markers = if before.is_some() { 2 } else { 0 };
-        let touched_tables: HashSet<&str> = changes
-            .iter()
-            .map(|change| change.key.table.as_str())
-            .collect();
+        let counts = counts(&changes);
         let mut plan = RollbackPlan {
             purpose,
             course,
@@ -359,10 +367,10 @@ impl Planner<'_> {
             appends_replay: None,
             definitions: listed
                 .iter()
-                .filter(|table| touched_tables.contains(table.name.as_str()))
+                .filter(|table| counts.iter().any(|one| one.table == table.name))
                 .cloned()
                 .collect(),
-            tables: counts(&changes),
+            tables: counts,
             losses,
             blockers,
             changes,
@@ -377,6 +385,16 @@ impl Planner<'_> {
     }
 }
 
+/// These rows of the table, with their latest events.
+async fn read_lot<'a>(
+    store: &dyn EventStore,
+    table: &'a Table,
+    uuids: &[Uuid],
+) -> Result<(&'a Table, Vec<RowAudit>)> {
+    let rows = store.rows_with_latest(table, uuids, LATEST_EVENTS).await?;
+    Ok((table, rows))
+}
+
 fn by_table(rows: Vec<RowKey>) -> BTreeMap<String, Vec<Uuid>> {
     let mut tables: BTreeMap<String, Vec<Uuid>> = BTreeMap::new();
     for row in rows {
@@ -385,10 +403,10 @@ fn by_table(rows: Vec<RowKey>) -> BTreeMap<String, Vec<Uuid>> {
     tables
 }
 
-fn counts(changes: &[RowChange]) -> Vec<TableCounts> {
+fn counts(changes: &Changes) -> Vec<TableCounts> {
     let mut tables: BTreeMap<&str, TableCounts> = BTreeMap::new();
-    for change in changes {
-        let name = change.key.table.as_str();
+    for change in changes.entries() {
+        let name = change.table;
         let counts = tables.entry(name).or_insert_with(|| TableCounts {
             table: name.to_owned(),
             removed: 0,
@@ -404,12 +422,12 @@ fn counts(changes: &[RowChange]) -> Vec<TableCounts> {
     tables.into_values().collect()
 }
 
-async fn missing_right(store: &dyn EventStore, first: &RowChange) -> Result<Vec<Blocker>> {
+async fn missing_right(store: &dyn EventStore, first: RowKey) -> Result<Vec<Blocker>> {
     let missing = store.missing_right().await?;
-    let blocker = |message| Blocker {
+    let blocker = missing.map(|message| Blocker {
         kind: "missing-right",
         message,
-        row: first.key.clone(),
-    };
-    Ok(missing.map(blocker).into_iter().collect())
+        row: first,
+    });
+    Ok(blocker.into_iter().collect())
 }

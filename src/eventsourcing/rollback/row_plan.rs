@@ -3,14 +3,13 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use uuid::Uuid;
 
+use super::changes::{RowAction, RowChange};
 use super::target::is_change;
-use super::{RowAction, RowChange};
 use crate::eventsourcing::diff::{self, ColumnChange};
 use crate::eventsourcing::error::Result;
 use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
-use crate::eventsourcing::history::{Effective, EffectiveRows};
+use crate::eventsourcing::history::Effective;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::row;
 use crate::eventsourcing::schema::{Table, UPDATED_ON};
@@ -69,30 +68,10 @@ pub(super) struct Conflict {
     pub(super) by: EventId,
 }
 
-/// What happens to these rows of the table.
-pub(super) async fn row_plans(
+/// What happens to this row, which is read with its latest events, at most [`LATEST_EVENTS`] of them.
+pub(super) async fn row_plan(
     meeting: Meeting<'_>,
-    rows: &[Uuid],
-    now: &mut EffectiveRows<'_>,
-    then: &mut EffectiveRows<'_>,
-) -> Result<Vec<(RowKey, RowPlan)>> {
-    let Meeting { store, table, .. } = meeting;
-    let audits = store.rows_with_latest(table, rows, LATEST_EVENTS).await?;
-    let mut plans = Vec::with_capacity(audits.len());
-    for audit in audits {
-        let key = RowKey {
-            table: table.name.clone(),
-            uuid: audit.uuid,
-        };
-        let (now, then) = (now.of(&key), then.of(&key));
-        plans.push((key.clone(), row_plan(meeting, key, audit, now, then).await?));
-    }
-    Ok(plans)
-}
-
-async fn row_plan(
-    meeting: Meeting<'_>,
-    key: RowKey,
+    key: &RowKey,
     audit: RowAudit,
     now: &Effective,
     then: &Effective,
@@ -170,7 +149,7 @@ async fn row_plan(
                     .await?
                     .unwrap_or_default(),
                 origin: None,
-                key,
+                key: key.clone(),
             });
         }
         return Ok(plan);
@@ -236,7 +215,7 @@ async fn row_plan(
         after: Some(row),
         born: 0,
         origin: life.latest(&then.ids, is_change).await?,
-        key,
+        key: key.clone(),
     });
     Ok(plan)
 }

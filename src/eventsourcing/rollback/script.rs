@@ -1,6 +1,6 @@
 //! The events that a minimal rollback writes between its two markers, in the order of the log.
 
-use super::RollbackPlan;
+use super::RowChange;
 use crate::eventsourcing::event::{EventId, EventKind, Row, RowKey};
 
 /// One event that a rollback writes.
@@ -16,20 +16,16 @@ pub struct ScriptedEvent {
     pub origin: Option<EventId>,
 }
 
-/// What `minimal` writes: a delete for each row that goes, a restore for each that comes back or changes.
-pub fn minimal(plan: &RollbackPlan) -> impl ExactSizeIterator<Item = ScriptedEvent> + '_ {
-    plan.changes.iter().map(|change| match &change.after {
-        None => ScriptedEvent {
-            kind: EventKind::Delete,
-            row: change.key.clone(),
-            data: Row::new(),
-            origin: None,
+/// What `minimal` writes for this row: a delete where it goes, a restore where it comes back or changes.
+#[must_use]
+pub fn minimal(change: RowChange) -> ScriptedEvent {
+    ScriptedEvent {
+        kind: match change.after {
+            None => EventKind::Delete,
+            Some(_) => EventKind::Restore,
         },
-        Some(after) => ScriptedEvent {
-            kind: EventKind::Restore,
-            row: change.key.clone(),
-            data: after.clone(),
-            origin: change.origin,
-        },
-    })
+        row: change.key,
+        data: change.after.unwrap_or_default(),
+        origin: change.origin,
+    }
 }

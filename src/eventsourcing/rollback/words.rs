@@ -112,10 +112,8 @@ impl RollbackPlan {
             self.events_reinstated
         ));
         let rows = |action| {
-            self.changes
-                .iter()
-                .filter(|change| change.action == action)
-                .count() as u64
+            let entries = self.changes.entries();
+            entries.filter(|entry| entry.action == action).count() as u64
         };
         lines.push(format!(
             "{} removed, {} brought back, {} changed.",

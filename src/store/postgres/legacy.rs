@@ -24,7 +24,7 @@ use super::source::Source;
 use super::{log, row_events, rows, schema};
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
@@ -305,17 +305,13 @@ impl EventStore for LegacyStore {
     async fn outside_references(
         &self,
         tables: &[Table],
-        rows: &[RowKey],
+        changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &self.source, tables, rows).await
+        rows::outside_references(&self.pool, &self.source, tables, changes).await
     }
 
     /// Nothing can be rolled back here, so nothing stands in the way of it.
-    async fn violations(
-        &self,
-        _tables: &[Table],
-        _changes: &[RowChange],
-    ) -> Result<Vec<Violation>> {
+    async fn violations(&self, _tables: &[Table], _changes: &Changes) -> Result<Vec<Violation>> {
         Ok(Vec::new())
     }
 

@@ -1,24 +1,24 @@
 //! Having the database carry out a confirmed rollback, and stopping it when asked to.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::time::Duration;
 
+use sqlx::postgres::PgExecutor;
 use sqlx::types::Json;
 use sqlx::{PgConnection, PgPool};
+use uuid::Uuid;
 
 use super::append::TRIES;
 use super::error::{failed, is_deadlock};
+use super::source::OWN;
 use super::{log, rows};
 use crate::eventsourcing::rollback::{
-    ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowChange,
+    ChangeEntry, ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowAction, Strategy,
 };
-use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row};
 
 /// How soon a word to stop is heard.
 const STOP_INTERVAL: Duration = Duration::from_millis(50);
-
-/// Rows that are read at once to compare them with the plan.
-const ROWS_AT_ONCE: usize = 500;
 
 /// The first version that can grant the right to set a parameter.
 const GRANTS_PARAMETERS: i32 = 150_000;
@@ -91,26 +91,48 @@ async fn execute_once(
         .fetch_one(&mut *all)
         .await
         .map_err(failed)?;
-    let outcome = stoppable(
-        pool,
-        backend,
-        control,
-        carry_out(&mut all, rollback, control),
-    )
-    .await?;
+    let head = stoppable(pool, backend, control, None, take_writer(&mut all)).await?;
+    if head != rollback.plan().head {
+        return Err(rollback.stale(head));
+    }
+    // From here on the steps are those of this rollback.
+    let before = steps(&mut *all).await?;
+    let work = carry_out(&mut all, rollback, control);
+    let outcome = stoppable(pool, backend, control, Some(before), work).await?;
     all.commit().await.map_err(failed)?;
     Ok(outcome)
 }
 
-/// Waits for the work, and cancels it on the server when asked to: dropping it here would not stop it there.
+/// Waits for its turn to write. Returns the log's head, which stays what it is from then on.
+async fn take_writer(all: &mut PgConnection) -> Result<EventId> {
+    sqlx::query_scalar("SELECT sourcing.take_writer()")
+        .fetch_one(all)
+        .await
+        .map_err(failed)
+}
+
+/// How many steps rollbacks have taken, ever. Other transactions see them at once.
+async fn steps(executor: impl PgExecutor<'_>) -> Result<i64> {
+    sqlx::query_scalar(
+        "SELECT CASE WHEN is_called THEN last_value ELSE 0 END FROM sourcing.progress",
+    )
+    .fetch_one(executor)
+    .await
+    .map_err(failed)
+}
+
+/// Waits for the work, and cancels it on the server when asked to: dropping it here would not stop it there. Reports how far it is, from
+/// the steps before it on, if they are given.
 async fn stoppable<T>(
     pool: &PgPool,
     backend: i32,
     control: &Control,
+    before: Option<i64>,
     work: impl Future<Output = Result<T>>,
 ) -> Result<T> {
     tokio::pin!(work);
     let mut listening = tokio::time::interval(STOP_INTERVAL);
+    listening.reset();
     let mut cancelled = false;
     loop {
         tokio::select! {
@@ -124,6 +146,11 @@ async fn stoppable<T>(
                 };
             }
             _ = listening.tick(), if !cancelled => {
+                // How far it is, is not worth a failure: the rollback tells its own.
+                if let (Some(before), Ok(now)) = (before, steps(pool).await) {
+                    let (_, total) = control.progress();
+                    control.report((now - before).unsigned_abs().min(total), total);
+                }
                 if control.is_stopped() {
                     cancelled = true;
                     sqlx::query("SELECT pg_cancel_backend($1)")
@@ -137,20 +164,25 @@ async fn stoppable<T>(
     }
 }
 
+/// Each row is looked at, appended and written; `replay` appends events, and tells nothing of them.
+fn total_steps(plan: &RollbackPlan) -> u64 {
+    let living = plan.changes.entries();
+    let living = living.filter(|row| row.action != RowAction::Remove).count();
+    let rows = plan.changes.len();
+    let appended = match plan.strategy() {
+        Strategy::Minimal => rows,
+        Strategy::Replay => 0,
+    };
+    (rows + appended + living) as u64
+}
+
 async fn carry_out(
     all: &mut PgConnection,
     rollback: &ConfirmedRollback,
     control: &Control,
 ) -> Result<RollbackOutcome> {
     let plan = rollback.plan();
-    control.report(0, plan.events_to_append().unwrap_or_default());
-    let head: EventId = sqlx::query_scalar("SELECT sourcing.take_writer()")
-        .fetch_one(&mut *all)
-        .await
-        .map_err(failed)?;
-    if head != plan.head {
-        return Err(rollback.stale(head));
-    }
+    control.report(0, total_steps(plan));
     let marker: Option<EventId> = sqlx::query_scalar(
         "INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', $1) RETURNING id",
     )
@@ -165,7 +197,7 @@ async fn carry_out(
     };
     compare(all, plan, control).await?;
     let end = log::head(&mut *all).await?;
-    let appended = u64::try_from(end - head).unwrap_or_default();
+    let appended = u64::try_from(end - plan.head).unwrap_or_default();
     if let Some(planned) = plan
         .events_to_append()
         .filter(|planned| *planned != appended)
@@ -175,7 +207,7 @@ async fn carry_out(
         )));
     }
     control.check()?;
-    control.report(appended, appended);
+    control.report(total_steps(plan), total_steps(plan));
     Ok(RollbackOutcome {
         rollback: Some(id),
         rollback_end: Some(end),
@@ -187,25 +219,34 @@ async fn carry_out(
 
 /// Every row must have become what the plan showed.
 async fn compare(all: &mut PgConnection, plan: &RollbackPlan, control: &Control) -> Result<()> {
-    let mut by_table: BTreeMap<&str, Vec<&RowChange>> = BTreeMap::new();
-    for change in &plan.changes {
-        by_table.entry(&change.key.table).or_default().push(change);
-    }
-    for (name, changes) in by_table {
+    let entries: Vec<ChangeEntry<'_>> = plan.changes.entries().collect();
+    for (name, places) in plan.changes.by_table() {
         let mut definitions = plan.definitions.iter();
         let Some(table) = definitions.find(|table| table.name == name) else {
             return Err(mismatch(format!("the plan does not tell what {name} is")));
         };
-        for changes in changes.chunks(ROWS_AT_ONCE) {
+        let uuids: Vec<Uuid> = places.iter().map(|place| entries[*place].uuid).collect();
+        let mut awaited: HashMap<Uuid, usize> = uuids.iter().copied().zip(places).collect();
+        let compared = |place: usize, found: Option<&Row>| {
             control.check()?;
-            let uuids: Vec<_> = changes.iter().map(|change| change.key.uuid).collect();
-            let found = rows::stored(&mut *all, table, &uuids).await?;
-            if let Some(wrong) = changes
+            let planned = plan.changes.page(place..place + 1)?;
+            match planned
                 .iter()
-                .find_map(|change| change.mismatch(table, found.get(&change.key.uuid)))
+                .find_map(|change| change.mismatch(table, found))
             {
-                return Err(mismatch(wrong));
+                Some(wrong) => Err(mismatch(wrong)),
+                None => Ok(()),
             }
+        };
+        rows::each_stored(&mut *all, &OWN, table, &uuids, |uuid, found| {
+            awaited
+                .remove(&uuid)
+                .map_or(Ok(()), |place| compared(place, Some(&found)))
+        })
+        .await?;
+        // Those that are not there.
+        for place in awaited.into_values() {
+            compared(place, None)?;
         }
     }
     Ok(())

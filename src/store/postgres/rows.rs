@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use futures_util::TryStreamExt;
 use sqlx::postgres::PgExecutor;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
@@ -9,7 +10,8 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::row_events;
-use super::source::{OWN, Source};
+use super::source::Source;
+use crate::eventsourcing::rollback::{Changes, RowAction};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey, row};
@@ -175,23 +177,16 @@ fn stale_cursor(table: &Table) -> Error {
     .hint("read the table anew")
 }
 
-/// These rows of a table that takes part in an event store of ebb's own, as they are now.
-pub(super) async fn stored(
-    connection: &mut PgConnection,
-    table: &Table,
-    uuids: &[Uuid],
-) -> Result<HashMap<Uuid, Row>> {
-    stored_in(connection, &OWN, table, uuids).await
-}
-
-async fn stored_in(
+/// Hands on these rows of a table that takes part, as they are now, one by one as they arrive.
+pub(super) async fn each_stored(
     connection: &mut PgConnection,
     source: &Source,
     table: &Table,
     uuids: &[Uuid],
-) -> Result<HashMap<Uuid, Row>> {
+    mut each: impl FnMut(Uuid, Row) -> Result<()>,
+) -> Result<()> {
     let Some(key) = table.key() else {
-        return Ok(HashMap::new());
+        return Ok(());
     };
     // Asking the list of tables takes longer than reading the rows.
     let place: Option<(String, String, String)> = sqlx::query_as(AssertSqlSafe(format!(
@@ -208,17 +203,35 @@ async fn stored_in(
     let Some((quoted, state, key)) = place else {
         return Err(gone(table));
     };
-    let found: Vec<(Uuid, Json<Row>)> = sqlx::query_as(AssertSqlSafe(format!(
+    let mut found = sqlx::query_as::<_, (Uuid, Json<Row>)>(AssertSqlSafe(format!(
         "SELECT t.{key}, {state} FROM {quoted} t WHERE t.{key} = ANY ($1)"
     )))
     .bind(uuids)
-    .fetch_all(connection)
-    .await
-    .map_err(|error| unreadable(table, error))?;
-    Ok(found
-        .into_iter()
-        .map(|(uuid, Json(row))| (uuid, row))
-        .collect())
+    .fetch(connection);
+    while let Some((uuid, Json(row))) = found
+        .try_next()
+        .await
+        .map_err(|error| unreadable(table, error))?
+    {
+        each(uuid, row)?;
+    }
+    Ok(())
+}
+
+/// The same, all of them.
+async fn stored(
+    connection: &mut PgConnection,
+    source: &Source,
+    table: &Table,
+    uuids: &[Uuid],
+) -> Result<HashMap<Uuid, Row>> {
+    let mut rows = HashMap::with_capacity(uuids.len());
+    each_stored(connection, source, table, uuids, |uuid, row| {
+        rows.insert(uuid, row);
+        Ok(())
+    })
+    .await?;
+    Ok(rows)
 }
 
 /// A foreign key from a table that takes no part.
@@ -241,14 +254,16 @@ pub(super) async fn outside_references(
     pool: &PgPool,
     source: &Source,
     tables: &[Table],
-    rows: &[RowKey],
+    changes: &Changes,
 ) -> Result<Vec<OutsideReference>> {
     if tables.iter().all(|table| table.key().is_some()) {
         return Ok(Vec::new());
     }
     let mut by_table: HashMap<&str, Vec<Uuid>> = HashMap::new();
-    for key in rows {
-        by_table.entry(&key.table).or_default().push(key.uuid);
+    for row in changes.entries() {
+        if row.action == RowAction::Remove {
+            by_table.entry(row.table).or_default().push(row.uuid);
+        }
     }
     let names: Vec<&str> = by_table.keys().copied().collect();
     let keys: Vec<OutsideKey> = sqlx::query_as(AssertSqlSafe(format!(
@@ -385,10 +400,7 @@ pub(super) async fn audit_page(
             events.entry(key.uuid).or_default().push(event);
         }
     }
-    let mut rows = match table.key() {
-        Some(_) => stored_in(snapshot, source, table, &uuids).await?,
-        None => HashMap::new(),
-    };
+    let mut rows = stored(snapshot, source, table, &uuids).await?;
     Ok(uuids
         .into_iter()
         .map(|uuid| RowAudit {
@@ -419,10 +431,7 @@ pub(super) async fn with_latest(
             events.entry(key.uuid).or_default().push(event);
         }
     }
-    let mut stored = match table.key() {
-        Some(_) => stored_in(snapshot, source, table, rows).await?,
-        None => HashMap::new(),
-    };
+    let mut stored = stored(snapshot, source, table, rows).await?;
     Ok(rows
         .iter()
         .map(|uuid| RowAudit {

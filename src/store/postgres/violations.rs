@@ -6,6 +6,7 @@ mod foreign_keys;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde::{Serialize, Serializer};
 use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
@@ -15,7 +16,7 @@ use distinct::distinct;
 use foreign_keys::foreign_keys;
 
 use super::error::failed;
-use crate::eventsourcing::rollback::RowChange;
+use crate::eventsourcing::rollback::{ChangeEntry, Changes, RowAction};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
 use crate::eventsourcing::{Result, Row, RowKey};
@@ -43,22 +44,26 @@ struct Staged {
 
 /// What becomes of a table's rows.
 #[derive(Default)]
-struct Rows<'a> {
-    living: Vec<&'a Row>,
+struct Rows {
+    /// All of them.
     touched: Vec<Uuid>,
+    /// The places of those that live then.
+    living: Vec<usize>,
 }
 
 /// The violations, of each constraint one.
 pub(super) async fn violations(
     connection: &mut PgConnection,
     tables: &[Table],
-    changes: &[RowChange],
+    changes: &Changes,
 ) -> Result<Vec<Violation>> {
-    let mut rows: BTreeMap<&str, Rows<'_>> = BTreeMap::new();
-    for change in changes {
-        let rows = rows.entry(&change.key.table).or_default();
-        rows.touched.push(change.key.uuid);
-        rows.living.extend(&change.after);
+    let entries: Vec<ChangeEntry<'_>> = changes.entries().collect();
+    let mut rows: BTreeMap<&str, Rows> = BTreeMap::new();
+    for (table, places) in changes.by_table() {
+        let touched = places.iter().map(|place| entries[*place].uuid).collect();
+        let mut living = places;
+        living.retain(|place| entries[*place].action != RowAction::Remove);
+        rows.insert(table, Rows { touched, living });
     }
     let taking_part = |name: &str| {
         let table = tables.iter().find(|table| table.name == name)?;
@@ -89,7 +94,10 @@ pub(super) async fn violations(
     let mut unfit = HashSet::new();
     for table in &staged {
         let rows = &rows[table.name.as_str()];
-        for living in rows.living.chunks(ROWS_AT_ONCE) {
+        for lot in changes.lots(rows.living.iter().copied(), ROWS_AT_ONCE) {
+            let lot = lot?;
+            let living: Vec<&Row> = lot.iter().filter_map(|row| row.after.as_ref()).collect();
+            let living = living.as_slice();
             let values = values(connection, table, living).await?;
             if !values.is_empty() {
                 // Nothing else can be asked of rows that the table cannot take.
@@ -106,18 +114,28 @@ pub(super) async fn violations(
         .filter(|table| !unfit.contains(table.name.as_str()))
         .map(|table| (table.name.as_str(), table))
         .collect();
-    found.extend(foreign_keys(connection, tables, &fit, &rows).await?);
+    found.extend(foreign_keys(connection, tables, &fit, &rows, changes).await?);
     Ok(found)
 }
 
-/// The rows as a parameter.
-fn parameter(rows: &[&Row], columns: &[String]) -> Json<Value> {
-    let row = |row: &&Row| -> Value {
-        let columns = columns.iter();
-        let values = columns.filter_map(|name| Some((name.clone(), row.get(name)?.clone())));
-        Value::Object(values.collect())
-    };
-    Json(rows.iter().map(row).collect())
+/// Rows as a parameter, of their columns only these.
+struct Parameter<'a> {
+    rows: &'a [&'a Row],
+    columns: &'a [String],
+}
+
+impl Serialize for Parameter<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.rows.iter().map(|row| {
+            let columns = self.columns.iter();
+            let values = columns.filter_map(|name| Some((name.as_str(), row.get(name)?)));
+            HashMap::<&str, &Value>::from_iter(values)
+        }))
+    }
+}
+
+fn parameter<'a>(rows: &'a [&'a Row], columns: &'a [String]) -> Json<Parameter<'a>> {
+    Json(Parameter { rows, columns })
 }
 
 impl Staged {

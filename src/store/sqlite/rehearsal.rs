@@ -13,24 +13,26 @@ use uuid::Uuid;
 use super::error::{ConstraintKind, constraint_kind, failed};
 use super::schema::{ForeignKey, quoted};
 use super::write::{encoded, insert_row};
-use crate::eventsourcing::rollback::RowChange;
+use crate::eventsourcing::rollback::{Changes, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
 use crate::eventsourcing::{Result, RowKey};
+
+/// Rows that are in memory at once.
+const ROWS_AT_ONCE: usize = 500;
 
 /// The violations, of each constraint one.
 pub(super) async fn violations(
     file: &Path,
     tables: &[Table],
     keys: &[ForeignKey],
-    changes: &[RowChange],
+    changes: &Changes,
 ) -> Result<Vec<Violation>> {
-    let mut by_table: BTreeMap<&str, (&Table, Vec<&RowChange>)> = BTreeMap::new();
-    for change in changes {
-        let table = tables.iter().find(|table| table.name == change.key.table);
+    let mut by_table: BTreeMap<&str, (&Table, Vec<usize>)> = BTreeMap::new();
+    for (name, places) in changes.by_table() {
+        let table = tables.iter().find(|table| table.name == name);
         if let Some(table) = table.filter(|table| table.key().is_some()) {
-            let (_, rows) = by_table.entry(&table.name).or_insert((table, Vec::new()));
-            rows.push(change);
+            by_table.insert(&table.name, (table, places));
         }
     }
     if by_table.is_empty() {
@@ -48,14 +50,16 @@ pub(super) async fn violations(
     let mut all = stage.begin().await.map_err(failed)?;
     let mut found = Violations::new();
     note_touched(&mut all, changes).await?;
-    for (table, rows) in by_table.values() {
+    for (table, places) in by_table.values() {
         set_up(&mut all, table).await?;
         let indexes = unique_indexes(&mut all, table).await?;
         if indexes.iter().any(|index| index.columns.is_none()) {
             copy_untouched(&mut all, table).await?;
         }
-        for row in rows {
-            play(&mut all, table, row, &mut found).await?;
+        for lot in changes.lots(places.iter().copied(), ROWS_AT_ONCE) {
+            for row in lot? {
+                play(&mut all, table, &row, &mut found).await?;
+            }
         }
         for index in &indexes {
             compare_with_untouched(&mut all, table, index, &mut found).await?;
@@ -100,10 +104,10 @@ fn note(found: &mut Violations, violation: Violation) {
 
 /// Notes which rows are not what they are in the file. Keys are compared with these as text: a column declared UUID has the
 /// affinity of numbers, and an index on texts would not be used for it.
-async fn note_touched(all: &mut SqliteConnection, changes: &[RowChange]) -> Result<()> {
+async fn note_touched(all: &mut SqliteConnection, changes: &Changes) -> Result<()> {
     let keys: Vec<[String; 2]> = changes
-        .iter()
-        .map(|change| [change.key.table.clone(), change.key.uuid.to_string()])
+        .entries()
+        .map(|row| [row.table.to_owned(), row.uuid.to_string()])
         .collect();
     sqlx::query(
         "CREATE TEMP TABLE touched (type TEXT, key TEXT, PRIMARY KEY (type, key)) WITHOUT ROWID",
@@ -313,7 +317,7 @@ fn row_key(table: &Table, uuid: &str) -> Result<RowKey> {
 async fn check_foreign_key(
     all: &mut SqliteConnection,
     tables: &[Table],
-    by_table: &BTreeMap<&str, (&Table, Vec<&RowChange>)>,
+    by_table: &BTreeMap<&str, (&Table, Vec<usize>)>,
     key: &ForeignKey,
     found: &mut Violations,
 ) -> Result<()> {

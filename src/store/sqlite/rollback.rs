@@ -4,7 +4,7 @@
 //! they will be, with foreign keys and the tables' triggers off, so that neither rows that point at each other nor unique
 //! values that move make a possible rollback fail; the foreign keys are checked afterwards.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
@@ -17,7 +17,8 @@ use super::schema::{self, ForeignKey, quoted};
 use super::write::{encoded, insert_rows, most_rows_at_once};
 use super::{codec, log, native, replay};
 use crate::eventsourcing::rollback::{
-    self as domain, ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowChange, Strategy,
+    self as domain, Changes, ConfirmedRollback, Control, RollbackOutcome, RollbackPlan, RowAction,
+    RowChange, Strategy,
 };
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::{Error, ErrorCode, Event, EventKind, Result, Row};
@@ -79,21 +80,23 @@ async fn carry_out(
     control.report(0, total);
     match plan.strategy() {
         Strategy::Minimal => {
-            let events = (marker.id + 1..).zip(domain::minimal(plan));
-            let mut events = events.map(|(id, change)| Event {
-                id,
-                kind: change.kind,
-                row: Some(change.row),
-                data: change.data,
-                origin: change.origin,
-                ..marker.clone()
-            });
-            loop {
-                let some: Vec<Event> = events.by_ref().take(ROWS_AT_ONCE).collect();
-                let Some(last) = some.last() else { break };
+            let mut ids = marker.id + 1..;
+            for lot in plan.changes.lots(0..plan.changes.len(), ROWS_AT_ONCE) {
                 control.check()?;
-                log::insert_many(all, &some).await?;
-                control.report((last.id - marker.id).unsigned_abs(), total);
+                let scripted = lot?.into_iter().map(domain::minimal);
+                let events: Vec<Event> = scripted
+                    .zip(&mut ids)
+                    .map(|(scripted, id)| Event {
+                        id,
+                        kind: scripted.kind,
+                        row: Some(scripted.row),
+                        data: scripted.data,
+                        origin: scripted.origin,
+                        ..marker.clone()
+                    })
+                    .collect();
+                log::insert_many(all, &events).await?;
+                control.report((ids.start - marker.id - 1).unsigned_abs(), total);
             }
         }
         Strategy::Replay => replay::append(all, &marker, plan.keeps_through, control).await?,
@@ -137,24 +140,23 @@ async fn tables(all: &mut SqliteConnection) -> Result<HashMap<String, Table>> {
 /// Removes every row that changes, inserts those that live, and checks them and the foreign keys.
 async fn write(all: &mut SqliteConnection, plan: &RollbackPlan, control: &Control) -> Result<()> {
     let tables = tables(all).await?;
-    let mut by_table: BTreeMap<&str, Vec<&RowChange>> = BTreeMap::new();
-    for change in &plan.changes {
-        by_table.entry(&change.key.table).or_default().push(change);
-    }
+    let by_table = plan.changes.by_table();
     let rows = plan.changes.len() as u64;
     let mut done = rows;
-    for (name, changes) in &by_table {
+    for (name, places) in &by_table {
         let table = table_of(&tables, name)?;
-        for changes in changes.chunks(ROWS_AT_ONCE) {
+        for changes in plan.changes.lots(places.iter().copied(), ROWS_AT_ONCE) {
+            let changes = changes?;
             control.check()?;
             control.report(done, 3 * rows);
-            remove(all, table, changes).await?;
+            remove(all, table, &changes).await?;
             done += changes.len() as u64;
         }
     }
-    for (name, changes) in &by_table {
+    for (name, places) in &by_table {
         let table = table_of(&tables, name)?;
-        for changes in changes.chunks(ROWS_AT_ONCE) {
+        for changes in plan.changes.lots(places.iter().copied(), ROWS_AT_ONCE) {
+            let changes = changes?;
             control.check()?;
             control.report(done, 3 * rows);
             let written = table.columns.iter().filter(|column| !column.generated);
@@ -166,8 +168,8 @@ async fn write(all: &mut SqliteConnection, plan: &RollbackPlan, control: &Contro
             for states in states.chunks(most_rows_at_once(columns.len())) {
                 insert(all, table, &columns, states).await?;
             }
-            let found = codec::stored_rows(all, table, &uuids(changes)).await?;
-            for change in changes {
+            let found = codec::stored_rows(all, table, &uuids(&changes)).await?;
+            for change in &changes {
                 if let Some(wrong) = change.mismatch(table, found.get(&change.key.uuid)) {
                     return Err(mismatch(wrong));
                 }
@@ -178,12 +180,12 @@ async fn write(all: &mut SqliteConnection, plan: &RollbackPlan, control: &Contro
     check_foreign_keys(all, &tables, &plan.changes).await
 }
 
-fn uuids(changes: &[&RowChange]) -> Vec<Uuid> {
+fn uuids(changes: &[RowChange]) -> Vec<Uuid> {
     changes.iter().map(|change| change.key.uuid).collect()
 }
 
 /// Removes rows, after a look whether they still are what the plan showed.
-async fn remove(all: &mut SqliteConnection, table: &Table, changes: &[&RowChange]) -> Result<()> {
+async fn remove(all: &mut SqliteConnection, table: &Table, changes: &[RowChange]) -> Result<()> {
     let found = codec::stored_rows(&mut *all, table, &uuids(changes)).await?;
     for change in changes {
         if let Some(wrong) = change.changed_since(table, found.get(&change.key.uuid)) {
@@ -234,13 +236,13 @@ async fn insert(
 async fn check_foreign_keys(
     all: &mut SqliteConnection,
     tables: &HashMap<String, Table>,
-    changes: &[RowChange],
+    changes: &Changes,
 ) -> Result<()> {
     let uuids = |table: &str, living: bool| -> String {
         let uuids: Vec<String> = changes
-            .iter()
-            .filter(|change| change.key.table == table && change.after.is_some() == living)
-            .map(|change| change.key.uuid.to_string())
+            .entries()
+            .filter(|row| row.table == table && (row.action != RowAction::Remove) == living)
+            .map(|row| row.uuid.to_string())
             .collect();
         serde_json::json!(uuids).to_string()
     };

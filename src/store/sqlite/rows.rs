@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::error::failed;
 use super::schema::{self, quoted};
 use super::{codec, row_events};
+use crate::eventsourcing::rollback::{Changes, RowAction};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, RowKey};
@@ -116,7 +117,7 @@ pub(super) async fn page(
 pub(super) async fn outside_references(
     connection: &mut SqliteConnection,
     tables: &[Table],
-    rows: &[RowKey],
+    changes: &Changes,
 ) -> Result<Vec<OutsideReference>> {
     let tracked = |name: &str| {
         tables
@@ -129,9 +130,9 @@ pub(super) async fn outside_references(
         let (None, Some(key)) = (tracked(&foreign.table), tracked(&foreign.to_table)) else {
             continue;
         };
-        let uuids: Vec<String> = rows
-            .iter()
-            .filter(|row| row.table == foreign.to_table)
+        let uuids: Vec<String> = changes
+            .entries()
+            .filter(|row| row.action == RowAction::Remove && row.table == foreign.to_table)
             .map(|row| row.uuid.to_string())
             .collect();
         let found: Vec<String> = sqlx::query_scalar(AssertSqlSafe(format!(

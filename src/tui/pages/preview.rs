@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use super::event::columns;
 use super::{Line, Tone, line, paragraph};
-use crate::eventsourcing::rollback::{RollbackPlan, RowAction, RowChange, Strategy};
+use crate::eventsourcing::rollback::{ChangeEntry, RollbackPlan, RowAction, RowChange, Strategy};
 use crate::text::{clipped, count, fitted, visible, width as cells};
 use crate::tui::model::{Asked, Model, Rollback};
 
@@ -16,8 +16,31 @@ pub(super) fn length(
     plan: &RollbackPlan,
     width: usize,
 ) -> usize {
-    let rows: usize = plan.changes.iter().map(lines_of).sum();
+    let rows: usize = plan.changes.entries().map(lines_of).sum();
     head(model, rollback, plan, width).len() + rows
+}
+
+/// The rows of which lines are in sight, by their places in the plan.
+pub(super) fn rows_in_sight(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+    sight: &Range<usize>,
+) -> Range<usize> {
+    let mut at = head(model, rollback, plan, width).len();
+    let mut rows = 0..0;
+    for (place, entry) in plan.changes.entries().enumerate() {
+        if at >= sight.end {
+            break;
+        }
+        at += lines_of(entry);
+        if at > sight.start {
+            rows.start = if rows.is_empty() { place } else { rows.start };
+            rows.end = place + 1;
+        }
+    }
+    rows
 }
 
 /// The lines in sight.
@@ -31,13 +54,13 @@ pub(super) fn in_sight(
     let head = head(model, rollback, plan, width);
     let mut at = head.len();
     let mut lines: Vec<Line> = head.into_iter().take(sight.end).skip(sight.start).collect();
-    for row in &plan.changes {
+    for (place, entry) in plan.changes.entries().enumerate() {
         if at >= sight.end {
             break;
         }
-        let next = at + lines_of(row);
+        let next = at + lines_of(entry);
         if next > sight.start {
-            let written = change(row, width);
+            let written = change(entry, rollback.rows.at(place), width);
             let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
             lines.extend(seen.map(|(_, line)| line));
         }
@@ -126,22 +149,27 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
 }
 
 /// How many lines [`change`] writes: an empty one, the row's, and one for each column.
-fn lines_of(row: &RowChange) -> usize {
-    2 + row.columns.len()
+fn lines_of(entry: ChangeEntry<'_>) -> usize {
+    2 + entry.columns
 }
 
-/// A row, before and after.
-fn change(row: &RowChange, width: usize) -> Vec<Line> {
-    let (tone, words) = match row.action {
+/// A row, before and after, or room for it until it has been read.
+fn change(entry: ChangeEntry<'_>, row: Option<&RowChange>, width: usize) -> Vec<Line> {
+    let (tone, words) = match entry.action {
         RowAction::Remove => (Tone::Removed, "- remove"),
         RowAction::BringBack => (Tone::Added, "+ bring back"),
         RowAction::Change => (Tone::Changed, "~ change"),
     };
-    let title = visible(&format!("{words} {}", row.key));
+    let title = visible(&format!("{words} {}", entry.key()));
     let mut lines = vec![line(Tone::Plain, ""), line(tone, clipped(&title, width))];
-    for mut column in columns(&row.columns, width.saturating_sub(4)) {
-        column.text.insert_str(0, "    ");
-        lines.push(column);
+    match row {
+        Some(row) => {
+            for mut column in columns(&row.columns, width.saturating_sub(4)) {
+                column.text.insert_str(0, "    ");
+                lines.push(column);
+            }
+        }
+        None => lines.resize(lines_of(entry), line(Tone::Faint, "    …")),
     }
     lines
 }

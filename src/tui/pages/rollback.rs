@@ -1,5 +1,7 @@
 //! A rollback, from its preview to its result.
 
+use std::ops::Range;
+
 use super::{Line, Tone, line, paragraph, preview};
 use crate::eventsourcing::EventId;
 use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
@@ -65,6 +67,36 @@ pub fn rollback_length(model: &Model, width: usize) -> usize {
     }
 }
 
+/// The rows of which the preview shows lines, by their places in the plan.
+#[must_use]
+pub fn rows_in_sight(model: &Model, width: usize, height: usize) -> Range<usize> {
+    match &model.rollback {
+        Some(
+            rollback @ Rollback {
+                plan: Some(plan), ..
+            },
+        ) => {
+            let sight = sight(model, rollback, plan, width, height);
+            preview::rows_in_sight(model, rollback, plan, width, &sight)
+        }
+        _ => 0..0,
+    }
+}
+
+/// The lines of the preview in sight.
+fn sight(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+    height: usize,
+) -> Range<usize> {
+    // On a screen that has become larger the page may end before the line that was at the top.
+    let last = preview::length(model, rollback, plan, width).saturating_sub(height);
+    let top = rollback.top.min(last);
+    top..top + height
+}
+
 fn preview_in_sight(
     model: &Model,
     rollback: &Rollback,
@@ -72,10 +104,8 @@ fn preview_in_sight(
     width: usize,
     height: usize,
 ) -> Vec<Line> {
-    // On a screen that has become larger the page may end before the line that was at the top.
-    let last = preview::length(model, rollback, plan, width).saturating_sub(height);
-    let top = rollback.top.min(last);
-    preview::in_sight(model, rollback, plan, width, &(top..top + height))
+    let sight = sight(model, rollback, plan, width, height);
+    preview::in_sight(model, rollback, plan, width, &sight)
 }
 
 /// The last question. Database, target and field are in sight on every screen, whatever was scrolled before.

@@ -2,10 +2,10 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::{Action, Key};
-use super::super::model::{Asked, Leaving, Model, Notice, Rollback, Screen, Stage};
+use super::super::model::{Asked, Leaving, Model, Notice, ReadRows, Rollback, Screen, Stage};
 use super::super::pages;
 use super::{reload, scroll_page, told};
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, Strategy};
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, RowChange, Strategy};
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{ErrorCode, Result};
 
@@ -18,6 +18,7 @@ pub(super) fn begin(model: &mut Model, asked: Asked) -> Vec<Effect> {
         plan: None,
         wanted: None,
         planned: None,
+        rows: ReadRows::default(),
         top: 0,
     });
     model.screen = Screen::Rollback;
@@ -50,11 +51,60 @@ pub(super) fn planned(
                 rollback.planned = Some(request);
                 rollback.plan = Some(plan.with_strategy(rollback.strategy));
                 rollback.stage = Stage::Preview;
+                rollback.rows = ReadRows::default();
             }
-            Vec::new()
+            settle(model)
         }
         None => cancel(model),
     }
+}
+
+/// Reads the rows of the plan that are in sight, and as many before and after them, unless they are there.
+pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
+    let sight = pages::rows_in_sight(model, model.size.page_width(), model.size.content());
+    let is_there = |rollback: &Rollback| {
+        let mut places = sight.clone();
+        places.all(|place| rollback.rows.at(place).is_some())
+    };
+    if model.rollback.as_ref().is_none_or(is_there) {
+        return Vec::new();
+    }
+    let request = model.next_request();
+    let Some(Rollback {
+        plan: Some(plan),
+        rows,
+        ..
+    }) = &mut model.rollback
+    else {
+        return Vec::new();
+    };
+    rows.wanted = Some(request);
+    let around = sight.start.saturating_sub(sight.len())..sight.end + sight.len();
+    vec![Effect::Changes(request, plan.changes.clone(), around)]
+}
+
+pub(super) fn changes_read(
+    model: &mut Model,
+    request: RequestId,
+    first: usize,
+    result: Result<Vec<RowChange>>,
+) -> Vec<Effect> {
+    let wanted = model.rollback.as_ref().and_then(|one| one.rows.wanted);
+    if wanted != Some(request) {
+        return Vec::new();
+    }
+    let read = told(model, result);
+    if let Some(rollback) = &mut model.rollback {
+        rollback.rows.wanted = None;
+        if let Some(rows) = read {
+            rollback.rows = ReadRows {
+                first,
+                rows,
+                wanted: None,
+            };
+        }
+    }
+    Vec::new()
 }
 
 pub(super) fn replay_counted(
@@ -121,7 +171,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Redo => return begin(model, Asked::Redo),
         _ => rollback.top = scroll_page(rollback.top, lines, height, action),
     }
-    Vec::new()
+    settle(model)
 }
 
 /// On to the question, if there is anything to ask.

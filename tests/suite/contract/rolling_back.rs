@@ -26,9 +26,9 @@ on_each! {
         assert_eq!((plan.keeps_through, plan.head), (14, 18));
         assert_eq!((plan.events_undone, plan.events_reinstated, plan.events_to_append()), (4, 0, Some(6)));
         assert_eq!(rollback::count_replay(&*lab.store, plan.head, plan.course.clone()).await.unwrap(), 32);
-        let removed: Vec<&str> = plan.changes.iter().map(|change| change.key.table.as_str()).collect();
+        let removed: Vec<&str> = plan.changes.entries().map(|row| row.table).collect();
         assert_eq!(removed, ["molecule", "xy_data", "data_unit", "experiment"]);
-        assert!(plan.changes.iter().all(|change| change.action == RowAction::Remove));
+        assert!(plan.changes.entries().all(|row| row.action == RowAction::Remove));
         assert_eq!(lab.store.head().await.unwrap(), 18, "a plan writes nothing");
         assert_eq!(lab.rows().await, before);
     }

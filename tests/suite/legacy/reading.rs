@@ -21,9 +21,9 @@ fn request(target: RollbackTarget) -> RollbackRequest {
 
 /// What a plan makes of the tables.
 fn carried_out(mut state: State, plan: &rollback::RollbackPlan) -> State {
-    for change in &plan.changes {
-        match &change.after {
-            Some(row) => drop(state.insert(change.key.clone(), row.clone())),
+    for change in plan.changes.page(0..plan.changes.len()).unwrap() {
+        match change.after {
+            Some(row) => drop(state.insert(change.key, row)),
             None => drop(state.remove(&change.key)),
         }
     }

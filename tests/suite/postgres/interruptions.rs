@@ -483,3 +483,54 @@ fn a_rollback_goes_to_the_same_moment_under_any_settings_of_the_session() {
         lab.assert_no_drift().await;
     });
 }
+
+/// A rollback tells how far it is while the database is at work, and stops there when asked to.
+#[test]
+fn a_rollback_at_work_tells_how_far_it_is_and_stops() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE first (first_id uuid PRIMARY KEY); CREATE TABLE last (last_id uuid PRIMARY KEY)",
+        )
+        .await;
+        let rows =
+            (1..=40).map(|n| create(if n <= 30 { "first" } else { "last" }, id(n), json!({})));
+        lab.store.append(rows.collect()).await.unwrap();
+        let request = RollbackRequest::to(RollbackTarget::BeforeEvent(1));
+        let plan = rollback::plan(&*lab.store, request).await.unwrap();
+        let confirmed = plan.confirm(false).unwrap();
+        let mut holder = superuser(&lab).await;
+        run_sql(&mut holder, "BEGIN; LOCK TABLE last")
+            .await
+            .unwrap();
+        let control = Control::default();
+        let work = rollback::execute(&*lab.store, &confirmed, &control);
+        let watch = async {
+            // The rows of the first table have been looked at; the other one is locked.
+            for _ in 0..10_000_000 {
+                if control.progress() == (30, 80) {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(control.progress(), (30, 80));
+            control.stop();
+        };
+        let (outcome, ()) = tokio::join!(work, watch);
+        assert_eq!(outcome.expect_err("stopped").code, ErrorCode::Stopped);
+        run_sql(&mut holder, "ROLLBACK").await.unwrap();
+        assert_eq!(lab.store.head().await.unwrap(), 40);
+
+        let plan = rollback::plan(
+            &*lab.store,
+            RollbackRequest::to(RollbackTarget::BeforeEvent(1)),
+        );
+        let confirmed = plan.await.unwrap().confirm(false).unwrap();
+        let control = Control::default();
+        rollback::execute(&*lab.store, &confirmed, &control)
+            .await
+            .unwrap();
+        assert_eq!(control.progress(), (80, 80));
+        lab.assert_no_drift().await;
+    });
+}

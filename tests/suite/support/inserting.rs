@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use ebbtide::eventsourcing::history::History;
 use ebbtide::eventsourcing::ranges::Ranges;
-use ebbtide::eventsourcing::rollback::{ConfirmedRollback, Control, RollbackOutcome, RowChange};
+use ebbtide::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::states::Mention;
@@ -245,16 +245,16 @@ impl EventStore for Inserting {
         self.inner.rows_touched(ids, scope).await
     }
 
-    async fn violations(&self, tables: &[Table], changes: &[RowChange]) -> Result<Vec<Violation>> {
+    async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {
         self.inner.violations(tables, changes).await
     }
 
     async fn outside_references(
         &self,
         tables: &[Table],
-        rows: &[RowKey],
+        changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        self.inner.outside_references(tables, rows).await
+        self.inner.outside_references(tables, changes).await
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {

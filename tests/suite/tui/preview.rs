@@ -2,10 +2,11 @@
 
 use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
+use ebbtide::tui::effect::Effect;
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::Message;
-use ebbtide::tui::model::{Asked, Model, Rollback, Screen, Stage};
+use ebbtide::tui::model::{Asked, Model, ReadRows, Rollback, Screen, Stage};
 use ebbtide::tui::pages;
 use ebbtide::tui::update::update;
 
@@ -27,8 +28,10 @@ async fn previewing(lab: &Database, size: Size) -> Model {
         plan: Some(plan),
         wanted: None,
         planned: None,
+        rows: ReadRows::default(),
         top: 0,
     });
+    after(&mut model, Message::Resized(size));
     model
 }
 
@@ -37,8 +40,18 @@ fn in_sight(model: &Model) -> Vec<String> {
     lines.into_iter().map(|line| line.text).collect()
 }
 
+/// Takes the message, and reads the rows of the plan that are asked for then.
+fn after(model: &mut Model, message: Message) {
+    for effect in update(model, message) {
+        if let Effect::Changes(request, changes, places) = effect {
+            let rows = changes.page(places.clone());
+            after(model, Message::Changes(request, places.start, rows));
+        }
+    }
+}
+
 fn press(model: &mut Model, key: Key) {
-    update(model, Message::Key(key));
+    after(model, Message::Key(key));
 }
 
 #[test]
@@ -51,8 +64,9 @@ fn scrolling_shows_every_line_of_a_preview_once() {
         };
         let mut model = previewing(&lab, size).await;
         let length = pages::rollback_length(&model, size.page_width());
-        let whole = pages::rollback(&model, size.page_width(), length);
-        let whole: Vec<String> = whole.into_iter().map(|line| line.text).collect();
+        let tall = Size { rows: 2000, ..size };
+        let everything = in_sight(&previewing(&lab, tall).await);
+        let whole: Vec<String> = everything.into_iter().take(length).collect();
         assert_eq!(whole.len(), length);
         assert!(whole.last().unwrap().contains("short_name"));
         let height = size.content();
@@ -62,6 +76,36 @@ fn scrolling_shows_every_line_of_a_preview_once() {
         }
         press(&mut model, Key::Char('j'));
         assert_eq!(in_sight(&model), whole[length - height..], "no further");
+    });
+}
+
+#[test]
+fn rows_that_have_not_been_read_have_their_room_in_the_preview() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let size = Size {
+            columns: 80,
+            rows: 24,
+        };
+        let mut model = previewing(&lab, size).await;
+        press(&mut model, Key::Char('G'));
+        let read = in_sight(&model);
+        press(&mut model, Key::Char('g'));
+        // The answer is still on its way.
+        update(&mut model, Message::Key(Key::Char('G')));
+        model.rollback.as_mut().unwrap().rows = ReadRows::default();
+        let unread = in_sight(&model);
+        assert_eq!(unread.len(), read.len());
+        for (unread, read) in unread.iter().zip(&read) {
+            assert_eq!(
+                unread == read,
+                !read.starts_with("    "),
+                "{unread} for {read}"
+            );
+        }
+        assert!(unread.contains(&"    …".to_owned()), "{unread:#?}");
+        after(&mut model, Message::Resized(size));
+        assert_eq!(in_sight(&model), read);
     });
 }
 
@@ -134,7 +178,7 @@ fn a_screen_that_grows_shows_the_end_of_the_preview_and_not_what_is_beyond() {
         let mut model = previewing(&lab, small).await;
         press(&mut model, Key::Char('G'));
         let (columns, rows) = (120, 60);
-        update(&mut model, Message::Resized(Size { columns, rows }));
+        after(&mut model, Message::Resized(Size { columns, rows }));
         assert_eq!(in_sight(&model).len(), model.size.content());
         let before = in_sight(&model);
         press(&mut model, Key::Char('k'));

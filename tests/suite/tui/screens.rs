@@ -111,7 +111,7 @@ fn each_screen_is_as_it_was_kept() {
 fn a_rollback_at_work_is_as_it_was_kept() {
     use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
     use ebbtide::tui::layout::Size;
-    use ebbtide::tui::model::{Asked, Model, Rollback, Screen, Stage};
+    use ebbtide::tui::model::{Asked, Model, ReadRows, Rollback, Screen, Stage};
     run(async {
         let lab = Database::mad_lab(Backend::Sqlite).await;
         let request = RollbackRequest::to(RollbackTarget::BeforeEvent(15));
@@ -149,6 +149,8 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                 model.screen = Screen::Rollback;
                 model.head = Some(18);
                 model.events = Some(18);
+                let changes = plan.as_ref().map(|plan| &plan.changes);
+                let read = changes.map(|changes| changes.page(0..changes.len()).unwrap());
                 model.rollback = Some(Rollback {
                     asked: Asked::To {
                         event: 15,
@@ -159,6 +161,10 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                     plan,
                     wanted: None,
                     planned: None,
+                    rows: ReadRows {
+                        rows: read.unwrap_or_default(),
+                        ..ReadRows::default()
+                    },
                     top: 0,
                 });
                 let mut terminal =

@@ -1,14 +1,17 @@
 //! Rows that would point at nothing: those that the plan brings, and those that stay while what they point at goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
+use serde_json::Value;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{Rows, Staged, parameter, quoted};
+use super::{ROWS_AT_ONCE, Rows, Staged, quoted};
+use crate::eventsourcing::rollback::Changes;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
-use crate::eventsourcing::{ErrorCode, Result, RowKey};
+use crate::eventsourcing::{ErrorCode, Result, Row, RowKey};
 use crate::store::postgres::error::failed;
 
 /// A foreign key between two tables that take part.
@@ -21,7 +24,8 @@ struct ForeignKey {
     pointed: String,
     pointed_quoted: String,
     pointed_key: String,
-    columns: String,
+    pointing_columns: Vec<String>,
+    pointed_columns: Vec<String>,
     /// The condition that the row `f` points at something, and that it is the row `t`.
     given: String,
     matching: String,
@@ -36,7 +40,7 @@ const FOREIGN_KEYS: &str = "
     )
     SELECT con.conname::text AS name, f.name AS pointing, f.quoted AS pointing_quoted, f.key AS pointing_key,
            t.name AS pointed, t.quoted AS pointed_quoted, t.key AS pointed_key,
-           string_agg(mine.attname, ', ' ORDER BY pair.at) AS columns,
+           array_agg(mine.attname::text ORDER BY pair.at) AS pointing_columns, array_agg(theirs.attname::text ORDER BY pair.at) AS pointed_columns,
            string_agg(format('f.%I IS NOT NULL', mine.attname), ' AND ') AS given,
            string_agg(format('t.%I OPERATOR(%I.%s) f.%I', theirs.attname, ns.nspname, op.oprname, mine.attname)
                       || CASE WHEN theirs.attcollation <> mine.attcollation THEN format(' COLLATE %I.%I', cns.nspname, c.collname) ELSE '' END,
@@ -60,7 +64,8 @@ pub(super) async fn foreign_keys(
     connection: &mut PgConnection,
     tables: &[Table],
     staged: &HashMap<&str, &Staged>,
-    rows: &BTreeMap<&str, Rows<'_>>,
+    rows: &BTreeMap<&str, Rows>,
+    changes: &Changes,
 ) -> Result<Vec<Violation>> {
     let names: Vec<&str> = staged.keys().copied().collect();
     let taking_part = tables
@@ -74,9 +79,32 @@ pub(super) async fn foreign_keys(
         .fetch_all(&mut *connection)
         .await
         .map_err(failed)?;
+    let mut columns: HashMap<&str, HashSet<&str>> = HashMap::new();
+    for key in &keys {
+        for (table, key, used) in [
+            (&key.pointing, &key.pointing_key, &key.pointing_columns),
+            (&key.pointed, &key.pointed_key, &key.pointed_columns),
+        ] {
+            let columns = columns.entry(table).or_default();
+            columns.extend(used.iter().map(String::as_str));
+            columns.insert(key);
+        }
+    }
+    let mut living: HashMap<&str, Vec<Row>> = HashMap::new();
+    for (table, columns) in columns {
+        let Some(rows) = rows.get(table) else {
+            continue;
+        };
+        let keys = living.entry(table).or_default();
+        for lot in changes.lots(rows.living.iter().copied(), ROWS_AT_ONCE) {
+            let rows = lot?.into_iter().filter_map(|row| row.after);
+            let only = |(name, _): &(String, Value)| columns.contains(name.as_str());
+            keys.extend(rows.map(|row| row.into_iter().filter(only).collect::<Row>()));
+        }
+    }
     let nothing = Rows::default();
     let mut found = Vec::new();
-    for key in keys {
+    for key in &keys {
         let (pointing, pointed) = (
             staged.get(key.pointing.as_str()),
             staged.get(key.pointed.as_str()),
@@ -119,11 +147,9 @@ pub(super) async fn foreign_keys(
             ));
         }
         for place in places {
-            let written = |table: Option<&&Staged>| {
-                table
-                    .map(|table| table.columns.as_slice())
-                    .unwrap_or_default()
-                    .to_vec()
+            let rows_of = |table: Option<&&Staged>| {
+                let rows = table.and_then(|table| living.get(table.name.as_str()));
+                Json(rows.map(Vec::as_slice).unwrap_or_default())
             };
             let violating: sqlx::Result<Option<(Uuid, i64)>> =
                 sqlx::query_as(AssertSqlSafe(format!(
@@ -131,9 +157,9 @@ pub(super) async fn foreign_keys(
                     AND ($1::jsonb, $2::uuid[], $3::jsonb, $4::uuid[]) IS NOT NULL LIMIT 1",
                     quoted(&key.pointing_key)
                 )))
-                .bind(parameter(&of(pointing).living, &written(pointing)))
+                .bind(rows_of(pointing))
                 .bind(&of(pointing).touched)
-                .bind(parameter(&of(pointed).living, &written(pointed)))
+                .bind(rows_of(pointed))
                 .bind(&of(pointed).touched)
                 .fetch_optional(&mut *connection)
                 .await;
@@ -153,7 +179,8 @@ pub(super) async fn foreign_keys(
                     rows: count.unsigned_abs(),
                     words: format!(
                         "it would point ({}) at a row of {} that is not there",
-                        key.columns, key.pointed
+                        key.pointing_columns.join(", "),
+                        key.pointed
                     ),
                 });
             }

@@ -1,0 +1,415 @@
+//! The rows that a plan changes. Of each a short entry is in memory; what it was and becomes, which may be large, only as long as
+//! all of them together are small: then it goes to a temporary file without a name, and comes back page by page.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use serde::ser::{Error as _, SerializeSeq};
+use serde::{Deserialize, Serialize, Serializer};
+use serde_json::{Value, json};
+use tempfile::SpooledTempFile;
+use uuid::Uuid;
+
+use crate::eventsourcing::diff::{self, ColumnChange};
+use crate::eventsourcing::error::{Error, ErrorCode, Result};
+use crate::eventsourcing::event::{EventId, Row, RowKey};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::value;
+
+/// How many bytes of rows are kept in memory.
+const IN_MEMORY: usize = 32 << 20;
+
+/// How many bytes of rows are handed out at once, unless a single row has more.
+const AT_ONCE: u64 = 16 << 20;
+
+/// What happens to a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RowAction {
+    /// It goes.
+    Remove,
+    /// It comes back.
+    BringBack,
+    /// Its columns change.
+    Change,
+}
+
+impl RowAction {
+    /// Its name in `--json` output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Remove => "remove",
+            Self::BringBack => "bring-back",
+            Self::Change => "change",
+        }
+    }
+}
+
+/// What a rollback does to one row.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowChange {
+    /// The row.
+    pub key: RowKey,
+    /// What happens to it.
+    pub action: RowAction,
+    /// Its columns that differ, now → then.
+    pub columns: Vec<ColumnChange>,
+    /// The whole row as it will be; `None` when it goes.
+    pub after: Option<Row>,
+    /// The create event of the row that lives now, of one that goes; 0 of others. Deletes are written newest first.
+    pub born: EventId,
+    /// The event that gave the row the state it returns to; `None` of one that goes.
+    pub origin: Option<EventId>,
+}
+
+impl RowChange {
+    /// The change as the command line prints it.
+    #[must_use]
+    pub fn to_json(&self) -> Value {
+        json!({
+            "type": self.key.table,
+            "uuid": self.key.uuid.to_string(),
+            "action": self.action.as_str(),
+            "columns": diff::to_json(&self.columns),
+        })
+    }
+
+    /// How the row has come to differ from what the plan showed of it, behind the log's back, in words; `None` when it has not.
+    #[must_use]
+    pub fn changed_since(&self, table: &Table, found: Option<&Row>) -> Option<String> {
+        let changing = |name: &str| self.columns.iter().find(|change| change.column == name);
+        let shown: Option<Row> = match (self.action, &self.after) {
+            (RowAction::BringBack, _) => None,
+            (RowAction::Remove, _) | (_, None) => {
+                let columns = self.columns.iter();
+                Some(
+                    columns
+                        .map(|change| (change.column.clone(), change.from.clone()))
+                        .collect(),
+                )
+            }
+            (RowAction::Change, Some(after)) => {
+                let was = |name: &String, value| {
+                    changing(name).map_or(value, |change| &change.from).clone()
+                };
+                Some(
+                    after
+                        .iter()
+                        .map(|(name, value)| (name.clone(), was(name, value)))
+                        .collect(),
+                )
+            }
+        };
+        mismatch(table, &self.key, shown.as_ref(), found)
+    }
+
+    /// What is wrong with the row as the rollback left it, in words; `None` when it is as planned.
+    #[must_use]
+    pub fn mismatch(&self, table: &Table, found: Option<&Row>) -> Option<String> {
+        mismatch(table, &self.key, self.after.as_ref(), found)
+    }
+
+    /// The place of its event in the log: first what goes, newest first; then what is restored, oldest first.
+    fn order(&self) -> EventId {
+        match self.action {
+            RowAction::Remove => -self.born,
+            RowAction::BringBack | RowAction::Change => self.origin.unwrap_or_default(),
+        }
+    }
+}
+
+/// How a row of the table differs from what it was to be, in words; `None` when it does not. An absent column is NULL; generated
+/// ones follow from the others.
+fn mismatch(
+    table: &Table,
+    key: &RowKey,
+    planned: Option<&Row>,
+    found: Option<&Row>,
+) -> Option<String> {
+    match (planned, found) {
+        (None, None) => None,
+        (None, Some(_)) => Some(format!(
+            "{key} is there, where the plan says that it is not"
+        )),
+        (Some(_), None) => Some(format!(
+            "{key} is not there, where the plan says that it is"
+        )),
+        (Some(planned), Some(found)) => {
+            let of = |row: &Row, name: &str| row.get(name).cloned().unwrap_or(Value::Null);
+            let written = table.columns.iter().filter(|column| !column.generated);
+            written
+                .map(|column| column.name.as_str())
+                .find(|name| !value::same(&of(planned, name), &of(found, name)))
+                .map(|name| {
+                    let (planned, found) = (of(planned, name), of(found, name));
+                    format!("{key}: {name} is {found} where the plan says {planned}")
+                })
+        }
+    }
+}
+
+/// What of a change is not in its entry: its columns' values now, and the row as it will be, which has their values then.
+#[derive(Serialize, Deserialize)]
+struct Packed<Now, Then> {
+    now: Now,
+    then: Then,
+}
+
+/// What is said of each row without looking at its values.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChangeEntry<'a> {
+    /// Its table.
+    pub table: &'a str,
+    /// The row.
+    pub uuid: Uuid,
+    /// What happens to it.
+    pub action: RowAction,
+    /// How many columns differ.
+    pub columns: usize,
+}
+
+impl ChangeEntry<'_> {
+    /// The row.
+    #[must_use]
+    pub fn key(&self) -> RowKey {
+        RowKey {
+            table: self.table.to_owned(),
+            uuid: self.uuid,
+        }
+    }
+}
+
+struct Entry {
+    /// Its table's place in the list of tables.
+    table: u32,
+    uuid: Uuid,
+    action: RowAction,
+    columns: u32,
+    /// The place of its event in the log: that of the create that goes, negative, or that of what is restored.
+    order: EventId,
+    /// Where the rest of it is.
+    at: u64,
+    length: u64,
+}
+
+/// The rows that a plan changes, in the order of the events that a rollback writes: first those that go, newest first; then what
+/// is restored, oldest first. A copy shares them.
+#[derive(Clone)]
+pub struct Changes(Arc<Stored>);
+
+struct Stored {
+    tables: Vec<String>,
+    entries: Vec<Entry>,
+    rows: Mutex<SpooledTempFile>,
+}
+
+impl fmt::Debug for Changes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.entries()).finish()
+    }
+}
+
+impl PartialEq for Changes {
+    fn eq(&self, other: &Self) -> bool {
+        let rows = |changes: &Self| changes.page(0..changes.len()).ok();
+        Arc::ptr_eq(&self.0, &other.0)
+            || self.entries().eq(other.entries()) && rows(self) == rows(other)
+    }
+}
+
+impl Changes {
+    /// How many rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.entries.len()
+    }
+
+    /// Whether no row changes.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.entries.is_empty()
+    }
+
+    /// What there is to say of each without its values.
+    pub fn entries(&self) -> impl ExactSizeIterator<Item = ChangeEntry<'_>> + Clone {
+        self.0.entries.iter().map(|entry| ChangeEntry {
+            table: &self.0.tables[entry.table as usize],
+            uuid: entry.uuid,
+            action: entry.action,
+            columns: entry.columns as usize,
+        })
+    }
+
+    /// The places of each table's rows, in an order in which they are read quickly.
+    #[must_use]
+    pub fn by_table(&self) -> BTreeMap<&str, Vec<usize>> {
+        let mut tables: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+        for (place, entry) in self.0.entries.iter().enumerate() {
+            let name = &self.0.tables[entry.table as usize];
+            tables.entry(name).or_default().push(place);
+        }
+        for places in tables.values_mut() {
+            places.sort_unstable_by_key(|place| self.0.entries[*place].at);
+        }
+        tables
+    }
+
+    /// The rows at these places; those past the end are left out.
+    ///
+    /// # Errors
+    /// `Io` when the temporary file cannot be read.
+    pub fn page(&self, places: Range<usize>) -> Result<Vec<RowChange>> {
+        let last = places.end.min(self.len());
+        self.pick(places.start.min(last)..last)
+    }
+
+    /// The rows at these places, in lots of at most so many.
+    ///
+    /// # Errors
+    /// Each lot: `Io` when the temporary file cannot be read.
+    pub fn lots(
+        &self,
+        places: impl IntoIterator<Item = usize>,
+        most: usize,
+    ) -> impl Iterator<Item = Result<Vec<RowChange>>> {
+        let mut places = places.into_iter().peekable();
+        std::iter::from_fn(move || {
+            let (mut lot, mut bytes) = (Vec::new(), 0);
+            let fits =
+                |lot: &Vec<usize>, bytes| lot.is_empty() || lot.len() < most && bytes <= AT_ONCE;
+            while let Some(place) =
+                places.next_if(|place| fits(&lot, bytes + self.0.entries[*place].length))
+            {
+                bytes += self.0.entries[place].length;
+                lot.push(place);
+            }
+            (!lot.is_empty()).then(|| self.pick(lot))
+        })
+    }
+
+    fn pick(&self, places: impl IntoIterator<Item = usize>) -> Result<Vec<RowChange>> {
+        let mut rows = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let picked = places.into_iter().map(|place| {
+            let entry = &self.0.entries[place];
+            let mut packed = vec![0; usize::try_from(entry.length).map_err(io::Error::other)?];
+            rows.seek(SeekFrom::Start(entry.at))?;
+            rows.read_exact(&mut packed)?;
+            let Packed::<Row, Option<Row>> { now, then } = serde_json::from_slice(&packed)?;
+            let value = |column: &str| then.as_ref().and_then(|row| row.get(column)).cloned();
+            let goes = entry.action == RowAction::Remove;
+            Ok(RowChange {
+                key: RowKey {
+                    table: self.0.tables[entry.table as usize].clone(),
+                    uuid: entry.uuid,
+                },
+                action: entry.action,
+                columns: now
+                    .into_iter()
+                    .map(|(column, from)| ColumnChange {
+                        to: value(&column).unwrap_or(Value::Null),
+                        column,
+                        from,
+                    })
+                    .collect(),
+                after: then,
+                born: if goes { -entry.order } else { 0 },
+                origin: Some(entry.order).filter(|_| !goes),
+            })
+        });
+        let picked: io::Result<_> = picked.collect();
+        picked.map_err(|error| kept_nowhere("be read", &error))
+    }
+}
+
+/// A list, read lot by lot as it is written.
+impl Serialize for Changes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.len()))?;
+        for lot in self.lots(0..self.len(), usize::MAX) {
+            for change in lot.map_err(S::Error::custom)? {
+                list.serialize_element(&change.to_json())?;
+            }
+        }
+        list.end()
+    }
+}
+
+/// Collects the rows that change.
+pub(super) struct Collecting(Stored);
+
+impl Collecting {
+    pub(super) fn new() -> Self {
+        Self(Stored {
+            tables: Vec::new(),
+            entries: Vec::new(),
+            rows: Mutex::new(SpooledTempFile::new(IN_MEMORY)),
+        })
+    }
+
+    /// Takes one more.
+    ///
+    /// # Errors
+    /// `Io` when there is no room for it.
+    pub(super) fn push(&mut self, change: &RowChange) -> Result<()> {
+        let rows = self
+            .0
+            .rows
+            .get_mut()
+            .unwrap_or_else(PoisonError::into_inner);
+        let now = Row::from_iter(
+            change
+                .columns
+                .iter()
+                .map(|column| (column.column.clone(), column.from.clone())),
+        );
+        let packed = Packed {
+            now,
+            then: &change.after,
+        };
+        let mut written = || {
+            let packed = serde_json::to_vec(&packed)?;
+            let at = rows.stream_position()?;
+            rows.write_all(&packed)?;
+            Ok((at, packed.len() as u64))
+        };
+        let (at, length) = written().map_err(|error: io::Error| kept_nowhere("be kept", &error))?;
+        let tables = &mut self.0.tables;
+        if tables.last() != Some(&change.key.table) {
+            tables.push(change.key.table.clone());
+        }
+        self.0.entries.push(Entry {
+            table: (tables.len() - 1) as u32,
+            uuid: change.key.uuid,
+            action: change.action,
+            columns: change.columns.len() as u32,
+            order: change.order(),
+            at,
+            length,
+        });
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Changes {
+        self.0
+            .entries
+            .sort_by_key(|entry| (entry.action != RowAction::Remove, entry.order));
+        Changes(Arc::new(self.0))
+    }
+}
+
+fn kept_nowhere(what: &str, error: &io::Error) -> Error {
+    let directory = std::env::temp_dir();
+    Error::new(
+        ErrorCode::Io,
+        format!(
+            "the rows that the plan changes could not {what} in a temporary file of {}: {error}",
+            directory.display()
+        ),
+    )
+    .hint(
+        "nothing was written to the database; make room there, or name another directory in TMPDIR",
+    )
+}
