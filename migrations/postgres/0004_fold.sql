@@ -25,9 +25,9 @@ LANGUAGE sql STABLE AS $$
            OPERATOR(pg_catalog.||) data
 $$;
 
--- The state of a row after a create, an update or a delete that says this. What the database made of it besides is laid over it.
--- Without settings of its own, which would take longer than all the rest: it runs for every event of a fold.
-CREATE FUNCTION sourcing.fold_step(state jsonb, event text, said jsonb, filled jsonb, json text[]) RETURNS jsonb
+-- The state of a row after a create, an update or a delete that says this, in a table with these columns, of which some hold JSON. What the
+-- database made of it besides is laid over it. Without settings of its own, which would take longer than all the rest: it runs for every event of a fold.
+CREATE FUNCTION sourcing.fold_step(state jsonb, event text, said jsonb, filled jsonb, json text[], columns text[]) RETURNS jsonb
 LANGUAGE plpgsql IMMUTABLE AS $$
 DECLARE
     name text;
@@ -37,7 +37,11 @@ BEGIN
     ELSIF event = 'delete' OR state IS NULL THEN
         RETURN NULL;
     END IF;
-    -- An object given for a JSON column that holds one is merged into it, one level deep.
+    -- An object given for a JSON column that holds one is merged into it, one level deep. An object in a column that is gone was one of a
+    -- JSON column.
+    IF said - coalesce(columns, '{}') <> '{}' THEN
+        json := json || ARRAY(SELECT jsonb_object_keys(said - coalesce(columns, '{}')));
+    END IF;
     FOREACH name IN ARRAY json LOOP
         IF jsonb_typeof(said -> name) = 'object' AND jsonb_typeof(state -> name) = 'object' THEN
             said := said || jsonb_build_object(name, (state -> name) || (said -> name));
@@ -48,7 +52,7 @@ END
 $$;
 
 -- The state of a row: the fold of its creates, updates and deletes, which the caller gives in id order.
-CREATE AGGREGATE sourcing.fold(event text, said jsonb, filled jsonb, json text[])
+CREATE AGGREGATE sourcing.fold(event text, said jsonb, filled jsonb, json text[], columns text[])
 (SFUNC = sourcing.fold_step, STYPE = jsonb);
 
 -- What the rules make of an event's data, before the database has had its say.
@@ -57,7 +61,7 @@ RETURNS jsonb
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN CASE event WHEN 'restore' THEN data
-           ELSE sourcing.fold_step(before, event, sourcing.said(shape, event, uuid, data, moment), NULL, shape.json) END;
+           ELSE sourcing.fold_step(before, event, sourcing.said(shape, event, uuid, data, moment), NULL, shape.json, shape.columns) END;
 END
 $$;
 

@@ -217,8 +217,10 @@ BEGIN
                                AND NOT sourcing.same_text(log.now -> name, log.target -> name, name = ANY ($1.json))), ''{}'') END
               FROM (SELECT state.*, %1$s AS stored
                       FROM (SELECT e.uuid,
-                                   sourcing.fold(e.event, e.said %3$s, e.filled %3$s, $1.json ORDER BY e.id) FILTER (WHERE e.is_now) AS now,
-                                   sourcing.fold(e.event, e.said %4$s, e.filled %4$s, $1.json ORDER BY e.id) FILTER (WHERE e.is_target) AS target,
+                                   sourcing.fold(e.event, e.said %3$s, e.filled %3$s, $1.json, $1.columns
+                                                 ORDER BY e.id) FILTER (WHERE e.is_now) AS now,
+                                   sourcing.fold(e.event, e.said %4$s, e.filled %4$s, $1.json, $1.columns
+                                                 ORDER BY e.id) FILTER (WHERE e.is_target) AS target,
                                    max(e.id) FILTER (WHERE e.event = ''create'' AND e.is_now) AS born,
                                    max(e.id) FILTER (WHERE e.is_target) AS origin
                               FROM (SELECT e.id, e.event, e.uuid, e.filled,

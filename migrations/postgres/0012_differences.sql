@@ -14,7 +14,7 @@ BEGIN
                         -- Data that is no object, which other programs wrote, says nothing.
                         CASE WHEN jsonb_typeof(e.data) <> ''object'' THEN ''{}'' WHEN columns IS NULL THEN e.data ELSE e.data - columns END,
                         e."timestamp"),
-                        CASE WHEN columns IS NULL THEN e.filled ELSE e.filled - columns END, $1.json ORDER BY e.id)
+                        CASE WHEN columns IS NULL THEN e.filled ELSE e.filled - columns END, $1.json, $1.columns ORDER BY e.id)
                         FILTER (WHERE sourcing.contains(r.spans, e.id)) AS state
                FROM sourcing.eventstore e
                JOIN unnest($2) WITH ORDINALITY AS r(type, uuid, spans, overruled, place)

@@ -70,9 +70,10 @@ fn stamp(table: &Table, row: &mut Row, column: &str, timestamp: Timestamp) {
 /// A JSON object given for a JSON column that holds an object is merged into it, one level deep,
 /// the new keys winning; a NULL column counts as `{}`. Everything else replaces.
 fn assign(table: &Table, column: &str, held: Option<Value>, given: &Value) -> Value {
+    // An object in a column that is gone was one of a JSON column.
     let is_json = table
         .column(column)
-        .is_some_and(|column| column.kind == ColumnKind::Json);
+        .is_none_or(|column| column.kind == ColumnKind::Json);
     match (held, given) {
         (Some(Value::Object(mut held)), Value::Object(given)) if is_json => {
             for (key, new) in given {

@@ -7,8 +7,10 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use serde::de::IgnoredAny;
 use serde::ser::{Error as _, SerializeSeq};
 use serde::{Deserialize, Serialize, Serializer};
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use tempfile::SpooledTempFile;
 use uuid::Uuid;
@@ -22,8 +24,9 @@ use crate::eventsourcing::value;
 /// How many bytes of rows are kept in memory.
 const IN_MEMORY: usize = 32 << 20;
 
-/// How many bytes of rows are handed out at once, unless a single row has more.
-const AT_ONCE: u64 = 16 << 20;
+/// How many bytes of rows are handed out at once, unless a single row has more: as JSON, and as values, which take ten times the memory.
+const JSON_AT_ONCE: u64 = 16 << 20;
+const AT_ONCE: u64 = 1 << 20;
 
 /// What happens to a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -275,29 +278,53 @@ impl Changes {
         places: impl IntoIterator<Item = usize>,
         most: usize,
     ) -> impl Iterator<Item = Result<Vec<RowChange>>> {
+        self.divided(places, most, AT_ONCE)
+            .map(|lot| self.pick(lot))
+    }
+
+    /// Of the rows at these places that live then, what they will be, as JSON: in lots of at most so many.
+    ///
+    /// # Errors
+    /// Each lot: `Io` when the temporary file cannot be read.
+    pub fn lots_of_json(
+        &self,
+        places: impl IntoIterator<Item = usize>,
+        most: usize,
+    ) -> impl Iterator<Item = Result<Vec<Box<RawValue>>>> {
+        self.divided(places, most, JSON_AT_ONCE).map(|lot| {
+            let rows = self.unpack(lot, |_, packed| {
+                let packed: Packed<IgnoredAny, Option<Box<RawValue>>> =
+                    serde_json::from_slice(packed)?;
+                Ok(packed.then)
+            });
+            rows.map(|rows| rows.into_iter().flatten().collect())
+        })
+    }
+
+    fn divided(
+        &self,
+        places: impl IntoIterator<Item = usize>,
+        most: usize,
+        most_bytes: u64,
+    ) -> impl Iterator<Item = Vec<usize>> {
         let mut places = places.into_iter().peekable();
         std::iter::from_fn(move || {
             let (mut lot, mut bytes) = (Vec::new(), 0);
             let fits =
-                |lot: &Vec<usize>, bytes| lot.is_empty() || lot.len() < most && bytes <= AT_ONCE;
+                |lot: &Vec<usize>, bytes| lot.is_empty() || lot.len() < most && bytes <= most_bytes;
             while let Some(place) =
                 places.next_if(|place| fits(&lot, bytes + self.0.entries[*place].length))
             {
                 bytes += self.0.entries[place].length;
                 lot.push(place);
             }
-            (!lot.is_empty()).then(|| self.pick(lot))
+            (!lot.is_empty()).then_some(lot)
         })
     }
 
     fn pick(&self, places: impl IntoIterator<Item = usize>) -> Result<Vec<RowChange>> {
-        let mut rows = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let picked = places.into_iter().map(|place| {
-            let entry = &self.0.entries[place];
-            let mut packed = vec![0; usize::try_from(entry.length).map_err(io::Error::other)?];
-            rows.seek(SeekFrom::Start(entry.at))?;
-            rows.read_exact(&mut packed)?;
-            let Packed::<Row, Option<Row>> { now, then } = serde_json::from_slice(&packed)?;
+        self.unpack(places, |entry, packed| {
+            let Packed::<Row, Option<Row>> { now, then } = serde_json::from_slice(packed)?;
             let value = |column: &str| then.as_ref().and_then(|row| row.get(column)).cloned();
             let goes = entry.action == RowAction::Remove;
             Ok(RowChange {
@@ -318,9 +345,24 @@ impl Changes {
                 born: if goes { -entry.order } else { 0 },
                 origin: Some(entry.order).filter(|_| !goes),
             })
+        })
+    }
+
+    fn unpack<T>(
+        &self,
+        places: impl IntoIterator<Item = usize>,
+        each: impl Fn(&Entry, &[u8]) -> io::Result<T>,
+    ) -> Result<Vec<T>> {
+        let mut rows = self.0.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let unpacked = places.into_iter().map(|place| {
+            let entry = &self.0.entries[place];
+            let mut packed = vec![0; usize::try_from(entry.length).map_err(io::Error::other)?];
+            rows.seek(SeekFrom::Start(entry.at))?;
+            rows.read_exact(&mut packed)?;
+            each(entry, &packed)
         });
-        let picked: io::Result<_> = picked.collect();
-        picked.map_err(|error| kept_nowhere("be read", &error))
+        let unpacked: io::Result<_> = unpacked.collect();
+        unpacked.map_err(|error| kept_nowhere("be read", &error))
     }
 }
 
@@ -412,4 +454,67 @@ fn kept_nowhere(what: &str, error: &io::Error) -> Error {
     .hint(
         "nothing was written to the database; make room there, or name another directory in TMPDIR",
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn change(n: i64, action: RowAction, text: &str) -> RowChange {
+        let goes = action == RowAction::Remove;
+        let row = |text: &str| Row::from_iter([("name".to_owned(), json!(text))]);
+        RowChange {
+            key: RowKey {
+                table: if n % 2 == 0 { "even" } else { "odd" }.to_owned(),
+                uuid: Uuid::from_u128(n.unsigned_abs().into()),
+            },
+            action,
+            columns: vec![ColumnChange {
+                column: "name".to_owned(),
+                from: json!(1e300),
+                to: if goes { Value::Null } else { json!(text) },
+            }],
+            after: (!goes).then(|| row(text)),
+            born: if goes { n } else { 0 },
+            origin: (!goes).then_some(n),
+        }
+    }
+
+    #[test]
+    fn rows_come_back_in_the_order_of_the_log_wherever_they_lie() {
+        // Together they are too large for the memory that they may take.
+        let large = "x".repeat(IN_MEMORY / 3);
+        let given: Vec<RowChange> = [5, 2, 4, 1, 3, 6]
+            .map(|n| match n {
+                1 | 2 => change(n, RowAction::Remove, ""),
+                3 => change(n, RowAction::Change, "short"),
+                _ => change(n, RowAction::BringBack, &large),
+            })
+            .into();
+        let mut collecting = Collecting::new();
+        for change in &given {
+            collecting.push(change).unwrap();
+        }
+        let changes = collecting.finish();
+        let order = [1, 3, 4, 2, 0, 5].map(|place| given[place].clone());
+        assert_eq!(changes.page(0..9).unwrap(), order);
+        assert_eq!(changes.page(2..4).unwrap(), order[2..4]);
+        assert_eq!(changes.page(7..9).unwrap(), []);
+        for most in [1, 2, 6] {
+            let lots: Result<Vec<_>> = changes.lots(0..6, most).collect();
+            let lots = lots.unwrap();
+            assert!(lots.iter().all(|lot| !lot.is_empty() && lot.len() <= most));
+            assert_eq!(lots.concat(), order);
+        }
+        let printed = serde_json::to_value(&changes).unwrap();
+        let wanted: Vec<Value> = order.iter().map(RowChange::to_json).collect();
+        assert_eq!(printed, Value::Array(wanted));
+        let tables = changes.by_table();
+        assert_eq!(tables["even"].len() + tables["odd"].len(), 6);
+        let json: Result<Vec<_>> = changes.lots_of_json(tables["odd"].clone(), 9).collect();
+        let json: Vec<_> = json.unwrap().into_iter().flatten().collect();
+        let (first, last) = (format!(r#"{{"name":"{large}"}}"#), r#"{"name":"short"}"#);
+        let json: Vec<&str> = json.iter().map(|row| row.get()).collect();
+        assert!(json == [first.as_str(), last], "as they lie");
+    }
 }

@@ -6,8 +6,8 @@ mod foreign_keys;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
-use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
@@ -94,19 +94,17 @@ pub(super) async fn violations(
     let mut unfit = HashSet::new();
     for table in &staged {
         let rows = &rows[table.name.as_str()];
-        for lot in changes.lots(rows.living.iter().copied(), ROWS_AT_ONCE) {
-            let lot = lot?;
-            let living: Vec<&Row> = lot.iter().filter_map(|row| row.after.as_ref()).collect();
-            let living = living.as_slice();
-            let values = values(connection, table, living).await?;
+        for living in changes.lots_of_json(rows.living.iter().copied(), ROWS_AT_ONCE) {
+            let living = living?;
+            let values = values(connection, table, &living).await?;
             if !values.is_empty() {
                 // Nothing else can be asked of rows that the table cannot take.
                 unfit.insert(table.name.as_str());
                 found.extend(values);
                 continue;
             }
-            found.extend(checks(connection, table, living).await?);
-            found.extend(distinct(connection, table, living, &rows.touched).await?);
+            found.extend(checks(connection, table, &living).await?);
+            found.extend(distinct(connection, table, &living, &rows.touched).await?);
         }
     }
     let fit: HashMap<&str, &Staged> = staged
@@ -116,26 +114,6 @@ pub(super) async fn violations(
         .collect();
     found.extend(foreign_keys(connection, tables, &fit, &rows, changes).await?);
     Ok(found)
-}
-
-/// Rows as a parameter, of their columns only these.
-struct Parameter<'a> {
-    rows: &'a [&'a Row],
-    columns: &'a [String],
-}
-
-impl Serialize for Parameter<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.rows.iter().map(|row| {
-            let columns = self.columns.iter();
-            let values = columns.filter_map(|name| Some((name.as_str(), row.get(name)?)));
-            HashMap::<&str, &Value>::from_iter(values)
-        }))
-    }
-}
-
-fn parameter<'a>(rows: &'a [&'a Row], columns: &'a [String]) -> Json<Parameter<'a>> {
-    Json(Parameter { rows, columns })
 }
 
 impl Staged {
@@ -166,18 +144,13 @@ impl Staged {
             words,
         }
     }
-
-    fn uuid_of(&self, row: &Row) -> Uuid {
-        let uuid = row.get(&self.key).and_then(Value::as_str);
-        uuid.and_then(|text| text.parse().ok()).unwrap_or_default()
-    }
 }
 
 /// Values that a column cannot take any more, or would not keep as they are.
 async fn values(
     connection: &mut PgConnection,
     table: &Staged,
-    living: &[&Row],
+    living: &[Box<RawValue>],
 ) -> Result<Vec<Violation>> {
     let query = format!(
         "SELECT r.{key}, c.key, g.given -> c.key, count(*) OVER (PARTITION BY c.key)
@@ -192,7 +165,7 @@ async fn values(
     // The row, the column, what the log says of it, and how many such rows there are.
     type Changed = (Uuid, String, Json<Value>, i64);
     let changed: sqlx::Result<Vec<Changed>> = sqlx::query_as(AssertSqlSafe(query))
-        .bind(parameter(living, &table.columns))
+        .bind(Json(living))
         .bind(&table.comparable)
         .fetch_all(&mut *connection)
         .await;
@@ -229,16 +202,15 @@ fn is_about_data(error: &sqlx::Error) -> bool {
 async fn unfit_values(
     connection: &mut PgConnection,
     table: &Staged,
-    living: &[&Row],
+    living: &[Box<RawValue>],
 ) -> Result<Vec<Violation>> {
     let mut found = Vec::new();
     let all = table.columns.iter().zip(&table.definitions);
     for (column, definition) in all.filter(|(column, _)| table.written.contains(column)) {
         let query = format!("SELECT count(*) FROM jsonb_to_recordset($1) AS r({definition})");
-        let column = std::slice::from_ref(column);
-        let mut takes = async |rows: &[&Row]| -> Result<bool> {
+        let mut takes = async |rows: &[Box<RawValue>]| -> Result<bool> {
             let taken: sqlx::Result<i64> = sqlx::query_scalar(AssertSqlSafe(query.clone()))
-                .bind(parameter(rows, column))
+                .bind(Json(rows))
                 .fetch_one(&mut *connection)
                 .await;
             match taken {
@@ -257,12 +229,13 @@ async fn unfit_values(
             rest = if takes(first).await? { second } else { first };
         }
         let Some(row) = rest.first() else { continue };
-        let value = row.get(&column[0]).unwrap_or(&Value::Null);
-        let words = format!(
-            "{} was {value}, which the column, {definition}, cannot take",
-            column[0]
-        );
-        found.push(table.violation(Violated::Value, &column[0], table.uuid_of(row), 1, words));
+        let row: Row = serde_json::from_str(row.get())
+            .map_err(|error| failed(sqlx::Error::Decode(error.into())))?;
+        let value = row.get(column).unwrap_or(&Value::Null);
+        let words = format!("{column} was {value}, which the column, {definition}, cannot take");
+        let uuid = row.get(&table.key).and_then(Value::as_str);
+        let uuid = uuid.and_then(|text| text.parse().ok()).unwrap_or_default();
+        found.push(table.violation(Violated::Value, column, uuid, 1, words));
     }
     Ok(found)
 }
@@ -270,7 +243,7 @@ async fn unfit_values(
 async fn checks(
     connection: &mut PgConnection,
     table: &Staged,
-    living: &[&Row],
+    living: &[Box<RawValue>],
 ) -> Result<Vec<Violation>> {
     let checks: Vec<(String, String)> = sqlx::query_as(
         "SELECT conname::text, pg_get_expr(conbin, conrelid) FROM pg_constraint
@@ -287,7 +260,7 @@ async fn checks(
             quoted(&table.key),
             table.rows(1, &table.plain)
         )))
-        .bind(parameter(living, &table.columns))
+        .bind(Json(living))
         .fetch_optional(&mut *connection)
         .await;
         match violating {

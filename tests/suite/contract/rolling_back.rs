@@ -407,6 +407,21 @@ on_each! {
         assert!(plan.blockers[0].message.contains("owner"));
     }
 
+    async fn an_object_in_a_column_that_is_gone_had_been_merged(backend) {
+        for strategy in BOTH {
+            let lab = Database::with(backend, &schema(backend)).await;
+            lab.append(vec![create("sample", id(1), json!({"name": "a", "info": {"x": 1}}))]).await;
+            lab.append(vec![update("sample", id(1), json!({"info": {"y": 2}}))]).await;
+            // Nothing of the column changes with it, though it says other things than the event before.
+            lab.append(vec![update("sample", id(1), json!({"name": "b", "info": {"x": 1}}))]).await;
+            lab.sql("ALTER TABLE sample DROP COLUMN info").await.unwrap();
+            let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(3))).await.unwrap();
+            assert_eq!((plan.losses, plan.blockers), (vec![], vec![]));
+            lab.roll_back(RollbackTarget::BeforeEvent(3), strategy).await.unwrap();
+            assert_eq!(lab.row("sample", id(1)).await.unwrap()["name"], "a");
+        }
+    }
+
     async fn a_table_that_was_dropped_does_not_stop_a_rollback_that_does_not_need_it(backend) {
         for strategy in BOTH {
             let lab = Database::with(backend, &schema(backend)).await;

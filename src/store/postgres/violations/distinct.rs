@@ -1,11 +1,13 @@
 //! Rows that a unique index or an exclusion constraint would not have beside each other.
 
+use serde_json::value::RawValue;
+use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, FromRow, PgConnection};
 use uuid::Uuid;
 
-use super::{Staged, failed_to_mean, parameter, quoted};
+use super::{Staged, failed_to_mean, quoted};
+use crate::eventsourcing::Result;
 use crate::eventsourcing::store::{Violated, Violation};
-use crate::eventsourcing::{Result, Row};
 use crate::store::postgres::error::failed;
 
 /// A unique index or an exclusion constraint.
@@ -41,7 +43,7 @@ const DISTINCT: &str = "
 pub(super) async fn distinct(
     connection: &mut PgConnection,
     table: &Staged,
-    living: &[&Row],
+    living: &[Box<RawValue>],
     touched: &[Uuid],
 ) -> Result<Vec<Violation>> {
     let constraints: Vec<Distinct> = sqlx::query_as(DISTINCT)
@@ -87,7 +89,7 @@ pub(super) async fn distinct(
         );
         let violating: sqlx::Result<Option<(Uuid, Uuid, bool, i64)>> =
             sqlx::query_as(AssertSqlSafe(query))
-                .bind(parameter(living, &table.columns))
+                .bind(Json(living))
                 .bind(touched)
                 .fetch_optional(&mut *connection)
                 .await;
