@@ -188,6 +188,18 @@ pub(super) struct Table {
     /// As it was at this moment, events of that very moment included
     #[arg(long, value_name = "TIMESTAMP", requires = "table")]
     pub(super) at: Option<String>,
+    /// Only rows that meet this: a column, one of = != < <= > >= ~ (contains), and a value; without a value, = and != ask whether there is one.
+    /// Given several times, rows that meet all
+    #[arg(long = "where", value_name = "CONDITION", requires = "table")]
+    pub(super) conditions: Vec<String>,
+    /// In the order of this column; with a minus before it, descending
+    #[arg(
+        long,
+        value_name = "[-]COLUMN",
+        requires = "table",
+        allow_hyphen_values = true
+    )]
+    pub(super) sort: Option<String>,
     /// At most this many rows
     #[arg(long, value_name = "N", requires = "table")]
     pub(super) limit: Option<usize>,

@@ -5,12 +5,11 @@ use serde_json::json;
 use super::args::Table as Args;
 use super::output::Output;
 use super::{End, parse};
+use crate::eventsourcing::rows::Rows;
 use crate::eventsourcing::schema::{Table, Tracking};
-use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, Row, inspect};
+use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::{ErrorCode, EventId, EventStore, Result, Row, inspect};
 use crate::text;
-
-/// Rows that are read at once.
-const ROWS_AT_ONCE: usize = 200;
 
 pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> Result<End> {
     let Some(name) = &args.table else {
@@ -18,10 +17,12 @@ pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> 
     };
     let table = inspect::table(store, name).await?;
     let position = position(store, &args).await?;
-    let left = args.limit.unwrap_or(usize::MAX);
-    match position {
-        None => now(store, &table, left, output).await?,
-        Some(position) => then(store, &table, position, left, output).await?,
+    let selection = Selection::parse(&table, &args.conditions, args.sort.as_deref())?;
+    let mut rows = Rows::open(store, &table, position, selection, args.limit).await?;
+    while let Some(page) = rows.next().await? {
+        for row in page {
+            print(&table, row, output)?;
+        }
     }
     Ok(End::Done)
 }
@@ -73,58 +74,6 @@ async fn position(store: &dyn EventStore, args: &Args) -> Result<Option<EventId>
         Some(id) => parse::existing(store.head().await?, id).map(Some),
         None => Ok(None),
     }
-}
-
-async fn now(
-    store: &dyn EventStore,
-    table: &Table,
-    mut left: usize,
-    output: &Output,
-) -> Result<()> {
-    let mut cursor = None;
-    while left > 0 {
-        let page = store
-            .rows(table, cursor.as_ref(), ROWS_AT_ONCE.min(left))
-            .await?;
-        left -= page.rows.len();
-        for row in page.rows {
-            print(table, row, output)?;
-        }
-        cursor = page.next;
-        if cursor.is_none() {
-            break;
-        }
-    }
-    Ok(())
-}
-
-async fn then(
-    store: &dyn EventStore,
-    table: &Table,
-    position: EventId,
-    mut left: usize,
-    output: &Output,
-) -> Result<()> {
-    if let Tracking::Untracked { reason } = &table.tracking {
-        return Err(Error::new(
-            ErrorCode::UntrackedTable,
-            format!("the table {table} takes no part, so its past is not known: {reason}"),
-        )
-        .hint("leave out --at and --at-event to see its rows now"));
-    }
-    let mut after = None;
-    while left > 0 {
-        let page = inspect::past_rows(store, table, position, after, ROWS_AT_ONCE).await?;
-        for row in page.rows.into_iter().take(left) {
-            left -= 1;
-            print(table, row, output)?;
-        }
-        after = page.next;
-        if after.is_none() {
-            break;
-        }
-    }
-    Ok(())
 }
 
 /// A row: an object, or its columns one a line under its key, whatever the width of the terminal.

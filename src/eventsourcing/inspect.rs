@@ -1,6 +1,4 @@
-//! Looking closely: one event with its row, one row through its life, a table as it once was.
-
-use uuid::Uuid;
+//! Looking closely: one event with its row, one row through its life.
 
 use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
@@ -98,50 +96,6 @@ pub async fn row_history(store: &dyn EventStore, key: &RowKey) -> Result<Vec<Lif
         before = after;
     }
     Ok(life)
-}
-
-/// A page of a table as it was at a position.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct PastPage {
-    /// The rows that lived then, ordered by primary key.
-    pub rows: Vec<Row>,
-    /// Where the next page begins, when there is one.
-    pub next: Option<Uuid>,
-}
-
-/// Looks at a table as it was right after event `position`. A page can have fewer rows than `limit`, even none,
-/// and still have a next one: rows that did not live then are passed over.
-///
-/// # Errors
-/// The store's.
-pub async fn past_rows(
-    store: &dyn EventStore,
-    table: &Table,
-    position: EventId,
-    after: Option<Uuid>,
-    limit: usize,
-) -> Result<PastPage> {
-    let uuids = store.row_keys(&table.name, position, after, limit).await?;
-    let keys: Vec<RowKey> = uuids
-        .iter()
-        .map(|uuid| RowKey {
-            table: table.name.clone(),
-            uuid: *uuid,
-        })
-        .collect();
-    let mut events = std::collections::HashMap::<Uuid, Vec<Event>>::new();
-    for event in store.events_of(&keys, position).await? {
-        if let Some(key) = &event.row {
-            events.entry(key.uuid).or_default().push(event);
-        }
-    }
-    let rows = uuids
-        .iter()
-        .filter_map(|uuid| row::fold(table, events.get(uuid)?))
-        .map(|row| row::in_column_order(table, row))
-        .collect();
-    let next = uuids.last().copied().filter(|_| uuids.len() == limit);
-    Ok(PastPage { rows, next })
 }
 
 /// The table of this name, for reading.

@@ -251,6 +251,15 @@ pub trait EventStore: Send + Sync {
         limit: usize,
     ) -> Result<Vec<Event>>;
 
+    /// At most so many of the latest events of each of these rows of a table up to this position, in id order.
+    async fn latest_events(
+        &self,
+        table: &str,
+        rows: &[Uuid],
+        through: EventId,
+        latest: usize,
+    ) -> Result<Vec<Event>>;
+
     /// These rows of one table, each in it and in the log, with at most so many of its latest events; all read at one moment.
     async fn rows_with_latest(
         &self,

@@ -173,6 +173,16 @@ impl EventStore for PostgresStore {
         row_events::earlier_events(&self.pool, &OWN, row, before, mention, limit).await
     }
 
+    async fn latest_events(
+        &self,
+        table: &str,
+        rows: &[Uuid],
+        through: EventId,
+        latest: usize,
+    ) -> Result<Vec<Event>> {
+        row_events::latest_events(&self.pool, &OWN, table, rows, through, latest).await
+    }
+
     async fn rows_with_latest(
         &self,
         table: &Table,

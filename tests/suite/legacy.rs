@@ -10,16 +10,17 @@ mod timing;
 
 use std::collections::BTreeMap;
 
+use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
-use ebbtide::eventsourcing::{Event, EventId, NewEvent, Row, RowKey, inspect, value};
+use ebbtide::eventsourcing::{Event, EventId, NewEvent, Row, RowKey, value};
 use ebbtide::store::Address;
 use serde_json::{Value, json};
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
 
-use crate::support::{Database, create, fresh_address, id, moment};
+use crate::support::{Database, all_rows, create, fresh_address, id, moment};
 
 /// Which program made the database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,19 +175,10 @@ impl Old {
         let mut state = State::new();
         for table in store.tables().await.unwrap() {
             let Some(key) = table.key() else { continue };
-            let mut after = None;
-            loop {
-                let page = inspect::past_rows(store, &table, position, after, 5).await;
-                let page = page.unwrap();
-                for row in page.rows {
-                    let uuid = row[key].as_str().unwrap().parse().unwrap();
-                    let table = table.name.clone();
-                    state.insert(RowKey { table, uuid }, row);
-                }
-                after = page.next;
-                if after.is_none() {
-                    break;
-                }
+            for row in all_rows(store, &table, Some(position), Selection::default(), None).await {
+                let uuid = row[key].as_str().unwrap().parse().unwrap();
+                let table = table.name.clone();
+                state.insert(RowKey { table, uuid }, row);
             }
         }
         state

@@ -11,9 +11,12 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ebbtide::eventsourcing::rollback::{
     self, Control, RollbackOutcome, RollbackRequest, RollbackTarget, Strategy,
 };
+use ebbtide::eventsourcing::rows::Rows;
+use ebbtide::eventsourcing::schema::Table;
+use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{
-    Error, Event, EventKind, EventStore, NewEvent, Result, Row, timestamp, verify,
+    Error, Event, EventId, EventKind, EventStore, NewEvent, Result, Row, timestamp, verify,
 };
 use ebbtide::store::{self, Address, OpenOptions};
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
@@ -409,3 +412,21 @@ macro_rules! on_each {
     };
 }
 pub(crate) use on_each;
+
+/// Every row that is asked for, in the order that is asked for.
+pub(crate) async fn all_rows(
+    store: &dyn EventStore,
+    table: &Table,
+    at: Option<EventId>,
+    selection: Selection,
+    limit: Option<usize>,
+) -> Vec<Row> {
+    let mut rows = Rows::open(store, table, at, selection, limit)
+        .await
+        .unwrap();
+    let mut all = Vec::new();
+    while let Some(page) = rows.next().await.unwrap() {
+        all.extend(page);
+    }
+    all
+}

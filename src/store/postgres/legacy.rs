@@ -275,6 +275,20 @@ impl EventStore for LegacyStore {
         Ok(events)
     }
 
+    async fn latest_events(
+        &self,
+        table: &str,
+        rows: &[Uuid],
+        through: EventId,
+        latest: usize,
+    ) -> Result<Vec<Event>> {
+        let mut events =
+            row_events::latest_events(&self.pool, &self.source, table, rows, through, latest)
+                .await?;
+        self.fill(events.iter_mut().collect()).await?;
+        Ok(events)
+    }
+
     async fn rows_with_latest(
         &self,
         table: &Table,

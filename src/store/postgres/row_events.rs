@@ -189,18 +189,19 @@ pub(super) async fn earlier_events(
     Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
-/// At most so many of the latest events of each of these rows of a table, in id order.
+/// At most so many of the latest events of each of these rows of a table up to this position, in id order.
 pub(super) async fn latest_events(
     executor: impl PgExecutor<'_>,
     source: &Source,
     table: &str,
     rows: &[Uuid],
+    through: EventId,
     latest: usize,
 ) -> Result<Vec<Event>> {
     let found: Vec<Decoded> = sqlx::query_as(AssertSqlSafe(format!(
         r#"SELECT {EVENT}
              FROM unnest($2::uuid[]) AS wanted(uuid)
-            CROSS JOIN LATERAL (SELECT * FROM {log} i WHERE i.type = $1 AND i.uuid = wanted.uuid ORDER BY i.id DESC LIMIT $3) AS e
+            CROSS JOIN LATERAL (SELECT * FROM {log} i WHERE i.type = $1 AND i.uuid = wanted.uuid AND i.id <= $4 ORDER BY i.id DESC LIMIT $3) AS e
              LEFT JOIN {log} o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')
             ORDER BY e.id"#,
         log = source.log
@@ -208,6 +209,7 @@ pub(super) async fn latest_events(
     .bind(table)
     .bind(rows)
     .bind(i64::try_from(latest).unwrap_or(i64::MAX))
+    .bind(through)
     .fetch_all(executor)
     .await
     .map_err(failed)?;

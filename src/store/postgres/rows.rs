@@ -424,8 +424,15 @@ pub(super) async fn with_latest(
     latest: usize,
 ) -> Result<Vec<RowAudit>> {
     let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
-    let found =
-        row_events::latest_events(&mut *snapshot, source, &table.name, rows, latest).await?;
+    let found = row_events::latest_events(
+        &mut *snapshot,
+        source,
+        &table.name,
+        rows,
+        EventId::MAX,
+        latest,
+    )
+    .await?;
     for event in found {
         if let Some(key) = &event.row {
             events.entry(key.uuid).or_default().push(event);

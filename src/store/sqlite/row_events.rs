@@ -194,24 +194,26 @@ pub(super) async fn earlier_events(
     Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
-/// At most so many of the latest events of each of these rows of a table, in id order.
+/// At most so many of the latest events of each of these rows of a table up to this position, in id order.
 pub(super) async fn latest_events(
     executor: impl SqliteExecutor<'_>,
     table: &str,
     rows: &[Uuid],
+    through: EventId,
     latest: usize,
 ) -> Result<Vec<Event>> {
     let uuids: Vec<String> = rows.iter().map(Uuid::to_string).collect();
     let found: Vec<Decoded> = sqlx::query_as(AssertSqlSafe(format!(
         "SELECT {EVENT} FROM json_each(?2) AS wanted
            CROSS JOIN eventstore e ON e.id IN (
-                SELECT i.id FROM eventstore i WHERE i.type = ?1 AND i.uuid = wanted.value ORDER BY i.id DESC LIMIT ?3)
+                SELECT i.id FROM eventstore i WHERE i.type = ?1 AND i.uuid = wanted.value AND i.id <= ?4 ORDER BY i.id DESC LIMIT ?3)
            LEFT JOIN eventstore o ON o.id = e.origin AND e.event IN ('create', 'update', 'delete')
           ORDER BY e.id"
     )))
     .bind(table)
     .bind(serde_json::json!(uuids).to_string())
     .bind(i64::try_from(latest).unwrap_or(i64::MAX))
+    .bind(through)
     .fetch_all(executor)
     .await
     .map_err(failed)?;

@@ -261,7 +261,9 @@ pub(super) async fn with_latest(
     latest: usize,
 ) -> Result<Vec<RowAudit>> {
     let mut events: HashMap<Uuid, Vec<Event>> = HashMap::new();
-    for event in row_events::latest_events(&mut *snapshot, &table.name, rows, latest).await? {
+    for event in
+        row_events::latest_events(&mut *snapshot, &table.name, rows, EventId::MAX, latest).await?
+    {
         if let Some(key) = &event.row {
             events.entry(key.uuid).or_default().push(event);
         }

@@ -1,12 +1,14 @@
 //! Reading the log and the tables: pages, filters, positions.
 
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
+use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest, SUMMARY_LIMIT};
-use ebbtide::eventsourcing::{Event, EventKind, inspect};
-use serde_json::json;
+use ebbtide::eventsourcing::{Event, EventKind, Row, inspect};
+use serde_json::{Value, json};
 
 use super::schema;
-use crate::support::{Database, create, delete, id, moment, on_each, update};
+use crate::support::{Database, all_rows, create, delete, id, moment, on_each, update};
 
 /// The ids of a whole log, read page by page.
 async fn paged(lab: &Database, filter: &Filter, direction: Direction, limit: usize) -> Vec<i64> {
@@ -50,12 +52,10 @@ fn shows(filter: &Filter, event: &Event) -> bool {
             .is_none_or(|actor| contains(event.actor.clone(), actor))
         && filter.since.is_none_or(|since| event.timestamp >= since)
         && filter.until.is_none_or(|until| event.timestamp <= until)
-        && filter.search.as_ref().is_none_or(|search| {
-            contains(
-                serde_json::Value::Object(event.data.clone()).to_string(),
-                search,
-            )
-        })
+        && filter
+            .search
+            .as_ref()
+            .is_none_or(|search| contains(Value::Object(event.data.clone()).to_string(), search))
 }
 
 on_each! {
@@ -184,8 +184,8 @@ on_each! {
         let names = |position| {
             let (lab, table) = (&lab, &table);
             async move {
-                let page = inspect::past_rows(&*lab.store, table, position, None, 10).await.unwrap();
-                page.rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+                let rows = all_rows(&*lab.store, table, Some(position), Selection::default(), None).await;
+                rows.iter().map(|row| row["name"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
             }
         };
         assert_eq!(names(0).await, Vec::<String>::new());
@@ -198,6 +198,83 @@ on_each! {
         assert_eq!(ids, [1, 2, 4]);
         let name = life[1].columns.iter().find(|change| change.column == "name").unwrap();
         assert_eq!((&name.from, &name.to), (&json!("a"), &json!("b")));
+    }
+
+    /// Against the plainest way: every row read, those that meet the condition kept, and sorted.
+    async fn rows_are_selected_and_sorted_now_and_at_any_position(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        let mut events = Vec::new();
+        for n in 1..=250u16 {
+            let mass = match n % 7 {
+                0 => Value::Null,
+                _ => json!((n * 37) % 100),
+            };
+            events.push(create("sample", id(n.into()), json!({"name": format!("n{}", n * 7 % 251), "mass": mass})));
+        }
+        for chunk in events.chunks(50) {
+            lab.append(chunk.to_vec()).await;
+        }
+        for n in 1..=20u16 {
+            lab.append(vec![update("sample", id(3), json!({"mass": n}))]).await;
+        }
+        lab.append((100..120u16).map(|n| delete("sample", id(n.into()))).collect()).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(260), Strategy::Minimal).await.unwrap();
+        let table = inspect::table(&*lab.store, "sample").await.unwrap();
+        let head = lab.store.head().await.unwrap();
+        for at in [None, Some(0), Some(130), Some(262), Some(280), Some(head)] {
+            let everything = all_rows(&*lab.store, &table, at, Selection::default(), None).await;
+            for (conditions, keeps) in [
+                (vec![], (|_| true) as fn(&Row) -> bool),
+                (vec!["mass>=50"], |row| row["mass"].as_i64().is_some_and(|mass| mass >= 50)),
+                (vec!["mass="], |row| row["mass"].is_null()),
+                (vec!["mass!=", "name~5"], |row| !row["mass"].is_null() && row["name"].as_str().unwrap().contains('5')),
+                (vec!["name=n8"], |row| row["name"] == "n8"),
+            ] {
+                for sort in [None, Some("mass"), Some("-mass"), Some("name")] {
+                    let mut wanted: Vec<Row> = everything.iter().filter(|row| keeps(row)).cloned().collect();
+                    let mass = |row: &Row| row["mass"].as_i64();
+                    match sort {
+                        Some("mass") => wanted.sort_by_key(|row| (mass(row).is_none(), mass(row))),
+                        Some("-mass") => wanted.sort_by_key(|row| (mass(row).is_none(), mass(row).map(|mass| -mass))),
+                        Some(_) => wanted.sort_by_key(|row| row["name"].as_str().unwrap().to_owned()),
+                        None => {}
+                    }
+                    let conditions: Vec<String> = conditions.iter().map(|text| (*text).to_owned()).collect();
+                    for limit in [None, Some(0), Some(7)] {
+                        let selection = Selection::parse(&table, &conditions, sort).unwrap();
+                        let found = all_rows(&*lab.store, &table, at, selection, limit).await;
+                        let wanted = &wanted[..limit.unwrap_or(usize::MAX).min(wanted.len())];
+                        assert_eq!(found, wanted, "{at:?} {conditions:?} {sort:?} {limit:?}");
+                        let columns = |row: &Row| row.keys().cloned().collect::<Vec<_>>();
+                        assert!(found.iter().map(columns).eq(wanted.iter().map(columns)), "in the table's order");
+                    }
+                }
+            }
+        }
+        let setting = inspect::table(&*lab.store, "setting").await.unwrap();
+        lab.sql("INSERT INTO setting VALUES ('b', 1, 'x'), ('a', 2, 'z'), ('a', 1, 'y')").await.unwrap();
+        let selection = Selection::parse(&setting, &["name=a".to_owned()], Some("-value")).unwrap();
+        let found = all_rows(&*lab.store, &setting, None, selection, None).await;
+        let values: Vec<&Value> = found.iter().map(|row| &row["value"]).collect();
+        assert_eq!(values, ["z", "y"], "a table that takes no part");
+    }
+
+    async fn what_cannot_be_asked_of_rows_is_said(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        let table = inspect::table(&*lab.store, "sample").await.unwrap();
+        for (condition, sort, words) in [
+            (Some("mas=1"), None, "sample has no column \"mas\""),
+            (Some("mass"), None, "\"mass\" is no condition"),
+            (Some("mass>"), None, "there is no value to compare with"),
+            (Some("mass>heavy"), None, "sample.mass holds numbers, and \"heavy\" is none of them"),
+            (Some("info<3"), None, "have no order here"),
+            (None, Some("info"), "sample cannot be sorted by info"),
+            (None, Some("-nam"), "sample has no column \"nam\""),
+        ] {
+            let conditions: Vec<String> = condition.into_iter().map(str::to_owned).collect();
+            let error = Selection::parse(&table, &conditions, sort).expect_err(words);
+            assert!(error.message.contains(words), "{}", error.message);
+        }
     }
 
     async fn an_event_shows_its_row_before_and_after(backend) {

@@ -224,6 +224,16 @@ impl EventStore for Inserting {
         self.inner.earlier_events(row, before, mention, limit).await
     }
 
+    async fn latest_events(
+        &self,
+        table: &str,
+        rows: &[Uuid],
+        through: EventId,
+        latest: usize,
+    ) -> Result<Vec<Event>> {
+        self.inner.latest_events(table, rows, through, latest).await
+    }
+
     async fn rows_with_latest(
         &self,
         table: &Table,
