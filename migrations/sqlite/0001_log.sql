@@ -14,7 +14,8 @@ CREATE TABLE eventstore (
     CHECK ((type IS NULL) = (uuid IS NULL))
 ) STRICT;
 
-CREATE INDEX eventstore_row_id ON eventstore (type, uuid, id);
+-- With the kind, so that among a row's many updates its create is found in the index alone.
+CREATE INDEX eventstore_row_id ON eventstore (type, uuid, id, event);
 CREATE INDEX eventstore_timestamp_id ON eventstore (timestamp, id);
 CREATE INDEX eventstore_marker ON eventstore (id) WHERE event IN ('rollback', 'rollback-end');
 

@@ -231,15 +231,18 @@ pub(super) async fn history(
     executor: impl SqliteExecutor<'_>,
     through: EventId,
 ) -> Result<History> {
-    // A marker's `before` is UTC with microseconds and without zone: with the zone it is a timestamp as the log has it.
+    // A marker's `before` is UTC with microseconds and without zone: with the zone it is a timestamp as the log has it. The index of the markers is
+    // only used where its own condition is repeated; else the whole log is read.
     let rows = sqlx::query(
         "SELECT s.id, f.id AS finish, s.data, s.timestamp, s.actor,
                 coalesce((SELECT p.id FROM eventstore p
                            WHERE p.timestamp < json_extract(s.data, '$.before') || 'Z' AND p.id < s.id
                            ORDER BY p.timestamp DESC, p.id DESC LIMIT 1), 0) AS keeps_through
            FROM eventstore f
-           JOIN eventstore s ON s.id = (SELECT max(m.id) FROM eventstore m WHERE m.event = 'rollback' AND m.id < f.id)
-          WHERE f.event = 'rollback-end' AND f.id <= ?
+           JOIN eventstore s ON s.id = (
+                SELECT max(m.id) FROM eventstore m
+                 WHERE m.event IN ('rollback', 'rollback-end') AND m.event = 'rollback' AND m.id < f.id)
+          WHERE f.event IN ('rollback', 'rollback-end') AND f.event = 'rollback-end' AND f.id <= ?
           ORDER BY f.id",
     )
     .bind(through)
