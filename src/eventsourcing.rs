@@ -23,6 +23,7 @@ pub mod states;
 pub mod store;
 pub mod timeline;
 pub mod timestamp;
+pub mod unfit;
 pub mod value;
 pub mod verify;
 

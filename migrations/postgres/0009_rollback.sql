@@ -141,14 +141,45 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                                     AND jsonb_typeof(a) <> jsonb_typeof(b) AND a #>> '{}' = b #>> '{}', false)
 $$;
 
--- The columns in which a row is not what the log says. One that the log does not speak of may be null, or what it was added with. Generated
+-- Whether a column can hold this value and would give it back as it is. Of types whose values do not read the same from JSON as from the table,
+-- only the first counts.
+CREATE FUNCTION sourcing.fits(shape sourcing.shape, name text, value jsonb) RETURNS boolean
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    held jsonb;
+    comparable constant boolean := (
+        SELECT a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'uuid', 'date',
+                                       'timestamp', 'timestamptz', 'jsonb']::regtype[])
+          FROM pg_attribute a WHERE a.attrelid = shape.relation AND a.attname = name);
+BEGIN
+    IF value = 'null' OR name <> ALL (shape.written) THEN
+        RETURN true;
+    END IF;
+    EXECUTE format('SELECT to_jsonb(r.%I) FROM jsonb_to_record($1) AS r(%s)', name, shape.definitions[array_position(shape.written, name)])
+       INTO held USING jsonb_build_object(name, value);
+    RETURN NOT comparable OR held = value OR sourcing.same_text(held, value, false);
+EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+    RETURN false;
+END
+$$;
+
+-- A state as its table can hold it: without what has a column and does not fit any more.
+CREATE FUNCTION sourcing.fitting(shape sourcing.shape, state jsonb) RETURNS jsonb
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+    SELECT CASE WHEN state IS NOT NULL
+           THEN state || (SELECT coalesce(jsonb_object_agg(s.key, NULL), '{}') FROM jsonb_each(state) AS s WHERE NOT sourcing.fits(shape, s.key, s.value))
+           END
+$$;
+
+-- The columns in which a row is not what the log says. One that is null because it cannot hold any more what the log says is no difference. One that the log does not speak of may be null, or what it was added with. Generated
 -- ones follow from the others.
 CREATE FUNCTION sourcing.drifted(told jsonb, there jsonb, shape sourcing.shape, unspoken jsonb) RETURNS text[]
-LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
     SELECT coalesce(array_agg(name), '{}') FROM unnest(shape.written) AS name
      WHERE coalesce(told -> name, 'null') <> coalesce(there -> name, 'null')
        AND (told ? name OR (there -> name = unspoken -> name) IS NOT TRUE AND (there -> name = shape.constants -> name) IS NOT TRUE)
        AND NOT sourcing.same_text(told -> name, there -> name, name = ANY (shape.json))
+       AND (coalesce(there -> name, 'null') <> 'null' OR sourcing.fits(shape, name, told -> name))
 $$;
 
 -- Fills `touched` with the rows that the rollback may concern, and with what becomes of each. What stands in a table and the log
@@ -209,10 +240,10 @@ BEGIN
             SELECT $1.name, log.*,
                    CASE
                        WHEN log.target IS NULL OR $1.key IS NULL THEN NULL
-                       WHEN log.stored IS NULL OR log.now IS NULL THEN $2 || CASE log.target - $1.columns WHEN ''{}'' THEN log.target
-                            ELSE log.target - ARRAY(SELECT jsonb_object_keys(log.target - $1.columns)) END
+                       WHEN log.stored IS NULL OR log.now IS NULL THEN $2 || CASE log.target - $1.columns WHEN ''{}'' THEN fitting.target
+                            ELSE fitting.target - ARRAY(SELECT jsonb_object_keys(log.target - $1.columns)) END
                        ELSE log.stored || coalesce((
-                            SELECT jsonb_object_agg(name, coalesce(log.target -> name, $2 -> name)) FROM unnest($1.columns) AS name
+                            SELECT jsonb_object_agg(name, coalesce(fitting.target -> name, $2 -> name)) FROM unnest($1.columns) AS name
                              WHERE coalesce(log.now -> name, ''null'') <> coalesce(log.target -> name, ''null'')
                                AND NOT sourcing.same_text(log.now -> name, log.target -> name, name = ANY ($1.json))), ''{}'') END
               FROM (SELECT state.*, %1$s AS stored
@@ -238,6 +269,7 @@ BEGIN
                              GROUP BY e.uuid) AS state
                       %2$s
                      WHERE state.now IS NOT NULL OR state.target IS NOT NULL) AS log
+             CROSS JOIN LATERAL (SELECT %6$s AS target) AS fitting
              WHERE nextval(''sourcing.progress'') > 0',
             CASE WHEN shape.key IS NULL THEN 'NULL::jsonb' ELSE shape.state END,
             CASE WHEN shape.key IS NOT NULL THEN format('LEFT JOIN %s AS t ON t.%I = state.uuid', shape.quoted, shape.key) END,
@@ -245,7 +277,9 @@ BEGIN
             CASE WHEN overrules THEN '- r.columns' END,
             CASE WHEN overrules THEN
                'CROSS JOIN LATERAL (SELECT sourcing.overruled_columns($8, $9, $1.name, e.uuid, e.id) AS columns) AS n
-                CROSS JOIN LATERAL (SELECT sourcing.overruled_columns($10, $11, $1.name, e.uuid, e.id) AS columns) AS r' END)
+                CROSS JOIN LATERAL (SELECT sourcing.overruled_columns($10, $11, $1.name, e.uuid, e.id) AS columns) AS r' END,
+            -- What does not fit fails when it is written, unless it may be lost.
+            CASE WHEN marker.data ? 'allow_loss' AND shape.key IS NOT NULL THEN 'sourcing.fitting($1, log.target)' ELSE 'log.target' END)
           USING shape, nothing, here.now_firsts, here.now_lasts, here.target_firsts, here.target_lasts, here.uuids,
                 here.now_overruled, here.now, here.target_overruled, here.target;
     END LOOP;

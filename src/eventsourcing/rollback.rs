@@ -129,6 +129,8 @@ pub struct Loss {
     pub table: String,
     /// The column; `None` where the table itself is gone.
     pub column: Option<String>,
+    /// Whether the table or the column is gone; else the column has a type now that cannot hold them.
+    pub is_gone: bool,
     /// How many values, or of a table that is gone, rows.
     pub count: u64,
 }

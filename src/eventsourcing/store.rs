@@ -3,6 +3,7 @@
 use std::fmt;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use uuid::Uuid;
 
 use super::error::Result;
@@ -134,8 +135,6 @@ pub struct OutsideReference {
 /// What kind of constraint rows would violate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Violated {
-    /// A column cannot take a value any more.
-    Value,
     /// A CHECK.
     Check,
     /// A value that must differ from row to row.
@@ -283,6 +282,10 @@ pub trait EventStore: Send + Sync {
         tables: &[Table],
         changes: &Changes,
     ) -> Result<Vec<OutsideReference>>;
+
+    /// Which of these columns of a table cannot hold the value that is given for them, or would not give it back as it is: their places, ascending.
+    /// A number and its text are the same.
+    async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>>;
 
     /// The constraints that the tables, which are all that there are, would violate with these rows as they would become, each once; rows of
     /// tables that take no part, and that point at others, aside.

@@ -9,6 +9,7 @@ use super::history::EffectiveRows;
 use super::schema::Table;
 use super::states;
 use super::store::EventStore;
+use super::unfit::without_unfit;
 
 /// Rows that are read at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -133,6 +134,8 @@ pub async fn drift(store: &dyn EventStore) -> Result<Report> {
                 };
                 let event = audit.events.last().map(|event| event.id);
                 let expected = states::fold(table, &audit.events, effective.of(&key));
+                let stored = audit.stored.as_ref();
+                let expected = without_unfit(store, table, expected, stored).await?;
                 compare(
                     table,
                     &key,

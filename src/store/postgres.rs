@@ -14,12 +14,14 @@ mod row_events;
 mod rows;
 mod schema;
 mod source;
+mod unfit;
 mod violations;
 mod writer;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use sqlx::{PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
@@ -213,6 +215,10 @@ impl EventStore for PostgresStore {
         changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
         rows::outside_references(&self.pool, &OWN, tables, changes).await
+    }
+
+    async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
+        unfit::unfit(&self.pool, &OWN, table, values).await
     }
 
     async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {

@@ -17,12 +17,14 @@ mod rollback;
 mod row_events;
 mod rows;
 mod schema;
+mod unfit;
 mod write;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{Connection, SqlitePool};
 use uuid::Uuid;
@@ -182,6 +184,11 @@ impl EventStore for SqliteStore {
     ) -> Result<Vec<OutsideReference>> {
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         rows::outside_references(&mut connection, tables, changes).await
+    }
+
+    async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        unfit::unfit(&mut connection, table, values).await
     }
 
     async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {

@@ -68,6 +68,7 @@ struct Same {
 pub(super) struct Obstacles {
     out_of_reach: BTreeMap<String, Same>,
     nowhere: BTreeMap<(String, Option<String>), Same>,
+    unfit: BTreeMap<(String, String), Same>,
     empty: BTreeMap<(String, String), Same>,
     drifted: BTreeMap<(String, &'static str), Same>,
     conflicts: Vec<Blocker>,
@@ -121,6 +122,14 @@ impl Obstacles {
                 (row.table.clone(), column.clone()),
                 row,
                 String::new,
+            );
+        }
+        for (column, value) in &plan.unfit {
+            note(
+                &mut self.unfit,
+                (row.table.clone(), column.clone()),
+                row,
+                || brief(value),
             );
         }
         if plan.out_of_reach {
@@ -189,9 +198,17 @@ impl Obstacles {
         let loss = |((table, column), same): (&(String, Option<String>), &Same)| Loss {
             table: table.clone(),
             column: column.clone(),
+            is_gone: true,
             count: same.count,
         };
-        self.nowhere.iter().map(loss).collect()
+        let mut losses: Vec<Loss> = self.nowhere.iter().map(loss).collect();
+        losses.extend(self.unfit.iter().map(|((table, column), same)| Loss {
+            table: table.clone(),
+            column: Some(column.clone()),
+            is_gone: false,
+            count: same.count,
+        }));
+        losses
     }
 
     /// What stands in the way.
@@ -238,6 +255,23 @@ impl Obstacles {
         }
         if !allow_loss {
             blockers.extend(self.nowhere.into_iter().map(nowhere));
+            for ((name, column), same) in self.unfit {
+                let table = tables.get(name.as_str());
+                let column_type = table
+                    .and_then(|table| table.column(&column))
+                    .map_or("another", |column| column.type_name.as_str());
+                blockers.push(Blocker {
+                    kind: "value-unfit",
+                    message: format!(
+                        "{} had {} in the column {column}, which is of the type {column_type} now and cannot hold it{}: change its type back, or \
+                         --allow-loss leaves such values in the log alone",
+                        same.first,
+                        same.words,
+                        more(&same)
+                    ),
+                    row: same.first,
+                });
+            }
         }
         blockers
     }
@@ -282,35 +316,28 @@ fn nowhere(((table, column), same): ((String, Option<String>), Same)) -> Blocker
 pub(super) fn violation(violation: Violation) -> Blocker {
     let Violation {
         kind,
-        constraint,
         row,
         rows,
         words,
+        ..
     } = violation;
     let others = match rows {
         1 => String::new(),
         n => format!(" (and {})", count(n - 1, "more row", "more rows")),
     };
     let (kind, remedy) = match kind {
-        Violated::Value => (
-            "value-unfit",
-            format!("change the type of {constraint} back, or choose another target"),
-        ),
-        Violated::Check => (
-            "check",
-            "drop the constraint, or choose another target".to_owned(),
-        ),
+        Violated::Check => ("check", "drop the constraint, or choose another target"),
         Violated::Unique | Violated::Exclusion => (
             if kind == Violated::Unique {
                 "unique"
             } else {
                 "exclusion"
             },
-            "change one of the two first, or take both back".to_owned(),
+            "change one of the two first, or take both back",
         ),
         Violated::ForeignKey => (
             "foreign-key",
-            "take the two back together, or let it point at nothing first".to_owned(),
+            "take the two back together, or let it point at nothing first",
         ),
     };
     Blocker {

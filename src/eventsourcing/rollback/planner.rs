@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::blockers::{self, Blocker, Obstacles};
 use super::changes::{Changes, Collecting};
-use super::row_plan::{Meeting, row_plan};
+use super::row_plan::{Meeting, leave_unfit, row_plan};
 use super::target::{self, Resolved};
 use super::{
     Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, Strategy, TableCounts,
@@ -325,13 +325,17 @@ impl Planner<'_> {
                 takes_no_part: table.key().is_none() && tables.contains_key(table.name.as_str()),
                 transaction,
             };
+            let mut plans = Vec::with_capacity(rows.len());
             for row in rows {
                 let key = RowKey {
                     table: table.name.clone(),
                     uuid: row.uuid,
                 };
                 let (now, then) = (now.of(&key), then.of(&key));
-                let plan = row_plan(meeting, &key, row, now, then).await?;
+                plans.push((key.clone(), row_plan(meeting, &key, row, now, then).await?));
+            }
+            leave_unfit(store, table, &mut plans).await?;
+            for (key, plan) in plans {
                 obstacles.note(&key, &plan, request.conflicts);
                 if let Some(change) = &plan.change {
                     changes.push(change)?;

@@ -15,6 +15,7 @@ use crate::eventsourcing::row;
 use crate::eventsourcing::schema::{Table, UPDATED_ON};
 use crate::eventsourcing::states::{LATEST_EVENTS, RowEvents, Wanted, columns_set};
 use crate::eventsourcing::store::{EventStore, RowAudit};
+use crate::eventsourcing::unfit::without_unfit;
 use crate::eventsourcing::value;
 
 /// A table as a rollback meets it.
@@ -37,8 +38,10 @@ pub(super) struct Meeting<'a> {
 pub(super) struct RowPlan {
     /// What happens to it.
     pub(super) change: Option<RowChange>,
-    /// Values that it had and that have no place any more: the columns, or nothing for the row itself.
+    /// Values that it had and that have no place any more: the columns that are gone, or nothing for the row itself.
     pub(super) nowhere: Vec<Option<String>>,
+    /// Values that it had and that their columns cannot hold any more.
+    pub(super) unfit: Vec<(String, Value)>,
     /// Whether something would happen to it and cannot.
     pub(super) out_of_reach: bool,
     /// What would be lost because the log does not have it.
@@ -139,7 +142,8 @@ pub(super) async fn row_plan(
     }
     let Some(after) = after else {
         if let Some(stored) = stored {
-            plan.drift = unlogged(table, &stored, before.as_ref(), None);
+            let told = without_unfit(store, table, before, Some(&stored)).await?;
+            plan.drift = unlogged(table, &stored, told.as_ref(), None);
             plan.change = Some(RowChange {
                 action: RowAction::Remove,
                 columns: differences(table, Some(&stored), None),
@@ -204,7 +208,8 @@ pub(super) async fn row_plan(
         return Ok(plan);
     }
     if let Some(stored) = &stored {
-        plan.drift = unlogged(table, stored, before.as_ref(), Some(&columns));
+        let told = without_unfit(store, table, before, Some(stored)).await?;
+        plan.drift = unlogged(table, stored, told.as_ref(), Some(&columns));
     }
     plan.change = Some(RowChange {
         action: match stored {
@@ -218,6 +223,47 @@ pub(super) async fn row_plan(
         key: key.clone(),
     });
     Ok(plan)
+}
+
+/// Leaves out of what rows become what their columns cannot hold any more: those are NULL.
+pub(super) async fn leave_unfit(
+    store: &dyn EventStore,
+    table: &Table,
+    plans: &mut [(RowKey, RowPlan)],
+) -> Result<()> {
+    let mut values = Vec::new();
+    let mut owners = Vec::new();
+    for (place, (_, plan)) in plans.iter().enumerate() {
+        let Some(change) = plan.change.as_ref().filter(|one| one.after.is_some()) else {
+            continue;
+        };
+        for column in change.columns.iter().filter(|column| !column.to.is_null()) {
+            values.push((column.column.clone(), column.to.clone()));
+            owners.push(place);
+        }
+    }
+    for place in store.unfit(table, &values).await? {
+        let (_, plan) = &mut plans[owners[place]];
+        let (name, value) = std::mem::take(&mut values[place]);
+        let Some(RowChange { columns, after, .. }) = &mut plan.change else {
+            continue;
+        };
+        for column in columns.iter_mut().filter(|one| one.column == name) {
+            column.to = Value::Null;
+        }
+        columns.retain(|column| !value::same(&column.from, &column.to));
+        if let Some(row) = after {
+            row.insert(name.clone(), Value::Null);
+        }
+        if columns.is_empty() {
+            plan.change = None;
+        }
+        if table.column(&name).is_some_and(|column| !column.nullable) {
+            plan.empty.push(name.clone());
+        }
+        plan.unfit.push((name, value));
+    }
+    Ok(())
 }
 
 /// The columns that differ; generated ones follow from the others.

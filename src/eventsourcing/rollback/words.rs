@@ -160,12 +160,17 @@ fn loss(loss: &Loss) -> String {
     let Loss {
         table,
         column,
+        is_gone,
         count: lost,
     } = loss;
     match column {
         Some(column) => format!(
-            "{} of the column {column} of {table}, which is gone, {} in the log alone.",
+            "{} of the column {column} of {table}, which {}, {} in the log alone.",
             count(*lost, "value", "values"),
+            match is_gone {
+                true => "is gone",
+                false => "cannot hold them any more",
+            },
             if *lost == 1 { "stays" } else { "stay" }
         ),
         None => format!(

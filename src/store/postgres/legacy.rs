@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::source::Source;
-use super::{log, row_events, rows, schema};
+use super::{log, row_events, rows, schema, unfit};
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
@@ -325,6 +325,10 @@ impl EventStore for LegacyStore {
     }
 
     /// Nothing can be rolled back here, so nothing stands in the way of it.
+    async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
+        unfit::unfit(&self.pool, &self.source, table, values).await
+    }
+
     async fn violations(&self, _tables: &[Table], _changes: &Changes) -> Result<Vec<Violation>> {
         Ok(Vec::new())
     }

@@ -1,11 +1,12 @@
 //! Recording rows that are not what the log says, without touching them.
 
+use serde_json::Value;
 use sqlx::SqliteConnection;
 
 use super::append::moment_after;
-use super::{log, rows, schema};
+use super::{log, rows, schema, unfit};
 use crate::eventsourcing::history::EffectiveRows;
-use crate::eventsourcing::{Event, Result, RowKey, difference, states};
+use crate::eventsourcing::{Event, Result, RowKey, difference, states, unfit as domain};
 
 /// Rows that are read at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -32,7 +33,14 @@ pub(super) async fn record(connection: &mut SqliteConnection, actor: &str) -> Re
                     table: table.name.clone(),
                     uuid: audit.uuid,
                 };
-                let told = states::fold(&table, &audit.events, effective.of(&key));
+                let mut told = states::fold(&table, &audit.events, effective.of(&key));
+                if let (Some(told), Some(stored)) = (&mut told, &audit.stored) {
+                    let suspects = domain::suspects(&table, told, stored);
+                    let values = domain::values(&suspects, told);
+                    for place in unfit::unfit(connection, &table, &values).await? {
+                        told.insert(suspects[place].clone(), Value::Null);
+                    }
+                }
                 for recorded in
                     difference::recording(&table, audit.uuid, told, audit.stored, moment)
                 {

@@ -210,22 +210,7 @@ async fn play(
     let mut values = Vec::new();
     for column in table.columns.iter().filter(|column| !column.generated) {
         let given = state.get(&column.name).unwrap_or(&serde_json::Value::Null);
-        match encoded(table, &column.name, given) {
-            Ok(stored) => values.push((column.name.as_str(), stored)),
-            Err(error) => {
-                note(
-                    found,
-                    Violation {
-                        kind: Violated::Value,
-                        constraint: column.name.clone(),
-                        row: change.key.clone(),
-                        rows: 1,
-                        words: error.message,
-                    },
-                );
-                return Ok(());
-            }
-        }
+        values.push((column.name.as_str(), encoded(table, &column.name, given)?));
     }
     let Err(error) = insert_row(&mut *all, table, values).await else {
         return Ok(());
@@ -233,10 +218,9 @@ async fn play(
     let kind = match constraint_kind(&error) {
         Some(ConstraintKind::Check) => Violated::Check,
         Some(ConstraintKind::Unique) => Violated::Unique,
-        Some(ConstraintKind::Type) => Violated::Value,
         // A plan says by itself where a value is missing.
         Some(ConstraintKind::NotNull) => return Ok(()),
-        None => return Err(failed(error)),
+        Some(ConstraintKind::Type) | None => return Err(failed(error)),
     };
     let said = failed(error).message;
     let constraint = said

@@ -320,7 +320,11 @@ on_each! {
         let plan = rollback::plan(&*lab.store, request(RollbackTarget::BeforeEvent(5))).await.unwrap();
         let told: Vec<_> = plan.blockers.iter().map(|blocker| (blocker.kind, blocker.row.uuid)).collect();
         assert_eq!(told, [("value-unfit", id(2))], "{:?}", plan.blockers);
-        assert!(plan.blockers[0].message.contains("code") && plan.blockers[0].message.contains("A7"), "{}", plan.blockers[0].message);
+        for words in ["A7", "code", "change its type back", "--allow-loss"] {
+            assert!(plan.blockers[0].message.contains(words), "{}", plan.blockers[0].message);
+        }
+        let loss = |plan: &rollback::RollbackPlan| plan.losses.iter().map(|loss| (loss.table.clone(), loss.column.clone(), loss.count)).collect::<Vec<_>>();
+        assert_eq!(loss(&plan), [("thing".to_owned(), Some("code".to_owned()), 1)]);
         // What is the same now and then is left as it is, and what fits comes back.
         for strategy in BOTH {
             let only = RollbackRequest { scope: Scope::parse(&format!("thing/{}", id(1))), ..request(RollbackTarget::BeforeEvent(4)) };
@@ -332,6 +336,29 @@ on_each! {
             let row = lab.row("thing", id(3)).await.unwrap();
             assert_eq!((&row["code"], &row["note"]), (&json!(5), &json!("a")), "by {strategy}, {kept:?}");
             lab.undo(false).await.unwrap();
+            lab.assert_no_drift().await;
+        }
+        // What may be lost stays in the log alone, and that is no difference.
+        for strategy in BOTH {
+            let lossy = RollbackRequest { strategy, allow_loss: true, ..request(RollbackTarget::BeforeEvent(5)) };
+            let plan = rollback::plan(&*lab.store, lossy).await.unwrap();
+            assert_eq!((loss(&plan).len(), &plan.blockers[..]), (1, &[][..]));
+            assert!(plan.sentences("lab").iter().any(|words| words.contains("cannot hold them any more")), "{:?}", plan.sentences("lab"));
+            rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+            assert_eq!(lab.row("thing", id(2)).await.unwrap()["code"], json!(null));
+            lab.assert_no_drift().await;
+            assert_eq!(lab.store.record_differences().await.unwrap(), 0);
+            let later = lab.append(vec![update("thing", id(2), json!({"code": 9}))]).await[0].id;
+            let back = RollbackRequest { strategy, ..request(RollbackTarget::BeforeEvent(later)) };
+            let plan = rollback::plan(&*lab.store, back.clone()).await.unwrap();
+            assert_eq!(plan.blockers.iter().map(|blocker| blocker.kind).collect::<Vec<_>>(), ["value-unfit"]);
+            let plan = rollback::plan(&*lab.store, RollbackRequest { allow_loss: true, ..back }).await.unwrap();
+            rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+            assert_eq!(lab.row("thing", id(2)).await.unwrap()["code"], json!(null));
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.row("thing", id(2)).await.unwrap()["code"], 9);
+            lab.undo(true).await.unwrap();
+            assert!(lab.row("thing", id(2)).await.is_none(), "by {strategy}");
             lab.assert_no_drift().await;
         }
     }

@@ -16,6 +16,7 @@ use ebbtide::eventsourcing::store::{
 use ebbtide::eventsourcing::timeline::{Page, PageRequest};
 use ebbtide::eventsourcing::timestamp::Timestamp;
 use ebbtide::eventsourcing::{Error, Event, EventId, EventStore, NewEvent, Result, Row, RowKey};
+use serde_json::Value;
 use sqlx::types::Json;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use uuid::Uuid;
@@ -253,6 +254,10 @@ impl EventStore for Inserting {
 
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
         self.inner.rows_touched(ids, scope).await
+    }
+
+    async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
+        self.inner.unfit(table, values).await
     }
 
     async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {

@@ -1,0 +1,118 @@
+//! Which values columns cannot hold, found by having the server read them as the columns' types.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sqlx::types::Json;
+use sqlx::{AssertSqlSafe, PgPool};
+use uuid::Uuid;
+
+use super::error::failed;
+use super::source::Source;
+use crate::eventsourcing::schema::{Column, ColumnKind, Table};
+use crate::eventsourcing::{Result, timestamp};
+
+/// The places of those that do not fit, ascending.
+pub(super) async fn unfit(
+    pool: &PgPool,
+    source: &Source,
+    table: &Table,
+    values: &[(String, Value)],
+) -> Result<Vec<usize>> {
+    let mut doubtful: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (place, (name, value)) in values.iter().enumerate() {
+        if table
+            .column(name)
+            .is_some_and(|column| !surely_fits(column, value))
+        {
+            doubtful.entry(name).or_default().push(place);
+        }
+    }
+    let mut found = Vec::new();
+    for (column, places) in doubtful {
+        let Some(reading) = reading(pool, source, table, column).await? else {
+            continue;
+        };
+        // Where one of them makes the server fail, by halves.
+        let mut rest = vec![places];
+        while let Some(mut places) = rest.pop() {
+            let given: Vec<&Value> = places.iter().map(|place| &values[*place].1).collect();
+            let changed: sqlx::Result<Vec<i64>> = sqlx::query_scalar(AssertSqlSafe(&*reading))
+                .bind(Json(given))
+                .fetch_all(pool)
+                .await;
+            match changed {
+                Ok(changed) => {
+                    let at = changed.into_iter().map(|at| at.unsigned_abs() as usize - 1);
+                    found.extend(at.filter_map(|at| places.get(at)));
+                }
+                Err(error) if !is_about_data(&error) => return Err(failed(error)),
+                Err(_) if places.len() == 1 => found.extend(places),
+                Err(_) => {
+                    rest.push(places.split_off(places.len() / 2));
+                    rest.push(places);
+                }
+            }
+        }
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The query that reads values as the column's type and gives the places, from 1 on, of those that would not come back as they were; of
+/// types whose values do not read the same from JSON as from the table, of none. `None` where there is no such column.
+async fn reading(
+    pool: &PgPool,
+    source: &Source,
+    table: &Table,
+    column: &str,
+) -> Result<Option<String>> {
+    let found: Option<(String, bool)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT format_type(a.atttypid, a.atttypmod),
+                a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'uuid', 'date',
+                                        'timestamp', 'timestamptz', 'jsonb']::regtype[])
+           FROM pg_attribute a
+          WHERE a.attrelid = ({}) AND a.attname = $2 AND NOT a.attisdropped AND a.attgenerated = ''",
+        source.relation
+    )))
+    .bind(&table.name)
+    .bind(column)
+    .fetch_optional(pool)
+    .await
+    .map_err(failed)?;
+    Ok(found.map(|(type_name, is_comparable)| {
+        format!(
+            "SELECT g.at FROM jsonb_array_elements($1) WITH ORDINALITY AS g(value, at)
+              CROSS JOIN LATERAL jsonb_to_record(jsonb_build_object('v', g.value)) AS r(v {type_name})
+              WHERE {is_comparable} AND to_jsonb(r.v) <> g.value
+                AND NOT (jsonb_typeof(to_jsonb(r.v)) <> jsonb_typeof(g.value) AND to_jsonb(r.v) #>> '{{}}' = g.value #>> '{{}}')"
+        )
+    }))
+}
+
+/// What needs no asking.
+fn surely_fits(column: &Column, value: &Value) -> bool {
+    match (column.kind, value) {
+        (_, Value::Null) | (ColumnKind::Json, _) | (ColumnKind::Boolean, Value::Bool(_)) => true,
+        (ColumnKind::Text, Value::String(_)) => column.type_name == "text",
+        (ColumnKind::Uuid, Value::String(text)) => Uuid::parse_str(text).is_ok(),
+        (ColumnKind::Timestamp, Value::String(text)) => {
+            column.type_name == "timestamp without time zone"
+                && timestamp::parse(text)
+                    .is_some_and(|moment| timestamp::column_text(moment) == *text)
+        }
+        // The smallest whole numbers that there are.
+        (ColumnKind::Integer, Value::Number(number)) => {
+            number.as_i64().is_some_and(|n| i16::try_from(n).is_ok())
+        }
+        _ => false,
+    }
+}
+
+/// Whether a value could not be read as the type that it should have, or is none of its domain's.
+fn is_about_data(error: &sqlx::Error) -> bool {
+    let code = error
+        .as_database_error()
+        .and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| code.starts_with("22") || code == "23514" || code == "23502")
+}
