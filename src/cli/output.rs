@@ -150,7 +150,7 @@ mod tests {
             Some(value.clone())
         );
         let mut pieces = Harmless(Vec::new());
-        serde_json::to_writer(&mut pieces, &value).unwrap();
+        serde_json::to_writer(&mut pieces, &value).expect("it is written");
         assert_eq!(String::from_utf8(pieces.0).ok(), Some(printed));
     }
 }

@@ -493,26 +493,26 @@ mod tests {
             .into();
         let mut collecting = Collecting::new();
         for change in &given {
-            collecting.push(change).unwrap();
+            collecting.push(change).expect("it is kept");
         }
         let changes = collecting.finish();
         let order = [1, 3, 4, 2, 0, 5].map(|place| given[place].clone());
-        assert_eq!(changes.page(0..9).unwrap(), order);
-        assert_eq!(changes.page(2..4).unwrap(), order[2..4]);
-        assert_eq!(changes.page(7..9).unwrap(), []);
+        assert_eq!(changes.page(0..9).expect("it is kept"), order);
+        assert_eq!(changes.page(2..4).expect("it is kept"), order[2..4]);
+        assert_eq!(changes.page(7..9).expect("it is kept"), []);
         for most in [1, 2, 6] {
             let lots: Result<Vec<_>> = changes.lots(0..6, most).collect();
-            let lots = lots.unwrap();
+            let lots = lots.expect("it is kept");
             assert!(lots.iter().all(|lot| !lot.is_empty() && lot.len() <= most));
             assert_eq!(lots.concat(), order);
         }
-        let printed = serde_json::to_value(&changes).unwrap();
+        let printed = serde_json::to_value(&changes).expect("it is kept");
         let wanted: Vec<Value> = order.iter().map(RowChange::to_json).collect();
         assert_eq!(printed, Value::Array(wanted));
         let tables = changes.by_table();
         assert_eq!(tables["even"].len() + tables["odd"].len(), 6);
         let json: Result<Vec<_>> = changes.lots_of_json(tables["odd"].clone(), 9).collect();
-        let json: Vec<_> = json.unwrap().into_iter().flatten().collect();
+        let json: Vec<_> = json.expect("it is kept").into_iter().flatten().collect();
         let (first, last) = (format!(r#"{{"name":"{large}"}}"#), r#"{"name":"short"}"#);
         let json: Vec<&str> = json.iter().map(|row| row.get()).collect();
         assert!(json == [first.as_str(), last], "as they lie");
