@@ -5,9 +5,11 @@
 mod blockers;
 mod changes;
 mod control;
+mod counting;
 mod executor;
 mod marker;
 mod planner;
+mod row_change;
 mod row_plan;
 mod script;
 mod strategy;
@@ -26,10 +28,12 @@ use super::scope::Scope;
 use super::timestamp::Timestamp;
 
 pub use blockers::Blocker;
-pub use changes::{ChangeEntry, Changes, RowAction, RowChange};
+pub use changes::{ChangeEntry, Changes};
 pub use control::Control;
+pub use counting::count_replay;
 pub use executor::execute;
-pub use planner::{count_replay, plan, plan_redo, plan_undo};
+pub use planner::{plan, plan_redo, plan_undo};
+pub use row_change::{RowAction, RowChange};
 pub use script::{ScriptedEvent, minimal};
 pub use strategy::Strategy;
 

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::blockers::{self, Blocker, Obstacles};
 use super::changes::{Changes, Collecting};
+use super::counting::{as_rollback, count_replay, shares};
 use super::row_plan::{Meeting, leave_unfit, row_plan};
 use super::target::{self, Resolved};
 use super::{
@@ -21,7 +22,6 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::LATEST_EVENTS;
 use crate::eventsourcing::store::{EventStore, RowAudit};
-use crate::eventsourcing::timestamp::Timestamp;
 
 /// Rows that are read with their events at once: enough to make the round trip cheap, few enough to keep the
 /// memory small when each has many events.
@@ -121,73 +121,6 @@ async fn plan_asked(store: &dyn EventStore, asked: Asked) -> Result<RollbackPlan
     };
     let allow_loss = allow_loss || rollback.allow_loss;
     planner.take_back(&rollback, reason, allow_loss).await
-}
-
-/// How many events `replay` would append to a log that ends at `head`, to take the whole database this course. It takes the longer
-/// the longer the log is.
-///
-/// # Errors
-/// The store's.
-pub async fn count_replay(store: &dyn EventStore, head: EventId, course: Course) -> Result<u64> {
-    let history = store.history(head).await?;
-    let planned = history.with(as_rollback(head, course, Scope::Whole));
-    let (mut now, mut then) = (
-        EffectiveRows::at(&planned, head),
-        EffectiveRows::at(&planned, head + 1),
-    );
-    let mut scopes = planned.scopes_since(0);
-    let mut total = 2;
-    for (scope, by) in shares(&mut scopes) {
-        let (now, then) = (
-            now.of_scope(&by).ids.clone(),
-            then.of_scope(&by).ids.clone(),
-        );
-        let count = store.count_living(&now, scope).await?
-            + store.count_changes(&then, scope).await?.total();
-        match by == *scope {
-            true => total += count,
-            false => total -= count,
-        }
-    }
-    Ok(total)
-}
-
-/// How a number of all rows of the first scope is made up where those of each scope in it are counted by an E of their own: for
-/// each scope the E of that scope counts, and that of the scope around it, which counted them too, does not.
-fn shares(scopes: &mut [Scope]) -> Vec<(&Scope, Scope)> {
-    scopes.sort_by_key(|scope| match scope {
-        Scope::Whole => 0,
-        Scope::Table(_) => 1,
-        Scope::Row(_) => 2,
-    });
-    let scopes = &*scopes;
-    let mut shares = Vec::new();
-    for (at, scope) in scopes.iter().enumerate() {
-        shares.push((scope, scope.clone()));
-        if at > 0 {
-            let table = scope.table().map(|table| Scope::Table(table.to_owned()));
-            let around = table.filter(|table| table != scope && scopes.contains(table));
-            shares.push((scope, around.unwrap_or_else(|| scopes[0].clone())));
-        }
-    }
-    shares
-}
-
-/// The rollback that a plan would make, right after the head.
-fn as_rollback(head: EventId, course: Course, scope: Scope) -> Rollback {
-    Rollback {
-        id: head + 1,
-        end: head + 1,
-        course,
-        scope,
-        strategy: Strategy::Minimal,
-        reason: None,
-        allow_loss: false,
-        undoes: None,
-        redoes: None,
-        timestamp: Timestamp::default(),
-        actor: String::new(),
-    }
 }
 
 struct Planner<'a> {

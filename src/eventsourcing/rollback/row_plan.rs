@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::changes::{RowAction, RowChange};
+use super::row_change::{RowAction, RowChange};
 use super::target::is_change;
 use crate::eventsourcing::diff::{self, ColumnChange};
 use crate::eventsourcing::error::Result;
