@@ -491,6 +491,8 @@ BEGIN
     UPDATE sourcing.writer SET expanding = pg_trigger_depth();
     PERFORM sourcing.find_touched(NEW);
     PERFORM sourcing.check_touched(NEW);
+    -- As for a batch: the rows are told apart without looking at each.
+    PERFORM set_config('ebb.expanding', 'batch', true);
     IF NEW.data ->> 'strategy' = 'minimal' THEN
         PERFORM sourcing.append_minimal(NEW);
     ELSE
@@ -498,6 +500,7 @@ BEGIN
     END IF;
     INSERT INTO sourcing.eventstore (id, event, uuid, data, "timestamp", actor)
     SELECT max(id) + 1, 'rollback-end', NULL, NEW.data, NEW."timestamp", NEW.actor FROM sourcing.eventstore;
+    PERFORM set_config('ebb.expanding', '', true);
     UPDATE sourcing.writer SET expanding = NULL;
 
     PERFORM sourcing.write_touched();

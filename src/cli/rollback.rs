@@ -124,7 +124,7 @@ async fn decide(
         }
         let (name, whole, purpose) = (
             store.info().name.clone(),
-            plan.takes_back_everything(),
+            plan.takes_back_everything() && plan.losses.is_empty(),
             plan.purpose,
         );
         if !plan.is_empty() && plan.blockers.is_empty() && !confirmation.yes {

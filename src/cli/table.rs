@@ -15,14 +15,23 @@ pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> 
     let Some(name) = &args.table else {
         return list(store, output).await;
     };
-    let table = inspect::table(store, name).await?;
     let position = position(store, &args).await?;
+    let table = match inspect::table(store, name).await {
+        // One that is gone is in the log all the same.
+        Err(_) if position.is_some() && store.types().await?.contains(name) => Table::gone(name),
+        table => table?,
+    };
     let selection = Selection::parse(&table, &args.conditions, args.sort.as_deref())?;
     let mut rows = Rows::open(store, &table, position, selection, args.limit).await?;
+    let mut is_empty = true;
     while let Some(page) = rows.next().await? {
         for row in page {
+            is_empty = false;
             print(&table, row, output)?;
         }
+    }
+    if is_empty && !output.is_json() {
+        output.note("No rows.")?;
     }
     Ok(End::Done)
 }

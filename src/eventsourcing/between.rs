@@ -11,6 +11,7 @@ use super::event::{EventId, Row, RowKey};
 use super::history::{EffectiveRows, History};
 use super::ranges::Ranges;
 use super::rollback::RowAction;
+use super::row;
 use super::schema::Table;
 use super::scope::Scope;
 use super::states::{LATEST_EVENTS, RowEvents, Wanted};
@@ -141,6 +142,8 @@ impl<'a> Between<'a> {
                 RowEvents::new(self.store, &table, key.clone(), audit.events, LATEST_EVENTS);
             let before = life.state(from.of(&key), &Wanted::All).await?;
             let after = life.state(to.of(&key), &Wanted::All).await?;
+            let [before, after] =
+                [before, after].map(|row| row.map(|row| row::in_column_order(&table, row)));
             let columns = diff::columns(&table, before.as_ref(), after.as_ref());
             if !columns.is_empty() {
                 differences.push(RowDifference {

@@ -131,13 +131,16 @@ pub fn filled(expected: &Row, stored: &Row) -> Option<Row> {
     (!differing.is_empty()).then_some(differing)
 }
 
-/// The row with every column of the table, in the table's order, NULL where it has none.
+/// The row with every column of the table, in the table's order; one that it does not have is what it was added with, or NULL.
 /// Columns that the table no longer has come last.
 #[must_use]
 pub fn in_column_order(table: &Table, mut row: Row) -> Row {
     let mut ordered = Row::new();
     for column in &table.columns {
-        let held = row.shift_remove(&column.name).unwrap_or(Value::Null);
+        let held = row.shift_remove(&column.name);
+        let held = held
+            .or_else(|| column.unspoken.clone())
+            .unwrap_or(Value::Null);
         ordered.insert(column.name.clone(), held);
     }
     ordered.extend(row);

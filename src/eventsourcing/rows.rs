@@ -55,7 +55,7 @@ impl<'a> Rows<'a> {
     /// Begins with the first row. Sorting looks at every row once, and keeps of each what it is sorted by.
     ///
     /// # Errors
-    /// `UntrackedTable` when the past of a table is asked for that takes no part, and the store's.
+    /// `UntrackedTable` when the past of a table is asked for that is there and takes no part, and the store's.
     pub async fn open(
         store: &'a dyn EventStore,
         table: &'a Table,
@@ -63,7 +63,9 @@ impl<'a> Rows<'a> {
         selection: Selection,
         limit: Option<usize>,
     ) -> Result<Self> {
-        if let (Tracking::Untracked { reason }, Some(_)) = (&table.tracking, at) {
+        if let (Tracking::Untracked { reason }, Some(_), false) =
+            (&table.tracking, at, table.is_gone())
+        {
             return Err(Error::new(
                 ErrorCode::UntrackedTable,
                 format!("the table {table} takes no part, so its past is not known: {reason}"),
@@ -160,7 +162,16 @@ impl<'a> Rows<'a> {
             let latest = events.remove(uuid).unwrap_or_default();
             let mut life = RowEvents::new(self.store, self.table, key, latest, EVENTS_AT_ONCE);
             let state = life.state(&all, &Wanted::All).await?;
-            rows.extend(state.map(|state| row::in_column_order(self.table, state)));
+            rows.extend(state.map(|state| {
+                match self.table.is_gone() {
+                    // Which column its key was, nothing tells any more.
+                    true => Row::from_iter([("uuid".to_owned(), Value::String(uuid.to_string()))])
+                        .into_iter()
+                        .chain(state)
+                        .collect(),
+                    false => row::in_column_order(self.table, state),
+                }
+            }));
         }
         Ok(rows)
     }

@@ -178,6 +178,12 @@ impl Table {
             },
         }
     }
+
+    /// Whether it is such a one.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.columns.is_empty() && self.tracking == Self::gone(&self.name).tracking
+    }
 }
 
 impl fmt::Display for Table {

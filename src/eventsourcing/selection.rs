@@ -7,7 +7,7 @@ use serde_json::{Number, Value};
 use super::error::{Error, ErrorCode, Result};
 use super::event::Row;
 use super::schema::{self, Column, ColumnKind, Table};
-use super::value;
+use super::{timestamp, value};
 
 /// How a column's value has to compare with the given one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,8 @@ const SIGNS: [(&str, Comparison); 7] = [
 struct Condition {
     column: String,
     comparison: Comparison,
+    /// Whether moments are compared, however they are written.
+    is_time: bool,
     /// NULL for no value.
     given: Value,
 }
@@ -54,7 +56,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads conditions like `mass>=12`, `name~acid` or `mass=`, which is "has no value", and a column to sort by, with a minus before
+    /// Reads conditions like `mass>=12`, `name~acid` or `mass=`, which is "has no value" (blanks around the sign do not count), and a column to sort by, with a minus before
     /// it for descending.
     ///
     /// # Errors
@@ -122,6 +124,13 @@ impl Selection {
 impl Condition {
     fn holds(&self, row: &Row) -> bool {
         let held = row.get(&self.column).unwrap_or(&Value::Null);
+        let held = match self.is_time {
+            true => &held
+                .as_str()
+                .and_then(moment)
+                .unwrap_or_else(|| held.clone()),
+            false => held,
+        };
         let order = || {
             let both = !held.is_null() && !self.given.is_null();
             both.then(|| value::order(held, &self.given))
@@ -160,7 +169,7 @@ fn condition(table: &Table, text: &str) -> Result<Condition> {
             ),
         );
     };
-    let (name, given) = (text[..at].trim(), &text[at + sign.len()..]);
+    let (name, given) = (text[..at].trim(), text[at + sign.len()..].trim());
     let column = column_of(table, name)?;
     let ordered = !matches!(
         comparison,
@@ -179,6 +188,8 @@ fn condition(table: &Table, text: &str) -> Result<Condition> {
     Ok(Condition {
         column: name.to_owned(),
         comparison,
+        is_time: comparison != Comparison::Contains
+            && matches!(column.kind, ColumnKind::Timestamp | ColumnKind::TimestampTz),
         given: match comparison {
             Comparison::Contains => Value::String(given.to_owned()),
             _ => given_value(table, column, given)?,
@@ -198,10 +209,7 @@ fn given_value(table: &Table, column: &Column, text: &str) -> Result<Value> {
             "true and false",
         ),
         ColumnKind::Json => (serde_json::from_str(text).ok(), "JSON"),
-        // As the columns have them.
-        ColumnKind::Timestamp | ColumnKind::TimestampTz => {
-            (Some(Value::String(text.replacen(' ', "T", 1))), "times")
-        }
+        ColumnKind::Timestamp | ColumnKind::TimestampTz => (moment(text), "times"),
         ColumnKind::Uuid => (Some(Value::String(text.to_lowercase())), "uuids"),
         _ => (Some(Value::String(text.to_owned())), "text"),
     };
@@ -214,6 +222,11 @@ fn given_value(table: &Table, column: &Column, text: &str) -> Result<Value> {
             ),
         )
     })
+}
+
+/// A moment in the one form in which moments compare as text.
+fn moment(text: &str) -> Option<Value> {
+    timestamp::parse(text).map(|moment| Value::String(timestamp::format(moment)))
 }
 
 /// Numbers that JSON has no way to write are text in the columns too.

@@ -244,9 +244,25 @@ class Log:
             return set()
         own = set().union(*(self.events[one].sets for one in transaction if self.events[one].place == place))
         both = (own & set().union(*(self.events[one].sets for one in later))) - {"created_on", "updated_on"}
-        ours = self.fold(place, now.effective, now.hidden) or {}
-        theirs = self.fold(place, frozenset(one for one in now.effective if one < min(transaction)), now.hidden) or {}
-        return {column for column in both if ours.get(column) != theirs.get(column)}
+        through = lambda end: self.fold(place, frozenset(one for one in now.effective if one < end), now.hidden) or {}
+        ours, theirs, then = through(now.last + 1), through(min(transaction)), through(max(transaction) + 1)
+        return {
+            column
+            for column in both
+            if ours.get(column) != theirs.get(column)
+            and then.get(column) != theirs.get(column)
+            and not (isinstance(theirs.get(column) or {}, dict) and self._apart(column, place, transaction, later))
+        }
+
+    def _apart(self, column: str, place: Place, transaction: frozenset[int], later: list[int]) -> bool:
+        """Whether they set different keys of a JSON column, and nothing else of it."""
+        keys = []
+        for numbers in (transaction, later):
+            events = [self.events[one] for one in numbers if self.events[one].place == place and column in self.events[one].sets]
+            if column != "info" or any(one.kind != "update" or column in one.filled or not isinstance(one.data[column], dict) for one in events):
+                return False
+            keys.append({key for one in events for key in one.data[column]})
+        return not keys[0] & keys[1]
 
     def roll_back(self, to: Position, marker: Marker) -> None:
         self.steps.append(marker)

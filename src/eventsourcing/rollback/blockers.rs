@@ -4,12 +4,13 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
+use super::Loss;
 use super::row_plan::RowPlan;
-use super::{Conflicts, Loss};
 use crate::eventsourcing::error::{Error, ErrorCode};
 use crate::eventsourcing::event::{EventKind, RowKey};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::store::{OutsideReference, Violated, Violation};
+use crate::eventsourcing::value;
 
 /// Something that makes the rollback impossible as things stand.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,9 @@ pub(super) fn refusal(blockers: &[Blocker]) -> Option<Error> {
     };
     let hint = match first.kind {
         "missing-right" => "nothing was written; every rollback needs that right",
-        "conflict" => "nothing was written; choose with --ours or --theirs",
+        "conflict" => {
+            "nothing was written; choose with --ours or --theirs, which hold for every column in conflict"
+        }
         "later-event" => {
             "nothing was written; `ebb show` prints the later event, --dry-run the whole plan"
         }
@@ -115,7 +118,7 @@ fn brief(value: &Value) -> String {
 
 impl Obstacles {
     /// Takes note of what there is to say of one row.
-    pub(super) fn note(&mut self, row: &RowKey, plan: &RowPlan, resolved: Option<Conflicts>) {
+    pub(super) fn note(&mut self, row: &RowKey, plan: &RowPlan, resolved: bool) {
         for column in &plan.nowhere {
             note(
                 &mut self.nowhere,
@@ -178,15 +181,19 @@ impl Obstacles {
                 row: row.clone(),
             });
         }
-        if resolved.is_none() {
+        if !resolved {
             self.conflicts.extend(plan.conflicts.iter().map(|conflict| Blocker {
                 kind: "conflict",
                 message: format!(
-                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours keeps it, --theirs takes what it was",
+                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours {}, --theirs takes what it was",
                     conflict.by,
                     conflict.column,
-                    brief(&conflict.ours),
-                    brief(&conflict.theirs)
+                    brief(&conflict.now),
+                    brief(&conflict.theirs),
+                    match value::same(&conflict.ours, &conflict.now) {
+                        true => "keeps it".to_owned(),
+                        false => format!("makes it {}", brief(&conflict.ours)),
+                    }
                 ),
                 row: row.clone(),
             }));

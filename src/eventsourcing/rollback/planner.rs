@@ -240,6 +240,8 @@ impl Planner<'_> {
                 None => (Cow::Owned(Table::gone(&name)), uuids),
             })
             .collect();
+        // What takes back a revert, or puts it back, does as that one did.
+        let resolved = request.conflicts.is_some() || matches!(course, Course::WithoutRollback(_));
         let mut changes = Collecting::new();
         let mut obstacles = Obstacles::default();
         let mut lots = Vec::new();
@@ -269,7 +271,7 @@ impl Planner<'_> {
             }
             leave_unfit(store, table, &mut plans).await?;
             for (key, plan) in plans {
-                obstacles.note(&key, &plan, request.conflicts);
+                obstacles.note(&key, &plan, resolved);
                 if let Some(change) = &plan.change {
                     changes.push(change)?;
                 }

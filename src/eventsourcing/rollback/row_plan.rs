@@ -12,7 +12,7 @@ use crate::eventsourcing::event::{Event, EventId, EventKind, Row, RowKey};
 use crate::eventsourcing::history::Effective;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::row;
-use crate::eventsourcing::schema::{Table, UPDATED_ON};
+use crate::eventsourcing::schema::{ColumnKind, Table, UPDATED_ON};
 use crate::eventsourcing::states::{LATEST_EVENTS, RowEvents, Wanted, columns_set};
 use crate::eventsourcing::store::{EventStore, RowAudit};
 use crate::eventsourcing::unfit::without_unfit;
@@ -65,6 +65,8 @@ pub(super) struct Drift {
 /// A column that has been set by what is undone, and later again.
 pub(super) struct Conflict {
     pub(super) column: String,
+    /// What it is, and what it would be if what has been set since is kept, or goes too.
+    pub(super) now: Value,
     pub(super) ours: Value,
     pub(super) theirs: Value,
     /// The latest event that set it.
@@ -128,7 +130,7 @@ pub(super) async fn row_plan(
     if let Some(transaction) = meeting.transaction {
         plan.depending = depending(life.read(), now, then, transaction);
         if plan.depending.is_none() {
-            plan.conflicts = conflicts(&mut life, now, transaction).await?;
+            plan.conflicts = conflicts(table, &mut life, now, transaction).await?;
         }
     }
     let before = life.state(now, &wanted).await?;
@@ -349,8 +351,9 @@ fn depending(
     None
 }
 
-/// The columns that the transaction set and that a later event has set too, where it matters which of the two holds.
+/// The columns that the transaction changed and that a later event has set too, where it matters which of the two holds.
 async fn conflicts(
+    table: &Table,
     life: &mut RowEvents<'_>,
     now: &Effective,
     (first, last): (EventId, EventId),
@@ -367,37 +370,81 @@ async fn conflicts(
         return Ok(Vec::new());
     }
     // None where it is put back: then what has been set since stays.
-    let own = life
-        .read()
-        .iter()
+    let own = life.read().iter();
+    let own: Vec<&Event> = own
         .filter(|event| (first..=last).contains(&event.id))
-        .filter(counts);
-    let own: BTreeSet<&str> = own.flat_map(columns_set).collect();
-    let mut found: Vec<(String, EventId)> = Vec::new();
-    for column in own {
-        let by = later
-            .iter()
-            .rev()
-            .find(|event| columns_set(event).any(|one| one == column));
-        found.extend(by.map(|by| (column.to_owned(), by.id)));
+        .filter(counts)
+        .collect();
+    let columns: BTreeSet<&str> = own.iter().flat_map(|event| columns_set(event)).collect();
+    // With the latest event that set it, and whether other keys of a JSON column are all that was set since.
+    let mut found: Vec<(String, EventId, bool)> = Vec::new();
+    for column in columns {
+        let sets = |event: &&&Event| columns_set(event).any(|one| one == column);
+        if let Some(by) = later.iter().rev().find(sets) {
+            let own = keys_set(table, own.iter().filter(sets), column);
+            let since = keys_set(table, later.iter().filter(sets), column);
+            let apart = own.zip(since);
+            let apart = apart.is_some_and(|(own, since)| own.is_disjoint(&since));
+            found.push((column.to_owned(), by.id, apart));
+        }
     }
     if found.is_empty() {
         return Ok(Vec::new());
     }
-    let wanted = Wanted::Columns(found.iter().map(|(column, _)| column.clone()).collect());
-    let mut earlier = now.clone();
-    earlier.ids = earlier.ids.minus(&Ranges::of(first, EventId::MAX - 1));
-    let ours = life.state(now, &wanted).await?.unwrap_or_default();
-    let theirs = life.state(&earlier, &wanted).await?.unwrap_or_default();
-    let of = |row: &Row, column: &str| row.get(column).cloned().unwrap_or(Value::Null);
-    Ok(found
-        .into_iter()
-        .map(|(column, by)| Conflict {
-            ours: of(&ours, &column),
-            theirs: of(&theirs, &column),
+    let wanted = Wanted::Columns(found.iter().map(|(column, ..)| column.clone()).collect());
+    let without = |from, to| Effective {
+        ids: now.ids.minus(&Ranges::of(from, to)),
+        ..now.clone()
+    };
+    let stands = life.state(now, &wanted).await?.unwrap_or_default();
+    let ours = life.state(&without(first, last), &wanted).await?;
+    let earlier = life
+        .state(&without(first, EventId::MAX - 1), &wanted)
+        .await?;
+    let right_after = without(last + 1, EventId::MAX - 1);
+    let right_after = life.state(&right_after, &wanted).await?;
+    let of = |row: Option<&Row>, column: &str| {
+        row.and_then(|row| row.get(column))
+            .cloned()
+            .unwrap_or(Value::Null)
+    };
+    let mut conflicts = Vec::new();
+    for (column, by, apart) in found {
+        let conflict = Conflict {
+            now: of(Some(&stands), &column),
+            ours: of(ours.as_ref(), &column),
+            theirs: of(earlier.as_ref(), &column),
             column,
             by,
-        })
-        .filter(|conflict| !value::same(&conflict.ours, &conflict.theirs))
-        .collect())
+        };
+        let changed = of(right_after.as_ref(), &conflict.column);
+        let had_keys = conflict.theirs.is_object() || conflict.theirs.is_null();
+        if !value::same(&conflict.now, &conflict.theirs)
+            && !value::same(&changed, &conflict.theirs)
+            && !(apart && had_keys)
+        {
+            conflicts.push(conflict);
+        }
+    }
+    Ok(conflicts)
+}
+
+/// The keys of a JSON column that these events set in it; `None` where one of them sets the column as a whole.
+fn keys_set<'a>(
+    table: &Table,
+    events: impl Iterator<Item = &'a &'a Event>,
+    column: &str,
+) -> Option<BTreeSet<&'a str>> {
+    let is_json = table
+        .column(column)
+        .is_none_or(|column| column.kind == ColumnKind::Json);
+    let mut keys = BTreeSet::new();
+    for event in events {
+        let is_filled = |filled: &Row| filled.contains_key(column);
+        let given = event.data.get(column).and_then(Value::as_object);
+        let given = given.filter(|_| is_json && event.kind == EventKind::Update);
+        let given = given.filter(|_| !event.filled.as_ref().is_some_and(is_filled))?;
+        keys.extend(given.keys().map(String::as_str));
+    }
+    Some(keys)
 }

@@ -34,6 +34,8 @@ pub(super) async fn resolve(
             let event = event(store, head, id).await?;
             store.position_before(event.timestamp).await?
         }
+        // Before the first event.
+        RollbackTarget::AfterEvent(0) => 0,
         RollbackTarget::AfterEvent(id) => {
             let event = event(store, head, id).await?;
             store.position_through(event.timestamp).await?
@@ -165,6 +167,17 @@ pub(super) async fn check_scope(store: &dyn EventStore, scope: &Scope) -> Result
                 format!(
                     "the log has no event of the table {table}, so there is nothing of it to take back"
                 ),
+            ));
+        }
+        if let Some((table, uuid)) = name.rsplit_once('/')
+            && types.iter().any(|one| one == table)
+        {
+            return Err(Error::new(
+                ErrorCode::UnknownTable,
+                format!("\"{uuid}\" is no uuid, so {name} names no row of {table}"),
+            )
+            .hint(
+                "a row is named by its whole uuid; `ebb log --uuid` finds it by its first digits",
             ));
         }
         let error = inspect::unknown_table(name, &tables);

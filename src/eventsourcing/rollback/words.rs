@@ -169,7 +169,7 @@ fn loss(loss: &Loss) -> String {
             count(*lost, "value", "values"),
             match is_gone {
                 true => "is gone",
-                false => "cannot hold them any more",
+                false => "has a type now that cannot hold that",
             },
             if *lost == 1 { "stays" } else { "stay" }
         ),

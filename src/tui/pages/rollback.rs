@@ -237,7 +237,7 @@ fn result(
                 width,
             ));
             let verified = match outcome.keeps_through {
-                _ if !plan.takes_back_everything() => {
+                _ if !plan.takes_back_everything() || !plan.losses.is_empty() => {
                     "The rows that changed verified equal to the plan.".to_owned()
                 }
                 0 => "Tables verified equal to before the first event.".to_owned(),

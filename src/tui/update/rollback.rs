@@ -218,10 +218,14 @@ pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
             return execute(model);
         }
         Key::Enter | Key::Esc => {
+            let why = match (id, typed.is_empty()) {
+                (Some(id), false) => format!(": {typed} was typed, and it is {id}"),
+                _ => String::new(),
+            };
             rollback.stage = Stage::Preview;
-            model.notice = Some(Notice::Info(
-                "Not confirmed; nothing was written.".to_owned(),
-            ));
+            model.notice = Some(Notice::Info(format!(
+                "Not confirmed{why}; nothing was written."
+            )));
         }
         _ => {}
     }

@@ -212,6 +212,45 @@ on_each! {
         }
     }
 
+    async fn other_keys_of_a_json_column_and_what_did_not_change_are_no_conflict(backend) {
+        let lab = lab(backend).await;
+        let info = async || lab.row("sample", id(1)).await.unwrap()["info"].clone();
+        lab.append(vec![update("sample", id(1), json!({"info": {"x": 1}}))]).await;
+        let first = lab.append(vec![update("sample", id(1), json!({"info": {"purity": 1}}))]).await[0].id;
+        let second = lab.append(vec![update("sample", id(1), json!({"info": {"batch": 7}}))]).await[0].id;
+        let third = lab.append(vec![update("sample", id(1), json!({"info": {"batch": 8, "x": 2}}))]).await[0].id;
+        lab.take(without(first, None)).await.unwrap();
+        assert_eq!(info().await, json!({"x": 2, "batch": 8}));
+        lab.undo(false).await.unwrap();
+        // The same key again: what would come of it is told.
+        let plan = rollback::plan(&*lab.store, without(second, None)).await.unwrap();
+        let message = &plan.blockers[0].message;
+        for part in ["conflict", "--ours keeps it", &format!("#{third}")] {
+            assert!(message.contains(part) || plan.blockers[0].kind == part, "{message}");
+        }
+        // It says what holds already, so that there is nothing of it to take back.
+        let idle = lab.append(vec![update("sample", id(1), json!({"info": {"x": 2}}))]).await[0].id;
+        lab.append(vec![update("sample", id(1), json!({"info": {"x": 3}}))]).await;
+        lab.take(without(idle, None)).await.unwrap();
+        assert_eq!(info().await, json!({"x": 3, "purity": 1, "batch": 8}));
+        lab.assert_no_drift().await;
+    }
+
+    async fn a_revert_with_conflicts_can_be_undone_and_redone(backend) {
+        for (conflicts, name) in [(Conflicts::Ours, "a3"), (Conflicts::Theirs, "a")] {
+            let lab = lab(backend).await;
+            lab.append(vec![update("sample", id(1), json!({"name": "a3"}))]).await;
+            lab.take(without(4, Some(conflicts))).await.unwrap();
+            let after = lab.rows().await;
+            lab.undo(false).await.unwrap();
+            let plan = rollback::plan_redo(&*lab.store, None, false).await.unwrap();
+            let confirmed = plan.confirm(false).unwrap();
+            rollback::execute(&*lab.store, &confirmed, &Control::default()).await.unwrap();
+            assert_eq!((lab.rows().await, lab.row("sample", id(1)).await.unwrap()["name"].clone()), (after, json!(name)));
+            lab.assert_no_drift().await;
+        }
+    }
+
     async fn what_later_events_need_cannot_be_reverted(backend) {
         let lab = lab(backend).await;
         let plan = rollback::plan(&*lab.store, without(1, None)).await.unwrap();
@@ -244,6 +283,8 @@ on_each! {
         let error = refused(only("smaple", target)).await;
         assert_eq!(error.code, ErrorCode::UnknownTable);
         assert!(error.hint.is_some_and(|hint| hint.contains("sample")));
+        let error = refused(only("sample/c053009a", target)).await;
+        assert!(error.message.contains("\"c053009a\" is no uuid"), "{}", error.message);
         assert_eq!(refused(only("booking", target)).await.code, ErrorCode::UnknownTable);
         let nobody = Uuid::from_u128(7);
         assert_eq!(refused(only(&format!("sample/{nobody}"), target)).await.code, ErrorCode::RowMissing);

@@ -259,6 +259,44 @@ on_each! {
         assert_eq!(values, ["z", "y"], "a table that takes no part");
     }
 
+    async fn moments_are_compared_however_they_are_written(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let table = inspect::table(&*lab.store, "fragment").await.unwrap();
+        // The columns have 03:09:48.50927 and later ones; the log prints it with all digits and its zone.
+        for (condition, rows) in [
+            ("created_on=2020-02-17T03:09:48.509270Z", 1),
+            ("created_on = 2020-02-17 03:09:48.50927", 1),
+            ("created_on>=2020-02-17T03:09:48.509270Z", 3),
+            ("created_on>2020-02-17T03:09:48.509270Z", 2),
+            ("created_on<=2020-02-17T04:09:48.509270+01:00", 1),
+        ] {
+            let selection = Selection::parse(&table, &[condition.to_owned()], None).unwrap();
+            let found = all_rows(&*lab.store, &table, None, selection, None).await;
+            assert_eq!(found.len(), rows, "{condition}");
+        }
+        let error = Selection::parse(&table, &["created_on<banana".to_owned()], None).expect_err("no moment");
+        assert!(error.message.contains("holds times"), "{}", error.message);
+    }
+
+    async fn a_past_has_what_columns_were_added_with_and_tables_that_are_gone(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))]).await;
+        lab.append(vec![create("spectrum", id(2), json!({"sample_id": id(1), "title": "t"}))]).await;
+        lab.sql("ALTER TABLE sample ADD COLUMN weight INTEGER NOT NULL DEFAULT 15").await.unwrap();
+        lab.append(vec![update("sample", id(1), json!({"weight": 2}))]).await;
+        let table = inspect::table(&*lab.store, "sample").await.unwrap();
+        let then = all_rows(&*lab.store, &table, Some(1), Selection::default(), None).await;
+        assert_eq!(then[0]["weight"], 15);
+        let found = inspect::event(&*lab.store, 3).await.unwrap().unwrap();
+        let weight = found.columns.iter().find(|change| change.column == "weight").unwrap();
+        assert_eq!((&weight.from, &weight.to), (&json!(15), &json!(2)));
+        lab.sql("DROP TABLE booking").await.unwrap();
+        lab.sql("DROP TABLE spectrum").await.unwrap();
+        let gone = ebbtide::eventsourcing::schema::Table::gone("spectrum");
+        let then = all_rows(&*lab.store, &gone, Some(2), Selection::default(), None).await;
+        assert_eq!((&then[0]["uuid"], &then[0]["title"]), (&json!(id(2)), &json!("t")));
+    }
+
     async fn what_cannot_be_asked_of_rows_is_said(backend) {
         let lab = Database::with(backend, &schema(backend)).await;
         let table = inspect::table(&*lab.store, "sample").await.unwrap();
