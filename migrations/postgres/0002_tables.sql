@@ -133,8 +133,8 @@ BEGIN
 END
 $$;
 
--- The SQL expression that gives a row of this table, called t, as jsonb: every column, exactly.
-CREATE FUNCTION sourcing.state(relation oid) RETURNS text
+-- The SQL expression that gives a row, called t, of this table as jsonb, exactly: every column, or of a row that has only that one, one.
+CREATE FUNCTION sourcing.state_of(relation oid, one text) RETURNS text
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     RETURN '(pg_catalog.to_jsonb(t.*)' || coalesce((
@@ -151,8 +151,16 @@ BEGIN
                    name, name), '' ORDER BY attnum)
           FROM (SELECT a.attname AS name, a.attnum, sourcing.beyond_json(a.atttypid) AS letters
                   FROM pg_attribute a
-                 WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped) AS columns
+                 WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND (one IS NULL OR a.attname = one)) AS columns
          WHERE letters <> ''), '') || ')';
+END
+$$;
+
+-- That of every column.
+CREATE FUNCTION sourcing.state(relation oid) RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+    RETURN sourcing.state_of(relation, NULL);
 END
 $$;
 

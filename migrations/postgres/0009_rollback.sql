@@ -72,7 +72,11 @@ BEGIN
             MESSAGE = format('there is no strategy %s: it is minimal or replay', data -> 'strategy');
     ELSIF jsonb_typeof(data -> 'reason') NOT IN ('string') THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'a rollback''s reason must be text';
-    ELSIF jsonb_typeof(data -> 'undoes') <> 'number' OR jsonb_typeof(data -> 'redoes') <> 'number' THEN
+    ELSIF EXISTS (SELECT FROM jsonb_each(data) AS given
+                   WHERE given.key IN ('undoes', 'redoes')
+                     AND NOT EXISTS (SELECT FROM sourcing.eventstore e
+                                      WHERE e.event = 'rollback' AND to_jsonb(e.id) = given.value
+                                        AND e.id = CASE WHEN given.value::text ~ '^[0-9]{1,18}$' THEN given.value::bigint END)) THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'undoes and redoes must be the ids of rollbacks';
     ELSIF data ? 'allow_loss' AND data -> 'allow_loss' <> 'true' THEN
         RAISE EXCEPTION USING ERRCODE = 'EB005', MESSAGE = 'allow_loss can only be true';
@@ -141,24 +145,22 @@ LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
                                     AND jsonb_typeof(a) <> jsonb_typeof(b) AND a #>> '{}' = b #>> '{}', false)
 $$;
 
--- Whether a column can hold this value and would give it back as it is. Of types whose values do not read the same from JSON as from the table,
--- only the first counts.
+-- Whether a column can hold this value and would give it back as it is; a number and its text are the same.
 CREATE FUNCTION sourcing.fits(shape sourcing.shape, name text, value jsonb) RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     held jsonb;
-    comparable constant boolean := (
-        SELECT a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'uuid', 'date',
-                                       'timestamp', 'timestamptz', 'jsonb']::regtype[])
-          FROM pg_attribute a WHERE a.attrelid = shape.relation AND a.attname = name);
 BEGIN
     IF value = 'null' OR name <> ALL (shape.written) THEN
         RETURN true;
     END IF;
-    EXECUTE format('SELECT to_jsonb(r.%I) FROM jsonb_to_record($1) AS r(%s)', name, shape.definitions[array_position(shape.written, name)])
-       INTO held USING jsonb_build_object(name, value);
-    RETURN NOT comparable OR held = value OR sourcing.same_text(held, value, false);
-EXCEPTION WHEN data_exception OR check_violation OR not_null_violation THEN
+    EXECUTE format('SELECT %s -> $2 FROM jsonb_to_record($1) AS t(%s)', sourcing.state_of(shape.relation, name),
+                   shape.definitions[array_position(shape.written, name)])
+       INTO held USING jsonb_build_object(name, value), name;
+    RETURN held = value OR sourcing.same_text(held, value, name = ANY (shape.json));
+-- The last ones: what a value names is not there.
+EXCEPTION WHEN data_exception OR check_violation OR not_null_violation
+            OR undefined_table OR undefined_object OR undefined_function OR invalid_schema_name THEN
     RETURN false;
 END
 $$;

@@ -63,7 +63,7 @@ BEGIN
 
     EXECUTE format('GRANT USAGE ON SCHEMA sourcing TO %I', reader);
     EXECUTE format('GRANT SELECT ON sourcing.eventstore, sourcing.tables, sourcing.taken_over, sourcing.ebb_migrations TO %I', reader);
-    EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.find(text), sourcing.state(oid), sourcing.beyond_json(oid),
+    EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.find(text), sourcing.state(oid), sourcing.state_of(oid, text), sourcing.beyond_json(oid),
         sourcing.position_before(timestamptz, bigint), sourcing.moment_before(jsonb) TO %I', reader);
     EXECUTE format('GRANT INSERT ON sourcing.eventstore TO %I', writer);
     EXECUTE format('GRANT EXECUTE ON FUNCTION sourcing.append(text[], text[], uuid[], jsonb[], timestamptz[]),

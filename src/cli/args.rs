@@ -190,7 +190,12 @@ pub(super) struct Table {
     pub(super) at: Option<String>,
     /// Only rows that meet this: a column, one of = != < <= > >= ~ (contains), and a value; without a value, = and != ask whether there is one.
     /// Given several times, rows that meet all
-    #[arg(long = "where", value_name = "CONDITION", requires = "table")]
+    #[arg(
+        long = "where",
+        value_name = "CONDITION",
+        requires = "table",
+        allow_hyphen_values = true
+    )]
     pub(super) conditions: Vec<String>,
     /// In the order of this column; with a minus before it, descending
     #[arg(

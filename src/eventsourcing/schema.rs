@@ -67,7 +67,7 @@ pub struct Column {
 
 impl Column {
     /// Whether two values of it are the same. A column may have changed its type since one of them was written: a number and
-    /// its text are the same.
+    /// the text of it, to the letter, are the same.
     #[must_use]
     pub fn same(&self, a: &Value, b: &Value) -> bool {
         match (a, b) {
@@ -76,8 +76,7 @@ impl Column {
             | (Value::String(text), Value::Number(number))
                 if self.kind != ColumnKind::Json =>
             {
-                serde_json::from_str(text)
-                    .is_ok_and(|text| value::same(&Value::Number(number.clone()), &text))
+                number.to_string() == *text
             }
             _ => false,
         }
@@ -94,7 +93,8 @@ impl Column {
             Value::String(text) if is_number => match serde_json::from_str(text) {
                 // JSON has no negative zero: that travels as text.
                 Ok(Value::Number(number))
-                    if number.as_f64() != Some(0.0) || !text.starts_with('-') =>
+                    if number.to_string() == *text
+                        && (number.as_f64() != Some(0.0) || !text.starts_with('-')) =>
                 {
                     Value::Number(number)
                 }

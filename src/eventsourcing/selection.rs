@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use chrono::Datelike;
 use serde_json::{Number, Value};
 
 use super::error::{Error, ErrorCode, Result};
@@ -35,16 +36,27 @@ const SIGNS: [(&str, Comparison); 7] = [
 #[derive(Clone, Debug, PartialEq)]
 struct Condition {
     column: String,
+    kind: OrderedAs,
     comparison: Comparison,
-    /// Whether moments are compared, however they are written.
-    is_time: bool,
     /// NULL for no value.
     given: Value,
+}
+
+/// How a column's values are put in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum OrderedAs {
+    /// By [`value::order`] as they are.
+    Themselves,
+    /// As numbers, of which JSON cannot write all.
+    Numbers,
+    /// As moments, however they are written.
+    Moments,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 struct Sort {
     column: String,
+    kind: OrderedAs,
     descending: bool,
 }
 
@@ -70,7 +82,7 @@ impl Selection {
                 _ => (text, false),
             };
             let column = column_of(table, name)?;
-            if !has_order(column) {
+            let Some(kind) = ordered_as(column) else {
                 return Err(Error::new(
                     ErrorCode::Usage,
                     format!(
@@ -78,10 +90,11 @@ impl Selection {
                         column.type_name
                     ),
                 )
-                .hint("numbers, text, times, uuids and booleans have one"));
-            }
+                .hint("numbers, text, moments, uuids and booleans have one"));
+            };
             Ok(Sort {
                 column: name.to_owned(),
+                kind,
                 descending,
             })
         });
@@ -106,8 +119,8 @@ impl Selection {
     /// What the row is sorted by: NULL where its key alone counts.
     #[must_use]
     pub(super) fn sorted_by(&self, row: &Row) -> Value {
-        let value = self.sort.as_ref().and_then(|sort| row.get(&sort.column));
-        value.cloned().unwrap_or(Value::Null)
+        let value = |sort: &Sort| Some(sort.kind.comparable(row.get(&sort.column)?));
+        self.sort.as_ref().and_then(value).unwrap_or(Value::Null)
     }
 
     /// The order of two rows by what they are sorted by. Those without a value come last, whatever the direction.
@@ -124,13 +137,7 @@ impl Selection {
 impl Condition {
     fn holds(&self, row: &Row) -> bool {
         let held = row.get(&self.column).unwrap_or(&Value::Null);
-        let held = match self.is_time {
-            true => &held
-                .as_str()
-                .and_then(moment)
-                .unwrap_or_else(|| held.clone()),
-            false => held,
-        };
+        let held = &self.kind.comparable(held);
         let order = || {
             let both = !held.is_null() && !self.given.is_null();
             both.then(|| value::order(held, &self.given))
@@ -157,11 +164,19 @@ fn text(value: &Value) -> String {
 }
 
 fn condition(table: &Table, text: &str) -> Result<Condition> {
+    // A column's name may have a sign in it: the longest one that fits counts. Else the first sign does; of two at one place the longer one, which
+    // comes first in the list.
+    let names = table.columns.iter().map(|column| column.name.as_str());
+    let begins = |name: &&str| {
+        let rest = text.trim_start().strip_prefix(name).map(str::trim_start);
+        rest.is_some_and(|rest| SIGNS.iter().any(|(sign, _)| rest.starts_with(sign)))
+    };
+    let after = names.filter(begins).max_by_key(|name| name.len());
+    let after = after.map_or(0, |name| text.len() - text.trim_start().len() + name.len());
     let split = SIGNS.iter().filter_map(|(sign, comparison)| {
-        let at = text.find(sign)?;
+        let at = after + text[after..].find(sign)?;
         Some((at, sign, *comparison))
     });
-    // The first sign in the text; of two at one place the longer one, which comes first in the list.
     let Some((at, sign, comparison)) = split.min_by_key(|(at, ..)| *at) else {
         return Err(
             Error::new(ErrorCode::Usage, format!("\"{text}\" is no condition")).hint(
@@ -171,11 +186,12 @@ fn condition(table: &Table, text: &str) -> Result<Condition> {
     };
     let (name, given) = (text[..at].trim(), text[at + sign.len()..].trim());
     let column = column_of(table, name)?;
+    let kind = ordered_as(column);
     let ordered = !matches!(
         comparison,
         Comparison::Is | Comparison::IsNot | Comparison::Contains
     );
-    if ordered && (given.is_empty() || !has_order(column)) {
+    if ordered && (given.is_empty() || kind.is_none()) {
         let why = match given.is_empty() {
             true => "there is no value to compare with".to_owned(),
             false => format!("values of the type {} have no order here", column.type_name),
@@ -188,8 +204,10 @@ fn condition(table: &Table, text: &str) -> Result<Condition> {
     Ok(Condition {
         column: name.to_owned(),
         comparison,
-        is_time: comparison != Comparison::Contains
-            && matches!(column.kind, ColumnKind::Timestamp | ColumnKind::TimestampTz),
+        // What a value contains is looked for in it as it is shown.
+        kind: kind
+            .filter(|_| comparison != Comparison::Contains)
+            .unwrap_or(OrderedAs::Themselves),
         given: match comparison {
             Comparison::Contains => Value::String(given.to_owned()),
             _ => given_value(table, column, given)?,
@@ -202,6 +220,13 @@ fn given_value(table: &Table, column: &Column, text: &str) -> Result<Value> {
     if text.is_empty() {
         return Ok(Value::Null);
     }
+    if ordered_as(column) == Some(OrderedAs::Moments) {
+        let given = OrderedAs::Moments.comparable(&Value::String(text.to_owned()));
+        return match given {
+            Value::String(_) => Err(unfit(table, column, text, "moments")),
+            given => Ok(given),
+        };
+    }
     let (meant, kind) = match column.kind {
         ColumnKind::Integer | ColumnKind::Real | ColumnKind::Numeric => (number(text), "numbers"),
         ColumnKind::Boolean => (
@@ -209,24 +234,54 @@ fn given_value(table: &Table, column: &Column, text: &str) -> Result<Value> {
             "true and false",
         ),
         ColumnKind::Json => (serde_json::from_str(text).ok(), "JSON"),
-        ColumnKind::Timestamp | ColumnKind::TimestampTz => (moment(text), "times"),
         ColumnKind::Uuid => (Some(Value::String(text.to_lowercase())), "uuids"),
         _ => (Some(Value::String(text.to_owned())), "text"),
     };
-    meant.ok_or_else(|| {
-        Error::new(
-            ErrorCode::Usage,
-            format!(
-                "{table}.{} holds {kind}, and \"{text}\" is none of them",
-                column.name
-            ),
-        )
-    })
+    meant.ok_or_else(|| unfit(table, column, text, kind))
 }
 
-/// A moment in the one form in which moments compare as text.
-fn moment(text: &str) -> Option<Value> {
-    timestamp::parse(text).map(|moment| Value::String(timestamp::format(moment)))
+fn unfit(table: &Table, column: &Column, text: &str, kind: &str) -> Error {
+    Error::new(
+        ErrorCode::Usage,
+        format!(
+            "{table}.{} holds {kind}, and \"{text}\" is none of them",
+            column.name
+        ),
+    )
+}
+
+impl OrderedAs {
+    /// The value as one that [`value::order`] puts in its place: what is neither a number nor a moment stays.
+    fn comparable(self, held: &Value) -> Value {
+        match (self, held) {
+            // Before every number; the other two, which are text, come after them.
+            (Self::Numbers, Value::String(text)) if text == "-Infinity" => Value::Bool(false),
+            (Self::Numbers, Value::String(text)) if text == "-0" => 0.into(),
+            (Self::Moments, Value::String(text)) => match text.as_str() {
+                "-infinity" => i64::MIN.into(),
+                "infinity" => i64::MAX.into(),
+                _ => microseconds(text).map_or_else(|| held.clone(), Value::from),
+            },
+            _ => held.clone(),
+        }
+    }
+}
+
+/// A moment in microseconds since 1970. Years before the first are written as PostgreSQL does, with a BC behind them.
+fn microseconds(text: &str) -> Option<i64> {
+    // Years of five and six digits are read where there is a sign before them.
+    let parse = |text: &str| match text.find('-') {
+        Some(5..) => timestamp::parse(&format!("+{text}")),
+        _ => timestamp::parse(text),
+    };
+    let moment = match text.strip_suffix(" BC") {
+        None => parse(text)?,
+        Some(text) => {
+            let moment = parse(text)?;
+            moment.with_year(1 - moment.year())?
+        }
+    };
+    Some(moment.timestamp_micros())
 }
 
 /// Numbers that JSON has no way to write are text in the columns too.
@@ -237,17 +292,16 @@ fn number(text: &str) -> Option<Value> {
     }
 }
 
-fn has_order(column: &Column) -> bool {
+/// How values of a column are put in order; `None` where they have none.
+fn ordered_as(column: &Column) -> Option<OrderedAs> {
     match column.kind {
-        ColumnKind::Timestamp
-        | ColumnKind::TimestampTz
-        | ColumnKind::Boolean
-        | ColumnKind::Integer
-        | ColumnKind::Real
-        | ColumnKind::Numeric
-        | ColumnKind::Text
-        | ColumnKind::Uuid => true,
-        ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Array | ColumnKind::Other => false,
+        ColumnKind::Timestamp | ColumnKind::TimestampTz => Some(OrderedAs::Moments),
+        ColumnKind::Other if column.type_name.eq_ignore_ascii_case("date") => {
+            Some(OrderedAs::Moments)
+        }
+        ColumnKind::Integer | ColumnKind::Real | ColumnKind::Numeric => Some(OrderedAs::Numbers),
+        ColumnKind::Boolean | ColumnKind::Text | ColumnKind::Uuid => Some(OrderedAs::Themselves),
+        ColumnKind::Json | ColumnKind::Bytes | ColumnKind::Array | ColumnKind::Other => None,
     }
 }
 
@@ -263,4 +317,112 @@ fn column_of<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
             None => error.hint(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::eventsourcing::schema::Tracking;
+
+    fn table() -> Table {
+        let column = |name: &str, kind, type_name: &str| Column {
+            name: name.to_owned(),
+            type_name: type_name.to_owned(),
+            kind,
+            nullable: true,
+            generated: false,
+            references: None,
+            default: None,
+            unspoken: None,
+        };
+        Table {
+            name: "t".to_owned(),
+            columns: vec![
+                column("f", ColumnKind::Real, "double precision"),
+                column("at", ColumnKind::TimestampTz, "timestamp with time zone"),
+                column("a=b", ColumnKind::Integer, "integer"),
+                column("day", ColumnKind::Other, "date"),
+            ],
+            tracking: Tracking::Tracked {
+                key: "id".to_owned(),
+            },
+        }
+    }
+
+    fn sorted(column: &str, values: &[Value]) -> Vec<Value> {
+        let selection = Selection::parse(&table(), &[], Some(column)).expect("an order");
+        let mut values = values.to_vec();
+        values.sort_by(|a, b| {
+            let [a, b] = [a, b].map(|value| {
+                selection.sorted_by(&Row::from_iter([(column.to_owned(), value.clone())]))
+            });
+            selection.order(&a, &b)
+        });
+        values
+    }
+
+    #[test]
+    fn numbers_and_moments_that_json_cannot_write_have_their_places() {
+        let numbers = [
+            json!("-Infinity"),
+            json!(-1e300),
+            json!("-0"),
+            json!(0.5),
+            json!(1e300),
+            json!("Infinity"),
+            json!("NaN"),
+            Value::Null,
+        ];
+        let moments = [
+            json!("-infinity"),
+            json!("0044-03-15T00:00:00+00:00 BC"),
+            json!("0001-01-01T00:00:00+00:00"),
+            json!("2020-01-01T10:00:00+02:00"),
+            json!("2020-01-01T09:00:00+00:00"),
+            json!("2020-01-01T09:00:00.5+00:00"),
+            json!("12000-01-01T00:00:00+00:00"),
+            json!("infinity"),
+            Value::Null,
+        ];
+        for (column, ascending) in [("f", &numbers[..]), ("at", &moments[..])] {
+            let mut turned = ascending.to_vec();
+            turned.reverse();
+            assert_eq!(sorted(column, &turned), ascending, "{column}");
+        }
+    }
+
+    #[test]
+    fn conditions_compare_what_values_are_and_not_how_they_are_written() {
+        let row = |column: &str, value: Value| Row::from_iter([(column.to_owned(), value)]);
+        for (condition, row, holds) in [
+            (
+                "at=2020-01-01T10:00:00+02",
+                row("at", json!("2020-01-01T08:00:00+00:00")),
+                true,
+            ),
+            (
+                "at >= 2020-01-01 08:00",
+                row("at", json!("2020-01-01T10:00:00+02:00")),
+                true,
+            ),
+            (
+                "at<2020-01-01",
+                row("at", json!("12000-01-01T00:00:00+00:00")),
+                false,
+            ),
+            ("at>2020-01-01", row("at", json!("infinity")), true),
+            ("f<5", row("f", json!("-Infinity")), true),
+            ("f>5", row("f", json!("-Infinity")), false),
+            ("f=-0", row("f", json!(0)), true),
+            ("a=b>=3", row("a=b", json!(3)), true),
+            ("a=b=", row("a=b", Value::Null), true),
+            ("day<=2020-01-01", row("day", json!("2019-12-31")), true),
+        ] {
+            let selection = Selection::parse(&table(), &[condition.to_owned()], None);
+            let selection = selection.expect(condition);
+            assert_eq!(selection.takes(&row), holds, "{condition} for {row:?}");
+        }
+    }
 }

@@ -40,6 +40,8 @@ pub(super) struct RowPlan {
     pub(super) change: Option<RowChange>,
     /// Values that it had and that have no place any more: the columns that are gone, or nothing for the row itself.
     pub(super) nowhere: Vec<Option<String>>,
+    /// What the log says of the columns that get a value, as it says it.
+    pub(super) logged: Vec<(String, Value)>,
     /// Values that it had and that their columns cannot hold any more.
     pub(super) unfit: Vec<(String, Value)>,
     /// Whether something would happen to it and cannot.
@@ -209,6 +211,11 @@ pub(super) async fn row_plan(
     if columns.is_empty() {
         return Ok(plan);
     }
+    plan.logged = columns
+        .iter()
+        .filter(|change| !change.to.is_null())
+        .filter_map(|change| Some((change.column.clone(), after.get(&change.column)?.clone())))
+        .collect();
     if let Some(stored) = &stored {
         let told = without_unfit(store, table, before, Some(stored)).await?;
         plan.drift = unlogged(table, stored, told.as_ref(), Some(&columns));
@@ -236,13 +243,8 @@ pub(super) async fn leave_unfit(
     let mut values = Vec::new();
     let mut owners = Vec::new();
     for (place, (_, plan)) in plans.iter().enumerate() {
-        let Some(change) = plan.change.as_ref().filter(|one| one.after.is_some()) else {
-            continue;
-        };
-        for column in change.columns.iter().filter(|column| !column.to.is_null()) {
-            values.push((column.column.clone(), column.to.clone()));
-            owners.push(place);
-        }
+        values.extend(plan.logged.iter().cloned());
+        owners.resize(values.len(), place);
     }
     for place in store.unfit(table, &values).await? {
         let (_, plan) = &mut plans[owners[place]];
@@ -419,10 +421,9 @@ async fn conflicts(
         };
         let changed = of(right_after.as_ref(), &conflict.column);
         let had_keys = conflict.theirs.is_object() || conflict.theirs.is_null();
-        if !value::same(&conflict.now, &conflict.theirs)
-            && !value::same(&changed, &conflict.theirs)
-            && !(apart && had_keys)
-        {
+        let matters = !value::same(&conflict.now, &conflict.theirs);
+        let did_something = !value::same(&changed, &conflict.theirs);
+        if matters && did_something && !(apart && had_keys) {
             conflicts.push(conflict);
         }
     }

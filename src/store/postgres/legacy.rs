@@ -89,6 +89,7 @@ fn source(has_user: bool) -> Source {
         )),
         // How values that JSON cannot carry are kept, only the functions of ebb's own event store know.
         state: "'to_jsonb(t.*)'::text",
+        state_of: "'to_jsonb(t.*)'::text",
     }
 }
 

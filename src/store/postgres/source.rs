@@ -17,6 +17,8 @@ pub(super) struct Source {
     pub(super) relation: Cow<'static, str>,
     /// What gives, for a table `t` of those, the SQL expression of a row's state: its columns as `jsonb`, of a row called `t`.
     pub(super) state: &'static str,
+    /// The same of a row that has only the column whose name is `$2`.
+    pub(super) state_of: &'static str,
 }
 
 /// An event store of ebb's own.
@@ -26,4 +28,5 @@ pub(super) const OWN: Source = Source {
     named: "t.relation = sourcing.find($1)",
     relation: Cow::Borrowed("SELECT sourcing.find($1)"),
     state: "sourcing.state(t.relation)",
+    state_of: "sourcing.state_of(t.relation, $2)",
 };

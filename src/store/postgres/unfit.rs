@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::source::Source;
-use crate::eventsourcing::schema::{Column, ColumnKind, Table};
+use crate::eventsourcing::schema::{Column, Table};
 use crate::eventsourcing::{Result, timestamp};
 
 /// The places of those that do not fit, ascending.
@@ -59,60 +59,66 @@ pub(super) async fn unfit(
     Ok(found)
 }
 
-/// The query that reads values as the column's type and gives the places, from 1 on, of those that would not come back as they were; of
-/// types whose values do not read the same from JSON as from the table, of none. `None` where there is no such column.
+/// The query that reads values as the column's type and gives the places, from 1 on, of those that would not come back as they were. `None`
+/// where there is no such column.
 async fn reading(
     pool: &PgPool,
     source: &Source,
     table: &Table,
     column: &str,
 ) -> Result<Option<String>> {
-    let found: Option<(String, bool)> = sqlx::query_as(AssertSqlSafe(format!(
-        "SELECT format_type(a.atttypid, a.atttypmod),
-                a.atttypid = ANY (ARRAY['bool', 'int2', 'int4', 'int8', 'numeric', 'text', 'varchar', 'uuid', 'date',
-                                        'timestamp', 'timestamptz', 'jsonb']::regtype[])
-           FROM pg_attribute a
-          WHERE a.attrelid = ({}) AND a.attname = $2 AND NOT a.attisdropped AND a.attgenerated = ''",
-        source.relation
+    let found: Option<(String, String, String, bool)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT format('%I %s', a.attname, format_type(a.atttypid, a.atttypmod)), {}, quote_literal(a.attname),
+                a.atttypid = ANY (ARRAY['json', 'jsonb']::regtype[])
+           FROM (SELECT ({}) AS relation) AS t JOIN pg_attribute a ON a.attrelid = t.relation
+          WHERE a.attname = $2 AND NOT a.attisdropped AND a.attgenerated = ''",
+        source.state_of, source.relation
     )))
     .bind(&table.name)
     .bind(column)
     .fetch_optional(pool)
     .await
     .map_err(failed)?;
-    Ok(found.map(|(type_name, is_comparable)| {
+    Ok(found.map(|(definition, state, name, is_json)| {
         format!(
-            "SELECT g.at FROM jsonb_array_elements($1) WITH ORDINALITY AS g(value, at)
-              CROSS JOIN LATERAL jsonb_to_record(jsonb_build_object('v', g.value)) AS r(v {type_name})
-              WHERE {is_comparable} AND to_jsonb(r.v) <> g.value
-                AND NOT (jsonb_typeof(to_jsonb(r.v)) <> jsonb_typeof(g.value) AND to_jsonb(r.v) #>> '{{}}' = g.value #>> '{{}}')"
+            "SELECT h.at FROM (
+                 SELECT g.at, g.value, {state} -> {name} AS held FROM jsonb_array_elements($1) WITH ORDINALITY AS g(value, at)
+                  CROSS JOIN LATERAL jsonb_to_record(jsonb_build_object({name}, g.value)) AS t({definition})) AS h
+              WHERE h.held IS DISTINCT FROM h.value
+                AND ({is_json} OR jsonb_typeof(h.held) NOT IN ('number', 'string') OR jsonb_typeof(h.value) NOT IN ('number', 'string')
+                     OR h.held #>> '{{}}' <> h.value #>> '{{}}')"
         )
     }))
 }
 
-/// What needs no asking.
+/// What needs no asking. A domain has other names than these.
 fn surely_fits(column: &Column, value: &Value) -> bool {
-    match (column.kind, value) {
-        (_, Value::Null) | (ColumnKind::Json, _) | (ColumnKind::Boolean, Value::Bool(_)) => true,
-        (ColumnKind::Text, Value::String(_)) => column.type_name == "text",
-        (ColumnKind::Uuid, Value::String(text)) => Uuid::parse_str(text).is_ok(),
-        (ColumnKind::Timestamp, Value::String(text)) => {
-            column.type_name == "timestamp without time zone"
-                && timestamp::parse(text)
-                    .is_some_and(|moment| timestamp::column_text(moment) == *text)
+    match (column.type_name.as_str(), value) {
+        (_, Value::Null)
+        | ("json" | "jsonb", _)
+        | ("boolean", Value::Bool(_))
+        | ("text", Value::String(_)) => true,
+        ("uuid", Value::String(text)) => {
+            Uuid::parse_str(text).is_ok_and(|uuid| uuid.to_string() == *text)
+        }
+        ("timestamp without time zone", Value::String(text)) => {
+            timestamp::parse(text).is_some_and(|moment| timestamp::column_text(moment) == *text)
         }
         // The smallest whole numbers that there are.
-        (ColumnKind::Integer, Value::Number(number)) => {
+        ("smallint" | "integer" | "bigint", Value::Number(number)) => {
             number.as_i64().is_some_and(|n| i16::try_from(n).is_ok())
         }
         _ => false,
     }
 }
 
-/// Whether a value could not be read as the type that it should have, or is none of its domain's.
+/// Whether a value could not be read as the type that it should have, is none of its domain's, or names what is not there.
 fn is_about_data(error: &sqlx::Error) -> bool {
     let code = error
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| code.starts_with("22") || code == "23514" || code == "23502")
+    code.is_some_and(|code| {
+        const OTHERS: [&str; 6] = ["23514", "23502", "42P01", "42704", "42883", "3F000"];
+        code.starts_with("22") || OTHERS.contains(&&*code)
+    })
 }

@@ -156,7 +156,7 @@ fn normal_moment(kind: ColumnKind, text: &str) -> Option<String> {
 }
 
 /// The value that is stored.
-fn decode(kind: ColumnKind, stored: Stored) -> Value {
+pub(super) fn decode(kind: ColumnKind, stored: Stored) -> Value {
     match stored {
         Stored::Null => Value::Null,
         Stored::Integer(flag @ (0 | 1)) if kind == ColumnKind::Boolean => Value::Bool(flag == 1),

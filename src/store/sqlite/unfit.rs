@@ -27,7 +27,9 @@ pub(super) async fn unfit(
     let fits = |(name, value): &(String, Value)| {
         table.column(name).is_none_or(|column| {
             codec::encode_for(column, value).is_some_and(|stored| {
-                is_strict != Some(true) || is_of(&column.type_name.to_uppercase(), &stored)
+                let is_taken =
+                    is_strict != Some(true) || is_of(&column.type_name.to_uppercase(), &stored);
+                is_taken && column.same(value, &codec::decode(column.kind, stored))
             })
         })
     };

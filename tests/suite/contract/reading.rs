@@ -275,7 +275,7 @@ on_each! {
             assert_eq!(found.len(), rows, "{condition}");
         }
         let error = Selection::parse(&table, &["created_on<banana".to_owned()], None).expect_err("no moment");
-        assert!(error.message.contains("holds times"), "{}", error.message);
+        assert!(error.message.contains("holds moments"), "{}", error.message);
     }
 
     async fn a_past_has_what_columns_were_added_with_and_tables_that_are_gone(backend) {

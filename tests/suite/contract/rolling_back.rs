@@ -7,7 +7,7 @@ use ebbtide::eventsourcing::rollback::{
 use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventKind};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::schema;
 use crate::support::{Database, create, delete, id, moment, on_both, on_each, update};
@@ -359,6 +359,64 @@ on_each! {
             assert_eq!(lab.row("thing", id(2)).await.unwrap()["code"], 9);
             lab.undo(true).await.unwrap();
             assert!(lab.row("thing", id(2)).await.is_none(), "by {strategy}");
+            lab.assert_no_drift().await;
+        }
+    }
+
+    /// A column that had one type and has another: each value either comes back, or is counted and lost, as the plan says; then the log and the table are no
+    /// different, and undoing it leaves nothing.
+    async fn what_a_plan_says_of_a_retyped_column_happens(backend) {
+        let (uuid, setup, cases): (_, _, &[(&str, Value, &str, bool)]) = match backend {
+            Backend::Sqlite => ("TEXT", "", &[
+                ("TEXT", json!("12"), "INTEGER", true), ("TEXT", json!("007"), "INTEGER", false), ("JSON", json!({"a": 1}), "TEXT", false),
+                ("BOOLEAN", json!(true), "TEXT", false), ("INTEGER", json!(1), "BOOLEAN", false), ("INTEGER", json!(1), "TEXT", true),
+                ("TEXT", json!("2020-01-01"), "TIMESTAMP", false), ("TEXT", json!("-0"), "NUMERIC", false), ("TEXT", json!("a"), "JSON", true),
+            ]),
+            Backend::Postgres => ("uuid",
+                "CREATE TYPE wide AS ENUM ('a', 'c'); CREATE TYPE narrow AS ENUM ('a'); CREATE DOMAIN positive AS integer CHECK (VALUE > 0)", &[
+                ("wide", json!("c"), "narrow", false), ("wide", json!("a"), "narrow", true), ("integer", json!(-5), "positive", false),
+                ("integer", json!(1), "integer[]", false), ("varchar(9)", json!("ab"), "char(5)", false), ("float8", json!(1.23456789), "real", false),
+                ("float8", json!(0.5), "real", true), ("text", json!("10:00"), "interval", false), ("text[]", json!(["1", "2"]), "integer[]", false),
+                ("boolean", json!(true), "text", false), ("jsonb", json!({"a": 1}), "text", false), ("text", json!("true"), "boolean", false),
+                ("text", json!(" 5"), "integer", false), ("text", json!("5"), "integer", true), ("text", json!("1e2"), "numeric", false),
+                ("text", json!("AAAAAAAA-0000-0000-0000-000000000001"), "uuid", false), ("text", json!("nosuch"), "regclass", false),
+                ("text", json!("abcdef"), "varchar(3)", false), ("numeric", json!(1.25), "numeric(3,1)", false), ("bigint", json!(9999999999_i64), "integer", false),
+                ("text", json!("abc"), "bytea", false), ("text", json!("x"), "inet", false), ("text", json!("a"), "jsonb", true),
+            ]),
+        };
+        let tables: String = cases.iter().enumerate()
+            .map(|(n, (old, ..))| format!("CREATE TABLE t{n} (t{n}_id {uuid} PRIMARY KEY NOT NULL, c {old});")).collect();
+        let lab = Database::with(backend, &format!("{setup};{tables}")).await;
+        for (n, (_, value, ..)) in cases.iter().enumerate() {
+            lab.append(vec![create(&format!("t{n}"), id(1), json!({"c": value}))]).await;
+        }
+        for (n, (.., new, _)) in cases.iter().enumerate() {
+            lab.append(vec![delete(&format!("t{n}"), id(1))]).await;
+            lab.sql(&match backend {
+                Backend::Sqlite => format!("DROP TABLE t{n}; CREATE TABLE t{n} (t{n}_id TEXT PRIMARY KEY NOT NULL, c {new})"),
+                Backend::Postgres => format!("ALTER TABLE t{n} ALTER c TYPE {new} USING NULL"),
+            }).await.unwrap();
+        }
+        let kept = i64::try_from(cases.len()).unwrap();
+        for strategy in BOTH {
+            let back = RollbackRequest { strategy, ..request(RollbackTarget::AfterEvent(kept)) };
+            let plan = rollback::plan(&*lab.store, back.clone()).await.unwrap();
+            let named: Vec<&str> = plan.blockers.iter().map(|blocker| blocker.row.table.as_str()).collect();
+            let mut lost: Vec<String> = (0..cases.len()).filter(|n| !cases[*n].3).map(|n| format!("t{n}")).collect();
+            lost.sort();
+            assert_eq!(named, lost);
+            assert!(plan.blockers.iter().all(|blocker| blocker.kind == "value-unfit"), "{:?}", plan.blockers);
+            let plan = rollback::plan(&*lab.store, RollbackRequest { allow_loss: true, ..back }).await.unwrap();
+            assert_eq!((plan.losses.len(), &plan.blockers[..]), (lost.len(), &[][..]));
+            rollback::execute(&*lab.store, &plan.confirm(false).unwrap(), &Control::default()).await.unwrap();
+            for (n, (old, value, new, fits)) in cases.iter().enumerate() {
+                let row = lab.row(&format!("t{n}"), id(1)).await.unwrap();
+                assert_eq!(!row["c"].is_null(), *fits, "{value} from {old} to {new} by {strategy}");
+            }
+            lab.assert_no_drift().await;
+            assert_eq!(lab.store.record_differences().await.unwrap(), 0);
+            lab.undo(false).await.unwrap();
+            assert_eq!(lab.rows().await.len(), 0);
             lab.assert_no_drift().await;
         }
     }
