@@ -350,6 +350,43 @@ BEGIN
 END
 $$;
 
+-- Of a rollback that keeps what came after a transaction: refuses it where an event that came after could not be then, an update or a delete of
+-- a row that is not there, or a create of one that is.
+CREATE FUNCTION sourcing.check_depending(marker sourcing.eventstore) RETURNS void
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    own constant sourcing.span := sourcing.reverted(marker.data);
+    now_for constant sourcing.effective_rows[] := sourcing.effective_for_all(marker.id - 1, NULL);
+    target_for constant sourcing.effective_rows[] := sourcing.effective_for_all(marker.id - 1, marker);
+    one record;
+BEGIN
+    WITH life AS (
+        SELECT e.id, e.event, e.type, e.uuid,
+               sourcing.contains((now_for[sourcing.effective_place(now_for, e.type, e.uuid)]).spans, e.id) AS is_now,
+               sourcing.contains((target_for[sourcing.effective_place(target_for, e.type, e.uuid)]).spans, e.id) AS is_target
+          FROM (SELECT DISTINCT t.type, t.uuid FROM sourcing.eventstore t
+                 WHERE t.id BETWEEN own.first AND own.last AND sourcing.covers(marker.data, t.type, t.uuid)) AS concerned
+          JOIN sourcing.eventstore e ON e.type = concerned.type AND e.uuid = concerned.uuid
+         WHERE e.event IN ('create', 'update', 'delete') AND e.id < marker.id
+    ), impossible AS (
+        SELECT id, event, type, uuid, is_target
+          FROM (SELECT l.*, lag(l.event) OVER (PARTITION BY l.type, l.uuid ORDER BY l.id) AS before FROM life l WHERE l.is_target) AS target_life
+         WHERE (event = 'create') = (before IS NOT NULL AND before <> 'delete')
+        EXCEPT
+        SELECT id, event, type, uuid, true
+          FROM (SELECT l.*, lag(l.event) OVER (PARTITION BY l.type, l.uuid ORDER BY l.id) AS before FROM life l WHERE l.is_now) AS now_life
+         WHERE (event = 'create') = (before IS NOT NULL AND before <> 'delete')
+    )
+    SELECT * INTO one FROM impossible WHERE id > own.last ORDER BY id LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION USING ERRCODE = 'EB013', TABLE = one.type,
+            MESSAGE = format('whether %s %s is there depends on it, and #%s %s later', one.type, one.uuid, one.id,
+                             CASE one.event WHEN 'create' THEN 'makes it anew' WHEN 'delete' THEN 'deletes it' ELSE 'changes it' END),
+            HINT = 'revert that first, or roll back to before it';
+    END IF;
+END
+$$;
+
 -- What `minimal` appends: a delete for each row that goes, newest first; a restore for each that comes back or changes.
 CREATE FUNCTION sourcing.append_minimal(marker sourcing.eventstore) RETURNS void
 LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -491,6 +528,9 @@ SET quote_all_identifiers = off
 AS $$
 BEGIN
     UPDATE sourcing.writer SET expanding = pg_trigger_depth();
+    IF NEW.data ?| ARRAY['reverts', 'keeps_later'] THEN
+        PERFORM sourcing.check_depending(NEW);
+    END IF;
     PERFORM sourcing.find_touched(NEW);
     PERFORM sourcing.check_touched(NEW);
     -- As for a batch: the rows are told apart without looking at each.

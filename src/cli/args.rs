@@ -70,7 +70,7 @@ pub(super) enum Command {
     Diff {
         /// An event, which means right after it, or a moment, events of that very moment included; 0 is before the first event
         from: String,
-        /// The same; without it, now
+        /// The same; without it, now, as the log has it
         to: Option<String>,
     },
     /// Create a row
@@ -89,7 +89,8 @@ pub(super) enum Command {
         table: String,
         /// The row
         uuid: String,
-        /// The columns, a JSON object; `-` reads standard input
+        /// The columns, a JSON object; `-` reads standard input. An object given for a JSON column that holds one is merged into it, one level
+        /// deep
         #[arg(value_name = "JSON")]
         data: String,
     },

@@ -540,3 +540,46 @@ fn fault_16_installing_again_keeps_the_log() {
         }
     });
 }
+
+/// What the program would refuse in its plan, the database refuses of whoever writes a rollback by hand.
+#[test]
+fn a_revert_and_what_undoes_it_are_checked_when_they_come_as_plain_sql() {
+    run(async {
+        let lab = Database::with(
+            Backend::Postgres,
+            "CREATE TABLE sample (sample_id uuid PRIMARY KEY, name text)",
+        )
+        .await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a"}))])
+            .await;
+        lab.append(vec![update("sample", id(1), json!({"name": "b"}))])
+            .await;
+        let mut client = superuser(&lab).await;
+        let by_hand = |data: &str| {
+            format!(
+                "INSERT INTO sourcing.eventstore (event, data) VALUES ('rollback', '{{\"before\": \"2000-01-01\", \"strategy\": \"minimal\", {data}}}')"
+            )
+        };
+        for (data, code, words) in [
+            (r#""reverts": [1, 1]"#, "EB013", "#2 changes it later"),
+            (r#""undoes": 999"#, "EB005", "the ids of rollbacks"),
+            (r#""undoes": 1"#, "EB005", "the ids of rollbacks"),
+            (r#""redoes": 1e30"#, "EB005", "the ids of rollbacks"),
+            (r#""undoes": "1""#, "EB005", "the ids of rollbacks"),
+        ] {
+            let (state, message) = refusal(&mut client, &by_hand(data)).await;
+            assert_eq!(state, code, "{data}: {message}");
+            assert!(message.contains(words), "{data}: {message}");
+        }
+        assert_eq!(lab.store.head().await.unwrap(), 2);
+        run_sql(&mut client, &by_hand(r#""reverts": [2, 2]"#))
+            .await
+            .unwrap();
+        assert_eq!(lab.row("sample", id(1)).await.unwrap()["name"], "a");
+        run_sql(&mut client, &by_hand(r#""undoes": 3, "keeps_later": true"#))
+            .await
+            .unwrap();
+        assert_eq!(lab.row("sample", id(1)).await.unwrap()["name"], "b");
+        lab.assert_no_drift().await;
+    });
+}
