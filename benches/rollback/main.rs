@@ -90,6 +90,28 @@ async fn undo(store: &dyn EventStore) -> Outcome<()> {
     Ok(())
 }
 
+/// The rollback alone, as any SQL client asks for it: what the seed's own is to be compared with, which has no plan either.
+async fn by_insert(
+    client: &mut PgConnection,
+    event: EventId,
+    undoes: Option<EventId>,
+) -> Outcome<Duration> {
+    let mut data = json!({"strategy": "minimal"});
+    if let Some(undoes) = undoes {
+        data["undoes"] = undoes.into();
+    }
+    let took = timed(
+        sqlx::query(
+            r#"INSERT INTO sourcing.eventstore (event, data)
+               SELECT 'rollback', $1 || jsonb_build_object('before', "timestamp") FROM sourcing.eventstore WHERE id = $2"#,
+        )
+        .bind(data)
+        .bind(event)
+        .execute(client),
+    );
+    took.await
+}
+
 fn milliseconds(work: String) -> Table {
     Table::new(work, "ms", 1e3)
 }
@@ -118,6 +140,22 @@ async fn on_postgres(server: &Server, work: &[NewEvent]) -> Outcome<()> {
         undo(&*store).await?;
     }
     verified(store).await?;
+    server.create("measured", "filled").await?;
+    let mut client = PgConnection::connect(&server.at("measured")).await?;
+    for _ in 0..REPETITIONS {
+        let event = EventId::try_from(size - 9)?;
+        table.add(
+            "ebb, minimal, the INSERT alone",
+            by_insert(&mut client, event, None).await?,
+        );
+        let marker: EventId =
+            sqlx::query_scalar("SELECT max(id) FROM sourcing.eventstore WHERE event = 'rollback'")
+                .fetch_one(&mut client)
+                .await?;
+        by_insert(&mut client, marker, Some(marker)).await?;
+    }
+    client.close().await?;
+    verified(open(&server.at("measured")).await?).await?;
     if size <= SEED_UP_TO {
         for _ in 0..2 {
             server.create("measured", "filled").await?;
@@ -144,6 +182,15 @@ async fn on_postgres(server: &Server, work: &[NewEvent]) -> Outcome<()> {
             let written = written(&*store, size).await?;
             verified(store).await?;
             table.add("floor", floor(server, &written).await?);
+            server.create("measured", "filled").await?;
+            let mut client = PgConnection::connect(&server.at("measured")).await?;
+            let event = EventId::try_from(size / 2 + 1)?;
+            table.add(
+                "ebb, minimal, the INSERT alone",
+                by_insert(&mut client, event, None).await?,
+            );
+            client.close().await?;
+            verified(open(&server.at("measured")).await?).await?;
         }
         table.print();
     }

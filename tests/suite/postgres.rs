@@ -92,6 +92,18 @@ async fn refusal(client: &mut PgConnection, sql: &str) -> (String, String) {
     )
 }
 
+/// Runs a transaction's SQL under REPEATABLE READ or SERIALIZABLE as clients do: when others of the server have committed meanwhile, as other
+/// tests do, it is told 40001 and begins anew.
+async fn run_until_it_serializes(client: &mut PgConnection, sql: &str) {
+    while let Err(error) = run_sql(client, sql).await {
+        let said = error
+            .as_database_error()
+            .and_then(sqlx::error::DatabaseError::code);
+        assert_eq!(said.as_deref(), Some("40001"), "{sql}: {error}");
+        run_sql(client, "ROLLBACK").await.expect("a rollback");
+    }
+}
+
 /// Waits until a query says true.
 async fn until(lab: &Database, condition: &str) {
     let mut client = superuser(lab).await;

@@ -19,7 +19,7 @@ use sqlx::{Connection, PgConnection};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use super::{login_url, name, refusal, run_sql, superuser};
+use super::{login_url, name, refusal, run_sql, run_until_it_serializes, superuser};
 use crate::support::{Database, create, id, options, run, update};
 
 const WRITERS: usize = 16;
@@ -692,17 +692,10 @@ fn a_snapshot_older_than_the_lock_fails_with_the_code_to_retry() {
             .await;
             assert_eq!(state, "40001", "{level}: {message}");
             run_sql(&mut old, "ROLLBACK").await.unwrap();
-            // Others of this server commit meanwhile; then it is told the same, and tries again.
             let again = format!(
                 "BEGIN ISOLATION LEVEL {level}; INSERT INTO sourcing.eventstore (event, type) VALUES ('create', 'sample'); COMMIT"
             );
-            while let Err(error) = run_sql(&mut old, &again).await {
-                let code = error
-                    .as_database_error()
-                    .and_then(sqlx::error::DatabaseError::code);
-                assert_eq!(code.as_deref(), Some("40001"), "{error}");
-                run_sql(&mut old, "ROLLBACK").await.unwrap();
-            }
+            run_until_it_serializes(&mut old, &again).await;
         }
         lab.append(vec![
             create("sample", id(1), json!({})),

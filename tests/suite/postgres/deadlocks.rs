@@ -10,7 +10,10 @@ use ebbtide::store::{self, Address};
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::{GATE, login, login_url, name, refusal, run_sql, superuser, until, until_waiting};
+use super::{
+    GATE, login, login_url, name, refusal, run_sql, run_until_it_serializes, superuser, until,
+    until_waiting,
+};
 use crate::support::{Database, create, id, options, run, update};
 
 /// What the other one does before it appends. The second is the owner's, the first that of anybody who may write the table.
@@ -317,9 +320,7 @@ fn an_isolation_level_of_the_databases_own_does_not_make_the_library_fail() {
         .await
         .unwrap();
         let (library, mut other) = opponents(&lab, "writer").await;
-        run_sql(&mut other, &format!("BEGIN; {APPENDING}"))
-            .await
-            .unwrap();
+        run_until_it_serializes(&mut other, &format!("BEGIN; {APPENDING}")).await;
         let appending = tokio::spawn(async move {
             let appended = library
                 .append(vec![update("sample", id(1), json!({"name": "b"}))])
