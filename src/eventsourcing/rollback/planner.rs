@@ -21,14 +21,20 @@ use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::LATEST_EVENTS;
-use crate::eventsourcing::store::{EventStore, RowAudit};
+use crate::eventsourcing::store::{Backend, EventStore, RowAudit};
 
 /// Rows that are read with their events at once: enough to make the round trip cheap, few enough to keep the
 /// memory small when each has many events.
 const ROWS_AT_ONCE: usize = 500;
 
-/// Of such lots, how many are read at the same time.
-const LOTS_AT_ONCE: usize = 2;
+/// Of such lots, how many are read at the same time: a server looks for the rows of one lot while those of another are folded. SQLite looks for them in
+/// this process, where two readers only take turns.
+fn lots_at_once(backend: Backend) -> usize {
+    match backend {
+        Backend::Sqlite => 1,
+        Backend::Postgres => 2,
+    }
+}
 
 /// Plans a rollback. Writes nothing.
 ///
@@ -249,8 +255,7 @@ impl Planner<'_> {
             let parts = uuids.chunks(ROWS_AT_ONCE);
             lots.extend(parts.map(|uuids| read_lot(store, table, uuids)));
         }
-        // While the rows of one lot are folded, the database already looks for those of the next one.
-        let mut read = stream::iter(lots).buffered(LOTS_AT_ONCE);
+        let mut read = stream::iter(lots).buffered(lots_at_once(store.info().backend));
         while let Some((table, rows)) = read.try_next().await? {
             let meeting = Meeting {
                 store,

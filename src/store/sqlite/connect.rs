@@ -17,6 +17,9 @@ use crate::store::version::{self, Found};
 /// How long to wait for another program that writes.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// How many rows a connection reads ahead.
+const ROWS_AHEAD: usize = 1000;
+
 /// Reads of the screens, and a count in the background.
 const CONNECTIONS: u32 = 4;
 
@@ -35,6 +38,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(false)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // Rows are read on a thread of their own: each time that it waits for its reader takes longer than reading a row.
+        .row_buffer_size(ROWS_AHEAD)
 }
 
 /// A failure, with the file's name.

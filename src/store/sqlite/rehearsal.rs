@@ -6,17 +6,19 @@
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
+use serde_json::Value;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, SqliteConnection};
 use uuid::Uuid;
 
+use super::codec::Stored;
 use super::error::{ConstraintKind, constraint_kind, failed};
 use super::schema::{ForeignKey, quoted};
-use super::write::{encoded, insert_row};
+use super::write::{encoded, insert_row, insert_rows, most_rows_at_once};
 use crate::eventsourcing::rollback::{Changes, RowChange};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
-use crate::eventsourcing::{Result, RowKey};
+use crate::eventsourcing::{Result, Row, RowKey};
 
 /// Rows that are in memory at once.
 const ROWS_AT_ONCE: usize = 500;
@@ -57,8 +59,12 @@ pub(super) async fn violations(
             copy_untouched(&mut all, table).await?;
         }
         for lot in changes.lots(places.iter().copied(), ROWS_AT_ONCE) {
-            for row in lot? {
-                play(&mut all, table, &row, &mut found).await?;
+            for rows in lot?.chunks(most_rows_at_once(table.columns.len())) {
+                if !play_together(&mut all, table, rows).await? {
+                    for row in rows {
+                        play(&mut all, table, row, &mut found).await?;
+                    }
+                }
             }
         }
         for index in &indexes {
@@ -197,6 +203,41 @@ async fn copy_untouched(all: &mut SqliteConnection, table: &Table) -> Result<()>
     .map_err(failed)
 }
 
+/// A row as it would be written: its columns that are.
+fn written<'a>(table: &'a Table, state: &Row) -> Result<Vec<(&'a str, Stored)>> {
+    let columns = table.columns.iter().filter(|column| !column.generated);
+    columns
+        .map(|column| {
+            let given = state.get(&column.name).unwrap_or(&Value::Null);
+            Ok((column.name.as_str(), encoded(table, &column.name, given)?))
+        })
+        .collect()
+}
+
+/// Writes these rows as the rollback would, into memory, all by one statement. Whether that went well: none of them is there if it did not.
+async fn play_together(
+    all: &mut SqliteConnection,
+    table: &Table,
+    changes: &[RowChange],
+) -> Result<bool> {
+    let states = changes.iter().filter_map(|change| change.after.as_ref());
+    let rows: Result<Vec<_>> = states.map(|state| written(table, state)).collect();
+    let rows = rows?;
+    let Some(first) = rows.first() else {
+        return Ok(true);
+    };
+    let names: Vec<&str> = first.iter().map(|(name, _)| *name).collect();
+    let rows = rows
+        .into_iter()
+        .map(|row| row.into_iter().map(|(_, stored)| stored).collect())
+        .collect();
+    match insert_rows(all, table, &names, rows).await {
+        Ok(()) => Ok(true),
+        Err(error) if constraint_kind(&error).is_some() => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// Writes one row as the rollback would, into memory.
 async fn play(
     all: &mut SqliteConnection,
@@ -207,12 +248,7 @@ async fn play(
     let Some(state) = &change.after else {
         return Ok(());
     };
-    let mut values = Vec::new();
-    for column in table.columns.iter().filter(|column| !column.generated) {
-        let given = state.get(&column.name).unwrap_or(&serde_json::Value::Null);
-        values.push((column.name.as_str(), encoded(table, &column.name, given)?));
-    }
-    let Err(error) = insert_row(&mut *all, table, values).await else {
+    let Err(error) = insert_row(&mut *all, table, written(table, state)?).await else {
         return Ok(());
     };
     let kind = match constraint_kind(&error) {
