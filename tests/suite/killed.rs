@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use ebbtide::eventsourcing::store::Backend;
-use ebbtide::eventsourcing::{ErrorCode, NewEvent, Row, verify};
+use ebbtide::eventsourcing::{ErrorCode, NewEvent, Result, Row, verify};
 use ebbtide::store::{self, Address};
 use proptest::prelude::Rng as _;
 use serde_json::json;
@@ -160,23 +160,28 @@ async fn all_or_nothing(lab: Database, killed: Killed) {
     );
 }
 
-/// Every row; the tables must be what the log says.
+/// Every row; the tables must be what the log says. A server that has not noticed yet that one of its processes was killed takes these connections
+/// down too: then it is looked again.
 async fn rows(lab: &Database) -> Vec<(String, Row)> {
-    // With connections of their own: those of before may have gone down with the server.
-    let store = loop {
-        match store::open(&lab.address, &options()).await {
-            Ok(store) => break store,
+    loop {
+        match read(lab).await {
+            Ok(rows) => return rows,
             Err(error) => assert_eq!(error.code, ErrorCode::Unreachable, "{error}"),
         }
-    };
-    assert_eq!(verify::drift(&*store).await.unwrap().findings, []);
+    }
+}
+
+/// With connections of their own: those of before may have gone down with the server.
+async fn read(lab: &Database) -> Result<Vec<(String, Row)>> {
+    let store = store::open(&lab.address, &options()).await?;
+    assert_eq!(verify::drift(&*store).await?.findings, []);
     let mut all = Vec::new();
-    for table in store.tables().await.unwrap() {
-        let page = store.rows(&table, None, 10_000).await.unwrap();
+    for table in store.tables().await? {
+        let page = store.rows(&table, None, 10_000).await?;
         all.extend(page.rows.into_iter().map(|row| (table.name.clone(), row)));
     }
     store.close().await;
-    all
+    Ok(all)
 }
 
 #[test]
