@@ -246,6 +246,9 @@ pub(super) async fn leave_unfit(
         values.extend(plan.logged.iter().cloned());
         owners.resize(values.len(), place);
     }
+    if values.is_empty() {
+        return Ok(());
+    }
     for place in store.unfit(table, &values).await? {
         let (_, plan) = &mut plans[owners[place]];
         let (name, value) = std::mem::take(&mut values[place]);

@@ -14,9 +14,6 @@ pub(super) async fn unfit(
     table: &Table,
     values: &[(String, Value)],
 ) -> Result<Vec<usize>> {
-    if values.is_empty() {
-        return Ok(Vec::new());
-    }
     let is_strict: Option<bool> = sqlx::query_scalar(
         "SELECT strict FROM pragma_table_list(?) WHERE schema = 'main' AND type = 'table'",
     )
