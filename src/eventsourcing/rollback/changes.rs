@@ -79,6 +79,8 @@ pub struct Changes(Arc<Stored>);
 struct Stored {
     tables: Vec<String>,
     entries: Vec<Entry>,
+    /// Of each place, and of the end, how many columns differ in the rows before it.
+    columns_before: Vec<usize>,
     rows: Mutex<SpooledTempFile>,
 }
 
@@ -111,12 +113,27 @@ impl Changes {
 
     /// What there is to say of each without its values.
     pub fn entries(&self) -> impl ExactSizeIterator<Item = ChangeEntry<'_>> + Clone {
-        self.0.entries.iter().map(|entry| ChangeEntry {
+        self.0.entries.iter().map(|entry| self.entry(entry))
+    }
+
+    /// How many columns differ in all the rows before this place, which may be the end.
+    #[must_use]
+    pub fn columns_before(&self, place: usize) -> usize {
+        self.0.columns_before[place.min(self.len())]
+    }
+
+    /// What there is to say of the rows at these places without their values.
+    pub fn entries_at(&self, places: Range<usize>) -> impl Iterator<Item = ChangeEntry<'_>> {
+        places.map_while(|place| Some(self.entry(self.0.entries.get(place)?)))
+    }
+
+    fn entry<'a>(&'a self, entry: &Entry) -> ChangeEntry<'a> {
+        ChangeEntry {
             table: &self.0.tables[entry.table as usize],
             uuid: entry.uuid,
             action: entry.action,
             columns: entry.columns as usize,
-        })
+        }
     }
 
     /// The places of each table's rows, in an order in which they are read quickly.
@@ -260,6 +277,7 @@ impl Collecting {
         Self(Stored {
             tables: Vec::new(),
             entries: Vec::new(),
+            columns_before: Vec::new(),
             rows: Mutex::new(SpooledTempFile::new(IN_MEMORY)),
         })
     }
@@ -311,6 +329,13 @@ impl Collecting {
         self.0
             .entries
             .sort_by_key(|entry| (entry.action != RowAction::Remove, entry.order));
+        let mut columns = 0;
+        self.0.columns_before = std::iter::once(0)
+            .chain(self.0.entries.iter().map(|entry| {
+                columns += entry.columns as usize;
+                columns
+            }))
+            .collect();
         Changes(Arc::new(self.0))
     }
 }
@@ -384,6 +409,9 @@ mod tests {
         let printed = serde_json::to_value(&changes).expect("it is kept");
         let wanted: Vec<Value> = order.iter().map(RowChange::to_json).collect();
         assert_eq!(printed, Value::Array(wanted));
+        let columns: Vec<usize> = (0..=7).map(|place| changes.columns_before(place)).collect();
+        assert_eq!(columns, [0, 1, 2, 3, 4, 5, 6, 6]);
+        assert!(changes.entries_at(4..9).eq(changes.entries().skip(4)));
         let tables = changes.by_table();
         assert_eq!(tables["even"].len() + tables["odd"].len(), 6);
         let json: Result<Vec<_>> = changes.lots_of_json(tables["odd"].clone(), 9).collect();

@@ -1,6 +1,6 @@
 //! A plan in words, the same on the command line and on the screens.
 
-use super::{Loss, Purpose, RollbackPlan, RollbackTarget, RowAction, Strategy};
+use super::{Loss, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts};
 use crate::eventsourcing::history::Course;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::timestamp;
@@ -111,15 +111,12 @@ impl RollbackPlan {
             count(self.events_undone, "event", "events"),
             self.events_reinstated
         ));
-        let rows = |action| {
-            let entries = self.changes.entries();
-            entries.filter(|entry| entry.action == action).count() as u64
-        };
+        let rows = |of: fn(&TableCounts) -> u64| self.tables.iter().map(of).sum::<u64>();
         lines.push(format!(
             "{} removed, {} brought back, {} changed.",
-            count(rows(RowAction::Remove), "row", "rows"),
-            rows(RowAction::BringBack),
-            rows(RowAction::Change)
+            count(rows(|table| table.removed), "row", "rows"),
+            rows(|table| table.brought_back),
+            rows(|table| table.changed)
         ));
         let other = match self.strategy() {
             Strategy::Minimal => self.appends_replay,

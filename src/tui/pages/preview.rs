@@ -16,8 +16,7 @@ pub(super) fn length(
     plan: &RollbackPlan,
     width: usize,
 ) -> usize {
-    let rows: usize = plan.changes.entries().map(lines_of).sum();
-    head(model, rollback, plan, width).len() + rows
+    head(model, rollback, plan, width).len() + lines_before(plan, plan.changes.len())
 }
 
 /// The rows of which lines are in sight, by their places in the plan.
@@ -28,19 +27,37 @@ pub(super) fn rows_in_sight(
     width: usize,
     sight: &Range<usize>,
 ) -> Range<usize> {
-    let mut at = head(model, rollback, plan, width).len();
-    let mut rows = 0..0;
-    for (place, entry) in plan.changes.entries().enumerate() {
-        if at >= sight.end {
-            break;
+    let head = head(model, rollback, plan, width).len();
+    rows_among(plan, head, sight)
+}
+
+/// The rows of which lines are among these, where they begin after so many lines. A plan may have a million rows: none but those are looked at.
+fn rows_among(plan: &RollbackPlan, head: usize, sight: &Range<usize>) -> Range<usize> {
+    let mut places = 0..plan.changes.len();
+    let first_with = |line: usize| {
+        let (mut low, mut high) = (0, places.end);
+        while low < high {
+            let middle = low + (high - low) / 2;
+            match head + lines_before(plan, middle + 1) > line {
+                true => high = middle,
+                false => low = middle + 1,
+            }
         }
-        at += lines_of(entry);
-        if at > sight.start {
-            rows.start = if rows.is_empty() { place } else { rows.start };
-            rows.end = place + 1;
-        }
-    }
-    rows
+        low
+    };
+    let first = first_with(sight.start);
+    let end = match sight.end > head {
+        true => (first_with(sight.end - 1) + 1).min(places.end),
+        false => first,
+    };
+    places.start = first;
+    places.end = end.max(first);
+    places
+}
+
+/// How many lines the rows before this place have.
+fn lines_before(plan: &RollbackPlan, place: usize) -> usize {
+    2 * place + plan.changes.columns_before(place)
 }
 
 /// The lines in sight.
@@ -52,18 +69,14 @@ pub(super) fn in_sight(
     sight: &Range<usize>,
 ) -> Vec<Line> {
     let head = head(model, rollback, plan, width);
-    let mut at = head.len();
+    let rows = rows_among(plan, head.len(), sight);
+    let mut at = head.len() + lines_before(plan, rows.start);
     let mut lines: Vec<Line> = head.into_iter().take(sight.end).skip(sight.start).collect();
-    for (place, entry) in plan.changes.entries().enumerate() {
-        if at >= sight.end {
-            break;
-        }
+    for (place, entry) in rows.clone().zip(plan.changes.entries_at(rows)) {
         let next = at + lines_of(entry);
-        if next > sight.start {
-            let written = change(entry, rollback.rows.at(place), width);
-            let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
-            lines.extend(seen.map(|(_, line)| line));
-        }
+        let written = change(entry, rollback.rows.at(place), width);
+        let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
+        lines.extend(seen.map(|(_, line)| line));
         at = next;
     }
     lines
