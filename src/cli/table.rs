@@ -18,7 +18,13 @@ pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> 
     let position = position(store, &args).await?;
     let table = match inspect::table(store, name).await {
         // One that is gone is in the log all the same.
-        Err(_) if position.is_some() && store.types().await?.contains(name) => Table::gone(name),
+        Err(error)
+            if error.code == ErrorCode::UnknownTable
+                && position.is_some()
+                && store.types().await?.contains(name) =>
+        {
+            Table::gone(name)
+        }
         table => table?,
     };
     let selection = Selection::parse(&table, &args.conditions, args.sort.as_deref())?;

@@ -151,6 +151,9 @@ pub const CREATED_ON: &str = "created_on";
 /// The column that takes the timestamp of a row's latest event.
 pub const UPDATED_ON: &str = "updated_on";
 
+/// Why a table that is gone takes no part.
+const GONE: &str = "the database no longer has this table";
+
 impl Table {
     /// The primary key's column, of a table that takes part.
     #[must_use]
@@ -174,7 +177,7 @@ impl Table {
             name: name.to_owned(),
             columns: Vec::new(),
             tracking: Tracking::Untracked {
-                reason: "the database no longer has this table".to_owned(),
+                reason: GONE.to_owned(),
             },
         }
     }
@@ -182,7 +185,7 @@ impl Table {
     /// Whether it is such a one.
     #[must_use]
     pub fn is_gone(&self) -> bool {
-        self.columns.is_empty() && self.tracking == Self::gone(&self.name).tracking
+        matches!(&self.tracking, Tracking::Untracked { reason } if reason == GONE)
     }
 }
 

@@ -314,6 +314,7 @@ fn column_of<'a>(table: &'a Table, name: &str) -> Result<&'a Column> {
         );
         match schema::nearest(name, names()) {
             Some(nearest) => error.hint(format!("did you mean \"{nearest}\"?")),
+            None if table.is_gone() => error.hint("the table is gone, and its columns with it"),
             None => error.hint(format!("it has {}", names().collect::<Vec<_>>().join(", "))),
         }
     })

@@ -293,6 +293,8 @@ on_each! {
         lab.sql("DROP TABLE booking").await.unwrap();
         lab.sql("DROP TABLE spectrum").await.unwrap();
         let gone = ebbtide::eventsourcing::schema::Table::gone("spectrum");
+        let error = Selection::parse(&gone, &["title=t".to_owned()], None).expect_err("no column");
+        assert_eq!(error.hint.as_deref(), Some("the table is gone, and its columns with it"));
         let then = all_rows(&*lab.store, &gone, Some(2), Selection::default(), None).await;
         assert_eq!((&then[0]["uuid"], &then[0]["title"]), (&json!(id(2)), &json!("t")));
     }
