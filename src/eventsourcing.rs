@@ -5,6 +5,7 @@
 //! moment, and a rollback is itself recorded as events: the log only grows, and [`history`] tells which
 //! events are effective. A database that can hold such a log satisfies the trait [`EventStore`].
 
+pub mod activity;
 pub mod between;
 pub mod diff;
 pub mod difference;

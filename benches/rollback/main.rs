@@ -224,6 +224,7 @@ async fn reads(store: &dyn EventStore, size: usize, database: &str) -> Outcome<(
             let page = PageRequest {
                 filter: Filter::default(),
                 from,
+                until: None,
                 direction: Direction::Older,
                 limit: 50,
                 detail: Detail::Summary,
@@ -268,6 +269,7 @@ async fn written(store: &dyn EventStore, after: usize) -> Outcome<Vec<(RowKey, E
         let page = PageRequest {
             filter: Filter::default(),
             from: Some(from),
+            until: None,
             direction: Direction::Newer,
             limit: 5000,
             detail: Detail::Whole,

@@ -20,6 +20,7 @@ pub(super) async fn run(store: &dyn EventStore, log: Log, output: &Output) -> Re
     let mut request = PageRequest {
         filter,
         from: None,
+        until: None,
         direction: match log.oldest_first {
             true => Direction::Newer,
             false => Direction::Older,

@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde_json::Value;
 use uuid::Uuid;
 
+use super::activity::ActivityBy;
 use super::error::Result;
 use super::event::{Event, EventId, NewEvent, Row, RowKey};
 use super::history::History;
@@ -14,7 +15,7 @@ use super::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use super::schema::Table;
 use super::scope::Scope;
 use super::states::Mention;
-use super::timeline::{Page, PageRequest};
+use super::timeline::{Filter, Page, PageRequest};
 use super::timestamp::Timestamp;
 
 /// What kind of database it is.
@@ -184,6 +185,13 @@ pub trait EventStore: Send + Sync {
     /// The latest event's id; 0 for an empty log.
     async fn head(&self) -> Result<EventId>;
 
+    /// Waits until the log's head is another than this one, and returns it; at once if it already is. Dropping it
+    /// leaves nothing behind. Fails with `Unreachable` when the connection is lost.
+    ///
+    /// On PostgreSQL the event store tells when it has grown, on a connection of its own. Where it cannot, in one of mdb's or
+    /// Molar's or on a standby, it is asked once a second. A SQLite file is looked at four times a second.
+    async fn next_head(&self, known: EventId) -> Result<EventId>;
+
     /// How many events the log has up to this position. Ids count them, but for a log that another program wrote,
     /// whose ids may have gaps.
     async fn event_count(&self, through: EventId) -> Result<u64> {
@@ -195,6 +203,18 @@ pub trait EventStore: Send + Sync {
 
     /// One page of the log.
     async fn page(&self, request: &PageRequest) -> Result<Page>;
+
+    /// How many events with ids from `first` through `last`, both included, a page with this filter would show.
+    async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64>;
+
+    /// How many events with ids from `first` through `last`, both included, each actor, table or day has; sorted by
+    /// name, and without those that have none.
+    async fn activity(
+        &self,
+        by: ActivityBy,
+        first: EventId,
+        last: EventId,
+    ) -> Result<Vec<(String, u64)>>;
 
     /// Every rollback that has ended at or before this position.
     async fn history(&self, through: EventId) -> Result<History>;
@@ -223,6 +243,10 @@ pub trait EventStore: Send + Sync {
 
     /// How many rows a table has now. Counts them one by one.
     async fn row_count(&self, table: &Table) -> Result<u64>;
+
+    /// How many rows a table has as far as the database knows without counting, from when it last analysed the table;
+    /// `None` when it does not know. Fails with `UnknownTable` when the table is gone.
+    async fn row_estimate(&self, table: &Table) -> Result<Option<u64>>;
 
     /// A page of a table as it is now, after the cursor.
     async fn rows(&self, table: &Table, after: Option<&RowCursor>, limit: usize)

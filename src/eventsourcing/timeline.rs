@@ -60,6 +60,9 @@ pub struct PageRequest {
     /// The event next to the page, itself not in it. `None` begins at the end that the direction
     /// comes from: the latest event for `Older`, the first for `Newer`.
     pub from: Option<EventId>,
+    /// The last event that is looked at, itself included; none further in the direction is. `None` looks through to
+    /// the end. So that a long log can be searched piece by piece.
+    pub until: Option<EventId>,
     /// Which way to go from there.
     pub direction: Direction,
     /// How many events at most.
@@ -82,6 +85,6 @@ pub struct Entry {
 pub struct Page {
     /// The events.
     pub entries: Vec<Entry>,
-    /// Whether the direction has more.
+    /// Whether the direction has more, as far as the request looks.
     pub more: bool,
 }

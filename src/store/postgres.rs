@@ -3,6 +3,7 @@
 
 mod append;
 mod connect;
+mod counting;
 mod error;
 mod given;
 mod install;
@@ -16,6 +17,7 @@ mod schema;
 mod source;
 mod unfit;
 mod violations;
+mod watch;
 mod writer;
 
 use std::sync::Arc;
@@ -27,6 +29,7 @@ use uuid::Uuid;
 
 use super::version::Found;
 use super::{Made, OpenOptions, TakeOver};
+use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
@@ -36,18 +39,20 @@ use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation, Writer,
 };
-use crate::eventsourcing::timeline::{Page, PageRequest};
+use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
 use append::Appender;
 use error::failed;
 use legacy::LegacyStore;
 use source::OWN;
+use watch::Watch;
 
 /// An open event store.
 struct PostgresStore {
     pool: PgPool,
     appender: Appender,
+    watch: Watch,
     info: StoreInfo,
 }
 
@@ -58,6 +63,7 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Eve
         _ => Arc::new(PostgresStore {
             pool,
             appender: Appender::default(),
+            watch: Watch::default(),
             info,
         }),
     })
@@ -102,6 +108,10 @@ impl EventStore for PostgresStore {
         log::head(&self.pool).await
     }
 
+    async fn next_head(&self, known: EventId) -> Result<EventId> {
+        self.watch.next_head(&self.pool, known).await
+    }
+
     async fn event_count(&self, through: EventId) -> Result<u64> {
         log::event_count(&self.pool, through).await
     }
@@ -116,6 +126,19 @@ impl EventStore for PostgresStore {
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
         log::page(&self.pool, &OWN, request).await
+    }
+
+    async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
+        counting::count_events(&self.pool, &OWN, filter, first, last).await
+    }
+
+    async fn activity(
+        &self,
+        by: ActivityBy,
+        first: EventId,
+        last: EventId,
+    ) -> Result<Vec<(String, u64)>> {
+        counting::activity(&self.pool, &OWN, by, first, last).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
@@ -140,6 +163,10 @@ impl EventStore for PostgresStore {
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
         rows::count(&self.pool, &OWN, table).await
+    }
+
+    async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
+        rows::estimate(&self.pool, &OWN, table).await
     }
 
     async fn rows(
@@ -266,6 +293,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn close(&self) {
+        self.watch.close();
         self.appender.close();
         self.pool.close().await;
     }

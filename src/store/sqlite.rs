@@ -5,6 +5,7 @@ mod append;
 mod cascade;
 mod codec;
 mod connect;
+mod counting;
 mod deferred;
 mod differences;
 mod error;
@@ -18,6 +19,7 @@ mod row_events;
 mod rows;
 mod schema;
 mod unfit;
+mod watch;
 mod write;
 
 use std::path::Path;
@@ -30,6 +32,7 @@ use sqlx::{Connection, SqlitePool};
 use uuid::Uuid;
 
 use super::OpenOptions;
+use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
@@ -39,7 +42,7 @@ use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
-use crate::eventsourcing::timeline::{Page, PageRequest};
+use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
 use error::failed;
@@ -50,6 +53,7 @@ struct SqliteStore {
     info: StoreInfo,
     /// For the connection of its own that a rollback needs.
     options: SqliteConnectOptions,
+    watch: watch::Watch,
     /// Who writes.
     actor: String,
 }
@@ -77,12 +81,29 @@ impl EventStore for SqliteStore {
         log::head(&self.pool).await
     }
 
+    async fn next_head(&self, known: EventId) -> Result<EventId> {
+        self.watch.next_head(&self.options, known).await
+    }
+
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
         log::event(&self.pool, id).await
     }
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
         log::page(&self.pool, request).await
+    }
+
+    async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
+        counting::count_events(&self.pool, filter, first, last).await
+    }
+
+    async fn activity(
+        &self,
+        by: ActivityBy,
+        first: EventId,
+        last: EventId,
+    ) -> Result<Vec<(String, u64)>> {
+        counting::activity(&self.pool, by, first, last).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
@@ -108,6 +129,11 @@ impl EventStore for SqliteStore {
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
         rows::count(&self.pool, table).await
+    }
+
+    async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
+        let mut connection = self.pool.acquire().await.map_err(failed)?;
+        rows::estimate(&mut connection, table).await
     }
 
     async fn rows(
@@ -257,6 +283,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn close(&self) {
+        self.watch.close();
         self.pool.close().await;
     }
 }

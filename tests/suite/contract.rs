@@ -1,6 +1,7 @@
 //! What every store must do, the same on both.
 
 mod appending;
+mod counting;
 mod opening;
 mod parts;
 mod reading;
@@ -10,6 +11,7 @@ mod rolling_back;
 mod unknown_rows;
 mod values;
 mod verifying;
+mod watching;
 
 use ebbtide::eventsourcing::store::Backend;
 

@@ -204,6 +204,7 @@ impl Old {
         let request = PageRequest {
             filter: Filter::default(),
             from: None,
+            until: None,
             direction: Direction::Newer,
             limit: 1000,
             detail: Detail::Whole,

@@ -20,6 +20,7 @@ mod shapes;
 mod side_effects;
 mod trust;
 mod types;
+mod watching;
 
 use ebbtide::store::Address;
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};

@@ -51,6 +51,7 @@ async fn meanwhile(store: &dyn EventStore, head: EventId) -> Result<String> {
     let request = PageRequest {
         filter: Filter::default(),
         from: Some(head).filter(|head| *head > 0),
+        until: None,
         direction: Direction::Newer,
         limit: NAMED,
         detail: Detail::Summary,

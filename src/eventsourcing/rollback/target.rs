@@ -123,6 +123,7 @@ async fn next(store: &dyn EventStore, position: EventId) -> Result<Event> {
     let request = PageRequest {
         filter: Filter::default(),
         from: Some(position),
+        until: None,
         direction: Direction::Newer,
         limit: 1,
         detail: Detail::Summary,

@@ -15,7 +15,7 @@ use crate::store::OpenOptions;
 use crate::store::version::{self, Found};
 
 /// How long to wait for a server that does not answer at all.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads of the screens, a count in the background, and a rollback with the word to cancel it.
 const CONNECTIONS: u32 = 4;

@@ -21,7 +21,8 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::source::Source;
-use super::{log, row_events, rows, schema, unfit};
+use super::{counting, log, row_events, rows, schema, unfit, watch};
+use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
@@ -31,7 +32,7 @@ use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
-use crate::eventsourcing::timeline::{Page, PageRequest};
+use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{
     Error, ErrorCode, Event, EventId, EventStore, NewEvent, Result, RowKey,
@@ -179,6 +180,11 @@ impl EventStore for LegacyStore {
         log::head_in(&self.pool, &self.source).await
     }
 
+    /// These event stores do not tell: the log is asked once a second.
+    async fn next_head(&self, known: EventId) -> Result<EventId> {
+        watch::ask_until_next(&self.pool, &self.source, known).await
+    }
+
     async fn event_count(&self, through: EventId) -> Result<u64> {
         let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
             "SELECT count(*) FROM {} e WHERE e.id <= $1",
@@ -209,6 +215,19 @@ impl EventStore for LegacyStore {
         Ok(page)
     }
 
+    async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
+        counting::count_events(&self.pool, &self.source, filter, first, last).await
+    }
+
+    async fn activity(
+        &self,
+        by: ActivityBy,
+        first: EventId,
+        last: EventId,
+    ) -> Result<Vec<(String, u64)>> {
+        counting::activity(&self.pool, &self.source, by, first, last).await
+    }
+
     async fn history(&self, _through: EventId) -> Result<History> {
         Ok(History::default())
     }
@@ -235,6 +254,10 @@ impl EventStore for LegacyStore {
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
         rows::count(&self.pool, &self.source, table).await
+    }
+
+    async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
+        rows::estimate(&self.pool, &self.source, table).await
     }
 
     async fn rows(

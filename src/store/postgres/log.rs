@@ -142,8 +142,7 @@ pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) 
     if request.detail == Detail::Summary {
         query.push(" CROSS JOIN LATERAL (SELECT pg_column_size(e.data)::bigint + coalesce(pg_column_size(e.filled), 0) AS size) s");
     }
-    query.push(" WHERE true");
-    push_filter(&mut query, &request.filter);
+    push_where(&mut query, &request.filter);
     let older = request.direction == Direction::Older;
     if let Some(from) = request.from {
         query.push(if older {
@@ -152,6 +151,14 @@ pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) 
             " AND e.id > "
         });
         query.push_bind(from);
+    }
+    if let Some(until) = request.until {
+        query.push(if older {
+            " AND e.id >= "
+        } else {
+            " AND e.id <= "
+        });
+        query.push_bind(until);
     }
     // One more than asked for tells whether there is more.
     let limit = i64::try_from(request.limit)
@@ -186,7 +193,9 @@ fn names(kind: EventKind) -> Vec<&'static str> {
     }
 }
 
-fn push_filter(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+/// The conditions on an event `e` that a filter shows.
+pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
+    query.push(" WHERE true");
     if let Some(table) = &filter.table {
         query.push(" AND e.type = ").push_bind(table.clone());
     }

@@ -110,6 +110,38 @@ pub(super) async fn count(pool: &PgPool, source: &Source, table: &Table) -> Resu
     Ok(count.unsigned_abs())
 }
 
+/// How many rows a table had when it was last analysed or vacuumed, those of its partitions and of tables that inherit from it
+/// included; `None` when one of them never was.
+pub(super) async fn estimate(
+    executor: impl PgExecutor<'_>,
+    source: &Source,
+    table: &Table,
+) -> Result<Option<u64>> {
+    // Before PostgreSQL 14 a table that was never analysed is one without pages and rows.
+    let found: (bool, Option<f64>) = sqlx::query_as(AssertSqlSafe(format!(
+        "WITH RECURSIVE part(oid) AS (
+             SELECT ({relation})::oid
+              UNION
+             SELECT i.inhrelid FROM pg_inherits i JOIN part ON i.inhparent = part.oid
+         )
+         SELECT count(c.oid) > 0,
+                CASE WHEN bool_and(c.relkind = 'p' OR c.reltuples >= 0
+                                   AND (c.relpages > 0 OR current_setting('server_version_num')::integer >= 140000))
+                     THEN sum(c.reltuples::float8) FILTER (WHERE c.relkind <> 'p') END
+           FROM part JOIN pg_class c ON c.oid = part.oid",
+        relation = source.relation
+    )))
+    .bind(&table.name)
+    .fetch_one(executor)
+    .await
+    .map_err(failed)?;
+    match found {
+        (false, _) => Err(gone(table)),
+        // A float's conversion keeps to what fits.
+        (true, rows) => Ok(rows.map(|rows| rows as u64)),
+    }
+}
+
 pub(super) async fn page(
     pool: &PgPool,
     source: &Source,

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 
 use super::SqliteStore;
 use super::error::failed;
+use super::watch::Watch;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
@@ -100,6 +101,7 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteSto
             read_only,
         },
         options: connect,
+        watch: Watch::default(),
         actor: match person {
             Some(person) => format!("{}/{person}", options.user),
             None => options.user.clone(),
@@ -185,7 +187,7 @@ async fn make(path: &Path, schema: Option<&str>) -> Result<()> {
     connection.close().await.map_err(named)
 }
 
-async fn has_table(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<bool> {
+pub(super) async fn has_table(connection: &mut SqliteConnection, name: &str) -> sqlx::Result<bool> {
     sqlx::query_scalar(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?)",
     )

@@ -150,8 +150,8 @@ pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Pag
             CASE WHEN {SIZE} > {SUMMARY_LIMIT} THEN {SIZE} END AS left_out"
         )),
     };
-    query.push(FROM).push(" WHERE true");
-    push_filter(&mut query, &request.filter);
+    query.push(FROM);
+    push_where(&mut query, &request.filter);
     let older = request.direction == Direction::Older;
     if let Some(from) = request.from {
         query.push(if older {
@@ -160,6 +160,14 @@ pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Pag
             " AND e.id > "
         });
         query.push_bind(from);
+    }
+    if let Some(until) = request.until {
+        query.push(if older {
+            " AND e.id >= "
+        } else {
+            " AND e.id <= "
+        });
+        query.push_bind(until);
     }
     // One more than asked for tells whether there is more.
     let limit = i64::try_from(request.limit)
@@ -189,7 +197,9 @@ pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Pag
 /// SQLite knows a text's size without reading it.
 const SIZE: &str = "(octet_length(e.data) + coalesce(octet_length(e.filled), 0))";
 
-fn push_filter(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+/// The conditions on an event `e` that a filter shows.
+pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
+    query.push(" WHERE true");
     if let Some(table) = &filter.table {
         query.push(" AND e.type = ").push_bind(table.clone());
     }

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::error::failed;
 use super::schema::{self, quoted};
-use super::{codec, row_events};
+use super::{codec, connect, row_events};
 use crate::eventsourcing::rollback::{Changes, RowAction};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
@@ -24,6 +24,38 @@ pub(super) async fn count(pool: &SqlitePool, table: &Table) -> Result<u64> {
     Ok(count.unsigned_abs())
 }
 
+/// How many rows a table had when it was last analysed, if it was.
+pub(super) async fn estimate(
+    connection: &mut SqliteConnection,
+    table: &Table,
+) -> Result<Option<u64>> {
+    let is_there = connect::has_table(connection, &table.name).await;
+    if !is_there.map_err(failed)? {
+        return Err(gone(table));
+    }
+    // ANALYZE makes it.
+    let is_analysed = connect::has_table(connection, "sqlite_stat1").await;
+    if !is_analysed.map_err(failed)? {
+        return Ok(None);
+    }
+    // Of each index it begins with the number of its entries; those of a partial one are fewer than the rows.
+    let rows: Option<i64> =
+        sqlx::query_scalar("SELECT max(CAST(stat AS INTEGER)) FROM sqlite_stat1 WHERE tbl = ?")
+            .bind(&table.name)
+            .fetch_one(connection)
+            .await
+            .map_err(failed)?;
+    Ok(rows.and_then(|rows| u64::try_from(rows).ok()))
+}
+
+fn gone(table: &Table) -> Error {
+    Error::new(
+        ErrorCode::UnknownTable,
+        format!("the table {} is gone", table.name),
+    )
+    .hint("somebody dropped or renamed it; look at the tables anew")
+}
+
 /// What puts a table's rows in an order: its key, the rowid, or its primary key's columns when it has no rowid.
 async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
     if let Some(key) = table.key() {
@@ -35,13 +67,7 @@ async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
             .fetch_optional(pool)
             .await
             .map_err(failed)?
-            .ok_or_else(|| {
-                Error::new(
-                    ErrorCode::UnknownTable,
-                    format!("the table {} is gone", table.name),
-                )
-                .hint("somebody dropped or renamed it; look at the tables anew")
-            })?;
+            .ok_or_else(|| gone(table))?;
     if !without_rowid {
         // A column of such a name hides the rowid, and need be neither unique nor there.
         let is_free = |alias: &&str| {

@@ -49,6 +49,7 @@ fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
         PageRequest {
             filter: Filter::default(),
             from,
+            until: None,
             direction,
             limit: PAGE,
             detail: Detail::Summary,

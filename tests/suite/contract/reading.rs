@@ -19,6 +19,7 @@ async fn paged(lab: &Database, filter: &Filter, direction: Direction, limit: usi
             .page(&PageRequest {
                 filter: filter.clone(),
                 from,
+                until: None,
                 direction,
                 limit,
                 detail: Detail::Summary,
@@ -84,6 +85,27 @@ on_each! {
                 older.reverse();
                 assert_eq!(older, expected, "{filter:?}");
             }
+            for (first, last) in [(1, 18), (4, 13), (7, 7), (15, 40), (9, 8)] {
+                let expected: Vec<i64> = expected.iter().copied().filter(|id| (first..=last).contains(id)).collect();
+                let count = lab.store.count_events(&filter, first, last).await.unwrap();
+                assert_eq!(count, expected.len() as u64, "{filter:?} {first} {last}");
+                // Piece by piece, with and without more than a page in it.
+                for (direction, from, until) in [(Direction::Newer, first - 1, last), (Direction::Older, last + 1, first)] {
+                    for limit in [1, 2, 100] {
+                        let request = PageRequest {
+                            filter: filter.clone(), from: Some(from), until: Some(until), direction, limit, detail: Detail::Summary,
+                        };
+                        let page = lab.store.page(&request).await.unwrap();
+                        let mut wanted = expected.clone();
+                        if direction == Direction::Older {
+                            wanted.reverse();
+                        }
+                        let found: Vec<i64> = page.entries.iter().map(|entry| entry.event.id).collect();
+                        assert_eq!(found, wanted[..limit.min(wanted.len())], "{request:?}");
+                        assert_eq!(page.more, wanted.len() > limit, "{request:?}");
+                    }
+                }
+            }
         }
     }
 
@@ -98,7 +120,7 @@ on_each! {
         }
         lab.append(vec![create("sample", id(1), json!({"name": "large", "info": {"noise": noise}}))]).await;
         let request = |detail| PageRequest {
-            filter: Filter::default(), from: None, direction: Direction::Older, limit: 5, detail,
+            filter: Filter::default(), from: None, until: None, direction: Direction::Older, limit: 5, detail,
         };
         let summary = lab.store.page(&request(Detail::Summary)).await.unwrap();
         assert!(summary.entries[0].event.data.is_empty());

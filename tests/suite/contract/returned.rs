@@ -82,6 +82,7 @@ async fn logged(lab: &Database, after: EventId) -> Vec<Event> {
     let request = PageRequest {
         filter: Filter::default(),
         from: Some(after),
+        until: None,
         direction: Direction::Newer,
         limit: 20_000,
         detail: Detail::Whole,

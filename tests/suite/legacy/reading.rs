@@ -1,7 +1,9 @@
 //! The timeline, the tables now and then, plans, drift, the screens.
 
+use ebbtide::eventsourcing::activity::ActivityBy;
 use ebbtide::eventsourcing::history::{History, Standing};
 use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
+use ebbtide::eventsourcing::timeline::Filter;
 use ebbtide::eventsourcing::verify::{self, FindingKind};
 use ebbtide::eventsourcing::{ErrorCode, EventKind, RowKey, inspect, value};
 use ebbtide::tui::keymap::Key;
@@ -55,6 +57,15 @@ of_each! {
         let untracked: Vec<_> = store.tables().await.unwrap().into_iter().filter(|table| table.key().is_none()).collect();
         assert_eq!(untracked.iter().map(|table| table.name.as_str()).collect::<Vec<_>>(), molar);
         assert_eq!(store.types().await.unwrap().len(), 11);
+        assert_eq!(store.next_head(18).await.unwrap(), 19);
+        assert_eq!(store.activity(ActivityBy::Actor, 12, 15).await.unwrap(), [(user.to_owned(), 3)]);
+        assert_eq!(store.activity(ActivityBy::Day, 1, 19).await.unwrap(), [("2020-02-17".to_owned(), 18)]);
+        assert_eq!(store.count_events(&Filter::default(), 12, 15).await.unwrap(), 3);
+        let molecule = inspect::table(store, "molecule").await.unwrap();
+        assert_eq!(store.row_estimate(&molecule).await.unwrap(), None);
+        old.lab.sql("ANALYZE").await.unwrap();
+        let rows = store.row_count(&molecule).await.unwrap();
+        assert_eq!(store.row_estimate(&molecule).await.unwrap(), Some(rows));
         old.lab.assert_no_drift().await;
     }
 
@@ -264,7 +275,7 @@ of_each! {
         // Nothing that compresses.
         let notes: String = (0..2000).map(|n| id(n * 7_919_777_777).to_string()).collect();
         let event = old.tell(&create("fragment", id(1), json!({"smiles": "X", "notes": notes}))).await;
-        let request = PageRequest { filter: Filter::default(), from: None, direction: Direction::Older, limit: 2, detail: Detail::Summary };
+        let request = PageRequest { filter: Filter::default(), from: None, until: None, direction: Direction::Older, limit: 2, detail: Detail::Summary };
         let page = old.lab.store.page(&request).await.unwrap();
         assert_eq!(page.entries[0].event.id, event);
         assert!(page.entries[0].left_out.is_some());

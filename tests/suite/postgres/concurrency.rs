@@ -452,6 +452,7 @@ async fn look(url: String, crowd: Arc<Crowd>) -> u64 {
             .page(&PageRequest {
                 filter: Filter::default(),
                 from: None,
+                until: None,
                 direction: Direction::Older,
                 limit: 50,
                 detail: Detail::Whole,

@@ -240,6 +240,7 @@ fn a_table_that_is_dropped_or_altered_under_us_is_named() {
         let page = timeline::PageRequest {
             filter: timeline::Filter::default(),
             from: None,
+            until: None,
             direction: timeline::Direction::Older,
             limit: 50,
             detail: timeline::Detail::Whole,

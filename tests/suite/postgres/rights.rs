@@ -604,6 +604,7 @@ fn ebb_works_with_each_roles_rights() {
                 .page(&PageRequest {
                     filter: Filter::default(),
                     from: None,
+                    until: None,
                     direction: Direction::Older,
                     limit: 100,
                     detail: Detail::Summary,

@@ -261,13 +261,11 @@ fn a_standby_is_read_and_says_that_it_is_one() {
             .await
             .expect_err("a standby");
         assert_eq!(error.code, ErrorCode::ReadOnly, "{}", error.message);
-        // What is written on the other side arrives.
-        lab.append(vec![create("fragment", id(1), json!({"smiles": "X"}))])
-            .await
-            .unwrap();
-        while mirror.head().await.unwrap() < 19 {
-            tokio::task::yield_now().await;
-        }
+        // What is written on the other side arrives, and who waits for it hears of it.
+        let event = vec![create("fragment", id(1), json!({"smiles": "X"}))];
+        let (next, appended) = tokio::join!(mirror.next_head(18), lab.append(event));
+        appended.unwrap();
+        assert_eq!(next.unwrap(), 19);
         mirror.close().await;
         lab.close().await;
     });

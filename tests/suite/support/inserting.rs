@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use ebbtide::eventsourcing::activity::ActivityBy;
 use ebbtide::eventsourcing::history::History;
 use ebbtide::eventsourcing::ranges::Ranges;
 use ebbtide::eventsourcing::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
@@ -13,7 +14,7 @@ use ebbtide::eventsourcing::states::Mention;
 use ebbtide::eventsourcing::store::{
     ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
 };
-use ebbtide::eventsourcing::timeline::{Page, PageRequest};
+use ebbtide::eventsourcing::timeline::{Filter, Page, PageRequest};
 use ebbtide::eventsourcing::timestamp::Timestamp;
 use ebbtide::eventsourcing::{Error, Event, EventId, EventStore, NewEvent, Result, Row, RowKey};
 use serde_json::Value;
@@ -152,6 +153,10 @@ impl EventStore for Inserting {
         self.inner.head().await
     }
 
+    async fn next_head(&self, known: EventId) -> Result<EventId> {
+        self.inner.next_head(known).await
+    }
+
     async fn event_count(&self, through: EventId) -> Result<u64> {
         self.inner.event_count(through).await
     }
@@ -162,6 +167,19 @@ impl EventStore for Inserting {
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
         self.inner.page(request).await
+    }
+
+    async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
+        self.inner.count_events(filter, first, last).await
+    }
+
+    async fn activity(
+        &self,
+        by: ActivityBy,
+        first: EventId,
+        last: EventId,
+    ) -> Result<Vec<(String, u64)>> {
+        self.inner.activity(by, first, last).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
@@ -190,6 +208,10 @@ impl EventStore for Inserting {
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
         self.inner.row_count(table).await
+    }
+
+    async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
+        self.inner.row_estimate(table).await
     }
 
     async fn rows(
