@@ -123,14 +123,21 @@ async fn screens(global: &Global, place: Option<String>, output: &Output) -> Res
         return Err(Error::new(ErrorCode::Usage, "two databases are given").hint("name one"));
     }
     let store = open(global, place.as_deref()).await?;
-    show_store(store, output).await
+    show_store(store, global, output).await
 }
 
 /// Opens the screens on a store; prints its timeline where there is no terminal.
-async fn show_store(store: Arc<dyn EventStore>, output: &Output) -> Result<End> {
+async fn show_store(store: Arc<dyn EventStore>, global: &Global, output: &Output) -> Result<End> {
     let is_terminal = std::io::stdout().is_terminal() && std::io::stdin().is_terminal();
     if is_terminal && !output.is_json() {
-        tui::run(store.clone()).await?;
+        let file = config::file::read()?;
+        let settings = tui::Settings {
+            look: tui::view::Look::of_environment(file.theme),
+            keymap: file.keymap,
+            production: false,
+        };
+        let mouse = file.mouse.unwrap_or(true) && !global.no_mouse;
+        tui::run(store.clone(), settings, mouse).await?;
         store.close().await;
         return Ok(End::Done);
     }

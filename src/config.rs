@@ -1,5 +1,7 @@
 //! Where the database's address comes from, and who the user is.
 
+pub mod file;
+
 use std::path::PathBuf;
 
 use etcetera::BaseStrategy;

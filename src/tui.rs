@@ -6,6 +6,7 @@
 //! terminal, so whatever the database does, a key is answered at once.
 
 pub mod effect;
+pub mod field;
 pub mod keymap;
 pub mod layout;
 pub mod message;
@@ -17,6 +18,7 @@ pub mod view;
 
 mod effects;
 mod input;
+pub mod outside;
 pub mod runtime;
 pub mod terminal;
 
@@ -25,17 +27,20 @@ use std::sync::Arc;
 
 use crate::eventsourcing::{EventStore, Result};
 
+pub use runtime::Settings;
+
 /// Opens the screens on a store, until the user leaves or the terminal goes away.
 ///
 /// # Errors
 /// `Io` when the terminal cannot be used; what a rollback failed with that was at work when the user left.
-pub async fn run(store: Arc<dyn EventStore>) -> Result<()> {
-    let mut terminal = terminal::enter()?;
+pub async fn run(store: Arc<dyn EventStore>, settings: Settings, mouse: bool) -> Result<()> {
+    let mut terminal = terminal::enter(mouse)?;
     let result = runtime::run(
         &mut terminal,
         input::stream()?,
         store,
-        view::Look::of_environment(),
+        settings,
+        &mut outside::Outside { mouse },
     )
     .await;
     // Whatever happened: the terminal first, and then what there is to say.

@@ -41,6 +41,10 @@ pub(super) struct Global {
     /// Prints JSON: one object a line for lists, else one object
     #[arg(long, global = true)]
     pub(super) json: bool,
+
+    /// Leaves the mouse to the terminal: text is then selected without Shift
+    #[arg(long, global = true)]
+    pub(super) no_mouse: bool,
 }
 
 #[derive(Debug, Subcommand)]

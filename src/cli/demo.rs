@@ -42,7 +42,7 @@ pub(super) async fn run(global: &Global, args: Demo, output: &Output) -> Result<
         store.close().await;
         return done;
     }
-    show_store(store, output).await
+    show_store(store, global, output).await
 }
 
 /// In a database that was named: it must not hold any events.

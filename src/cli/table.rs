@@ -5,7 +5,7 @@ use serde_json::json;
 use super::args::Table as Args;
 use super::output::Output;
 use super::{End, parse};
-use crate::eventsourcing::rows::Rows;
+use crate::eventsourcing::rows::{self, ROWS_AT_ONCE, RowsRequest, RowsStart};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::selection::Selection;
 use crate::eventsourcing::{ErrorCode, EventId, EventStore, Result, Row, inspect};
@@ -28,13 +28,23 @@ pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> 
         table => table?,
     };
     let selection = Selection::parse(&table, &args.conditions, args.sort.as_deref())?;
-    let mut rows = Rows::open(store, &table, position, selection, args.limit).await?;
+    let mut left = args.limit.unwrap_or(usize::MAX);
+    let request = RowsRequest {
+        table,
+        at: position,
+        selection,
+        first: left,
+    };
     let mut is_empty = true;
-    while let Some(page) = rows.next().await? {
-        for row in page {
+    let mut next = Some(RowsStart::default());
+    while let Some(start) = next.filter(|_| left > 0) {
+        let page = rows::page(store, &request, &start, left.min(ROWS_AT_ONCE)).await?;
+        left -= page.rows.len();
+        for row in page.rows {
             is_empty = false;
-            print(&table, row, output)?;
+            print(&request.table, row, output)?;
         }
+        next = page.next;
     }
     if is_empty && !output.is_json() {
         output.note("No rows.")?;

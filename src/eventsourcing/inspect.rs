@@ -1,13 +1,15 @@
 //! Looking closely: one event with its row, one row through its life.
 
+use std::collections::BTreeMap;
+
 use super::diff::{self, ColumnChange};
 use super::error::{Error, ErrorCode, Result};
 use super::event::{Event, EventId, Row, RowKey};
 use super::history::{Effective, Standing};
 use super::ranges::Ranges;
 use super::row;
-use super::schema::{self, Table};
-use super::states::{RowEvents, Wanted};
+use super::schema::{self, ColumnKind, Table};
+use super::states::{Mention, RowEvents, Wanted};
 use super::store::EventStore;
 
 /// One event, and what it did.
@@ -44,13 +46,7 @@ pub async fn event(store: &dyn EventStore, id: EventId) -> Result<Option<Inspect
     let (mut before, mut after, mut columns) = (None, None, Vec::new());
     if let Some(key) = &event.row {
         let table = table_or_gone(store, &key.table).await?;
-        let earlier = Effective {
-            ids: Ranges::of(1, id - 1),
-            ..Effective::default()
-        };
-        let mut life = RowEvents::before(store, &table, key.clone(), id);
-        before = life.state(&earlier, &Wanted::All).await?;
-        before = before.map(|row| row::in_column_order(&table, row));
+        before = state_after(store, &table, key, id - 1).await?;
         after =
             row::apply(&table, before.clone(), &event).map(|row| row::in_column_order(&table, row));
         columns = diff::columns(&table, before.as_ref(), after.as_ref());
@@ -96,6 +92,150 @@ pub async fn row_history(store: &dyn EventStore, key: &RowKey) -> Result<Vec<Lif
         before = after;
     }
     Ok(life)
+}
+
+/// A page of a row's life: its events before this id, the latest first, at most so many, each with what it changed.
+///
+/// # Errors
+/// The store's.
+pub async fn row_history_before(
+    store: &dyn EventStore,
+    key: &RowKey,
+    before: EventId,
+    limit: usize,
+) -> Result<Vec<LifeEvent>> {
+    let head = store.head().await?;
+    let history = store.history(head).await?;
+    let table = table_or_gone(store, &key.table).await?;
+    let mut events = store
+        .earlier_events(key, before, Mention::Any, limit)
+        .await?;
+    events.reverse();
+    let mut state = match events.first() {
+        Some(first) => state_after(store, &table, key, first.id - 1).await?,
+        None => None,
+    };
+    let mut life = Vec::with_capacity(events.len());
+    for event in events {
+        let after = row::apply(&table, state.clone(), &event);
+        life.push(LifeEvent {
+            standing: history.standing(head.max(event.id), event.id, event.row.as_ref()),
+            columns: diff::columns(&table, state.as_ref(), after.as_ref()),
+            event,
+        });
+        state = after;
+    }
+    life.reverse();
+    Ok(life)
+}
+
+/// One row, looked at closely.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RowInspection {
+    /// Its table, or one that is gone.
+    pub table: Table,
+    /// The row at the position asked for; `None` when it was not there.
+    pub row: Option<Row>,
+    /// The row as it is in its table.
+    pub now: Option<Row>,
+    /// For columns that name a row of another table: a word for that row, as it is now.
+    pub names: BTreeMap<String, String>,
+}
+
+/// Looks at one row: as it is, or as it was after an event.
+///
+/// # Errors
+/// The store's.
+pub async fn row(
+    store: &dyn EventStore,
+    key: &RowKey,
+    at: Option<EventId>,
+) -> Result<RowInspection> {
+    let tables = store.tables().await?;
+    let found = tables.iter().find(|table| table.name == key.table);
+    let Some(table) = found else {
+        let table = Table::gone(&key.table);
+        let at = at.unwrap_or(EventId::MAX - 1);
+        let row = state_after(store, &table, key, at).await?;
+        return Ok(RowInspection {
+            row,
+            table,
+            now: None,
+            names: BTreeMap::new(),
+        });
+    };
+    let stored = store.rows_with_latest(table, &[key.uuid], 0).await?;
+    let now = stored.into_iter().next().and_then(|one| one.stored);
+    let now = now.map(|row| row::in_column_order(table, row));
+    let row = match at {
+        None => now.clone(),
+        Some(at) => state_after(store, table, key, at).await?,
+    };
+    let mut names = BTreeMap::new();
+    for column in &table.columns {
+        let named = column.references.as_ref().and_then(|reference| {
+            let uuid = row.as_ref()?.get(&column.name)?.as_str()?.parse().ok()?;
+            let table = tables.iter().find(|table| table.name == reference.table)?;
+            Some((table, uuid))
+        });
+        if let Some((table, uuid)) = named
+            && table.key().is_some()
+        {
+            let found = store.rows_with_latest(table, &[uuid], 0).await?;
+            let found = found.into_iter().next().and_then(|one| one.stored);
+            names.extend(
+                found
+                    .and_then(|row| word_for(table, &row))
+                    .map(|word| (column.name.clone(), word)),
+            );
+        }
+    }
+    Ok(RowInspection {
+        table: table.clone(),
+        row,
+        now,
+        names,
+    })
+}
+
+/// Columns that people name things by, the best first.
+const NAMING_COLUMNS: [&str; 7] = [
+    "name",
+    "short_name",
+    "hid",
+    "title",
+    "label",
+    "code",
+    "smiles",
+];
+
+/// The word by which people would know a row: its name, or its first text.
+#[must_use]
+pub fn word_for(table: &Table, row: &Row) -> Option<String> {
+    let texts = table
+        .columns
+        .iter()
+        .filter(|column| column.kind == ColumnKind::Text);
+    let known = NAMING_COLUMNS.iter().copied();
+    let names = known.chain(texts.map(|column| column.name.as_str()));
+    let mut words = names.filter_map(|name| row.get(name)?.as_str());
+    words.find(|word| !word.is_empty()).map(str::to_owned)
+}
+
+/// The row after an event, as the log had it then.
+async fn state_after(
+    store: &dyn EventStore,
+    table: &Table,
+    key: &RowKey,
+    at: EventId,
+) -> Result<Option<Row>> {
+    let all = Effective {
+        ids: Ranges::of(1, at),
+        ..Effective::default()
+    };
+    let mut life = RowEvents::before(store, table, key.clone(), at + 1);
+    let state = life.state(&all, &Wanted::All).await?;
+    Ok(state.map(|row| row::in_column_order(table, row)))
 }
 
 /// The table of this name, for reading.

@@ -64,6 +64,8 @@ struct Sort {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Selection {
     conditions: Vec<Condition>,
+    /// Texts that have to be in some column, in lower case.
+    anywhere: Vec<String>,
     sort: Option<Sort>,
 }
 
@@ -100,14 +102,39 @@ impl Selection {
         });
         Ok(Self {
             conditions: conditions.collect::<Result<_>>()?,
+            anywhere: Vec::new(),
             sort: sort.transpose()?,
+        })
+    }
+
+    /// Reads conditions as people type them in one line, with commas between them: `mass>=12, name~acid`. What is no condition is looked for in
+    /// every column, whatever the case of its letters.
+    ///
+    /// # Errors
+    /// Those of [`parse`](Self::parse).
+    pub fn parse_line(table: &Table, line: &str, sort: Option<&str>) -> Result<Self> {
+        let parts = line
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let has_sign = |part: &&str| SIGNS.iter().any(|(sign, _)| part.contains(sign));
+        let (conditions, anywhere): (Vec<&str>, Vec<&str>) = parts.partition(has_sign);
+        let conditions: Vec<String> = conditions.into_iter().map(str::to_owned).collect();
+        Ok(Self {
+            anywhere: anywhere.into_iter().map(str::to_lowercase).collect(),
+            ..Self::parse(table, &conditions, sort)?
         })
     }
 
     /// Whether this row meets every condition.
     #[must_use]
     pub fn takes(&self, row: &Row) -> bool {
+        let is_somewhere = |wanted: &String| {
+            let mut held = row.values();
+            held.any(|held| text(held).to_lowercase().contains(wanted))
+        };
         self.conditions.iter().all(|condition| condition.holds(row))
+            && self.anywhere.iter().all(is_somewhere)
     }
 
     /// Whether the rows come in another order than that of their keys.
@@ -392,6 +419,27 @@ mod tests {
             turned.reverse();
             assert_eq!(sorted(column, &turned), ascending, "{column}");
         }
+    }
+
+    #[test]
+    fn a_typed_line_has_conditions_and_texts() {
+        let row = |value: Value| {
+            Row::from_iter([
+                ("f".to_owned(), value),
+                ("note".to_owned(), json!("Acetic ACID")),
+            ])
+        };
+        for (line, takes) in [
+            ("", true),
+            ("acid", true),
+            ("ACETIC acid, f>=3", true),
+            ("f>=3, base", false),
+            ("f > 4", false),
+        ] {
+            let selection = Selection::parse_line(&table(), line, None).expect(line);
+            assert_eq!(selection.takes(&row(json!(3))), takes, "{line}");
+        }
+        assert!(Selection::parse_line(&table(), "acid, g=1", None).is_err());
     }
 
     #[test]

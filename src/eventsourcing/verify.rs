@@ -99,6 +99,14 @@ impl Report {
 /// # Errors
 /// The store's.
 pub async fn drift(store: &dyn EventStore) -> Result<Report> {
+    drift_with(store, |_| {}).await
+}
+
+/// The same, and tells after each page of rows how many have been compared.
+///
+/// # Errors
+/// The store's.
+pub async fn drift_with(store: &dyn EventStore, mut progress: impl FnMut(u64)) -> Result<Report> {
     let mut head = store.head().await?;
     let mut history = store.history(head).await?;
     let mut report = Report {
@@ -145,6 +153,7 @@ pub async fn drift(store: &dyn EventStore) -> Result<Report> {
                     &mut report.findings,
                 );
             }
+            progress(report.rows);
         }
     }
     Ok(report)

@@ -1,12 +1,12 @@
 //! What the screens want done: data, which the runtime performs.
 
-use std::ops::Range;
-
-use crate::eventsourcing::EventId;
+use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, RollbackRequest};
+use crate::eventsourcing::rows::{RowsRequest, RowsStart};
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::RowCursor;
-use crate::eventsourcing::timeline::PageRequest;
+use crate::eventsourcing::timeline::{Filter, PageRequest};
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{EventId, RowKey};
 
 /// Tells a request from those before and after it, so that a late answer can be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,10 +17,10 @@ pub struct RequestId(pub u64);
 pub enum PlanRequest {
     /// A rollback.
     Rollback(RollbackRequest),
-    /// The undo of the latest rollback in effect.
-    Undo,
-    /// The redo of the latest undo in effect.
-    Redo,
+    /// The undo of the latest rollback in effect, which may leave values in the log alone or not.
+    Undo(bool),
+    /// The redo of the latest undo in effect, likewise.
+    Redo(bool),
 }
 
 /// A read that a newer one of the same kind makes useless.
@@ -30,6 +30,12 @@ pub enum Slot {
     Overview,
     /// A page of the log.
     Page,
+    /// How many events a filter shows.
+    Matches,
+    /// When things happened.
+    Strip,
+    /// The position of a moment.
+    Locate,
     /// The event under the cursor.
     Detail,
     /// The tables.
@@ -38,10 +44,24 @@ pub enum Slot {
     Counts,
     /// A page of a table.
     Rows,
+    /// A row.
+    Row,
+    /// Events of a row.
+    Life,
     /// A plan.
     Plan,
     /// Rows of a plan.
     Changes,
+    /// Which rows of a plan a filter shows.
+    Shown,
+    /// The comparison of the tables with the log.
+    Verification,
+    /// Who wrote how much.
+    Activity,
+    /// The log, written to a file.
+    Export,
+    /// The wait for the log's next event.
+    Watch,
 }
 
 /// What is to be done.
@@ -49,24 +69,49 @@ pub enum Slot {
 pub enum Effect {
     /// Read the log's head and its rollbacks.
     Overview(RequestId),
+    /// Wait, after a pause of so many milliseconds, until the log's head is another one than this.
+    Watch(EventId, u64),
     /// Read a page of the log.
     Page(RequestId, PageRequest),
+    /// Count the events that a filter shows, up to this one.
+    Matches(RequestId, Filter, EventId),
+    /// Cut the log's life, up to this event, into so many spans.
+    Strip(RequestId, EventId, usize),
+    /// Find the first event at this moment or later.
+    Locate(RequestId, Timestamp),
     /// Look at one event closely.
     Inspect(RequestId, EventId),
     /// Read the tables.
     Tables(RequestId),
-    /// Count the rows of these tables, one after the other.
-    Count(RequestId, Vec<Table>),
+    /// Count the rows of these tables, one after the other: of those that the database guesses to be large only where that is asked for;
+    /// now, or after an event.
+    Count(RequestId, Vec<Table>, Option<EventId>, bool),
     /// Read a page of a table.
-    Rows(RequestId, Table, Option<RowCursor>, usize),
+    Rows(RequestId, Box<RowsRequest>, RowsStart, usize),
+    /// Look at one row closely, now or after an event.
+    Row(RequestId, RowKey, Option<EventId>),
+    /// Read events of a row before this one, at most so many.
+    Life(RequestId, RowKey, EventId, usize),
     /// Make a plan.
     Plan(RequestId, PlanRequest),
     /// Read the rows of a plan at these places.
-    Changes(RequestId, Changes, Range<usize>),
+    Changes(RequestId, Changes, usize, Vec<usize>),
+    /// Find the rows of a plan that this text is in.
+    Shown(RequestId, Changes, String),
     /// Carry out a rollback. Unlike a read it is never cancelled, only asked to stop: its outcome arrives.
     Execute(RequestId, Box<ConfirmedRollback>),
     /// Ask the rollback at work to stop.
     Stop,
+    /// Compare the tables with the log.
+    Verify(RequestId),
+    /// Count who wrote how much.
+    Activity(RequestId, ActivityBy),
+    /// Write the log to the file of this name.
+    Export(RequestId, String),
+    /// Give this to the reader's clipboard.
+    Copy(String),
+    /// Give the terminal back until the shell wakes ebb.
+    Suspend,
     /// Cancel the read of this kind.
     Cancel(Slot),
 }

@@ -1,22 +1,43 @@
 //! Performing effects on tasks of their own, against the store's trait and the domain.
 
 use std::collections::HashMap;
+use std::io::{self, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
+use serde_json::Value;
+use uuid::Uuid;
+
 use super::effect::{Effect, PlanRequest, RequestId, Slot};
-use super::message::{Message, Overview};
-use crate::eventsourcing::rollback::{self, ConfirmedRollback, Control};
-use crate::eventsourcing::{EventStore, inspect};
+use super::message::{GridPage, Message, Overview, RowCount};
+use super::model::{GridRow, ShownRows};
+use crate::eventsourcing::ranges::Ranges;
+use crate::eventsourcing::rollback::{self, Changes, ConfirmedRollback, Control};
+use crate::eventsourcing::rows::{self, RowsRequest, RowsStart};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::{
+    Error, ErrorCode, EventId, EventStore, Result, Row, activity, export, inspect, strip, verify,
+};
 
 /// How often a rollback at work says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// How often it is looked who holds the writer's lock, while a rollback has not begun to write.
 const WRITER_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How many events are counted at once for a filter: what is counted so far is told in between.
+const COUNTED_AT_ONCE: EventId = 50_000;
+
+/// Tables of more rows than this, as the database guesses, are counted only where somebody asks.
+const COUNTED_UNASKED: u64 = 200_000;
+
+/// Rows of a plan that are searched at once.
+const SEARCHED_AT_ONCE: usize = 1000;
 
 /// The tasks at work.
 pub(super) struct Effects {
@@ -41,7 +62,7 @@ impl Effects {
     }
 
     /// Waits for a task to end; an error is a task that panicked. Pending while none is at work.
-    pub(super) async fn ended(&mut self) -> Result<(), JoinError> {
+    pub(super) async fn ended(&mut self) -> std::result::Result<(), JoinError> {
         match self.tasks.join_next().await {
             Some(Err(error)) if error.is_panic() => Err(error),
             Some(_) => Ok(()),
@@ -66,8 +87,36 @@ impl Effects {
                 };
                 answer(Message::Overview(request, read.await));
             }),
+            Effect::Watch(known, pause) => self.read(Slot::Watch, async move {
+                tokio::time::sleep(Duration::from_millis(pause)).await;
+                answer(Message::Head(store.next_head(known).await));
+            }),
             Effect::Page(request, page) => self.read(Slot::Page, async move {
                 answer(Message::Page(request, store.page(&page).await));
+            }),
+            Effect::Matches(request, filter, head) => self.read(Slot::Matches, async move {
+                let mut count = 0;
+                let mut last = head;
+                while last > 0 {
+                    let first = (last - COUNTED_AT_ONCE + 1).max(1);
+                    match store.count_events(&filter, first, last).await {
+                        Ok(more) => count += more,
+                        Err(error) => return answer(Message::Matches(request, Err(error))),
+                    }
+                    last = first - 1;
+                    answer(Message::Matches(request, Ok((count, last == 0))));
+                }
+            }),
+            Effect::Strip(request, head, spans) => self.read(Slot::Strip, async move {
+                let strip = strip::strip(&*store, head, spans).await;
+                answer(Message::Strip(request, strip));
+            }),
+            Effect::Locate(request, moment) => self.read(Slot::Locate, async move {
+                let located = async {
+                    let before = store.position_before(moment).await?;
+                    Ok((before + 1).min(store.head().await?))
+                };
+                answer(Message::Located(request, located.await));
             }),
             Effect::Inspect(request, id) => self.read(Slot::Detail, async move {
                 let found = inspect::event(&*store, id).await;
@@ -76,21 +125,31 @@ impl Effects {
             Effect::Tables(request) => self.read(Slot::Tables, async move {
                 answer(Message::Tables(request, store.tables().await));
             }),
-            Effect::Count(request, tables) => self.read(Slot::Counts, async move {
+            Effect::Count(request, tables, at, large) => self.read(Slot::Counts, async move {
                 for table in tables {
-                    let rows = store.row_count(&table).await;
-                    answer(Message::Counted(request, table.name, rows));
+                    let counted = count(&*store, &table, at, large).await;
+                    answer(Message::Counted(request, table.name, counted));
                 }
             }),
-            Effect::Rows(request, table, after, limit) => self.read(Slot::Rows, async move {
-                let rows = store.rows(&table, after.as_ref(), limit).await;
-                answer(Message::Rows(request, rows));
+            Effect::Rows(request, asked, start, limit) => self.read(Slot::Rows, async move {
+                answer(Message::Rows(
+                    request,
+                    grid_page(&*store, &asked, &start, limit).await,
+                ));
             }),
-            Effect::Plan(request, wanted) => self.read(Slot::Plan, async move {
-                let plan = match wanted {
-                    PlanRequest::Rollback(wanted) => rollback::plan(&*store, wanted).await,
-                    PlanRequest::Undo => rollback::plan_undo(&*store, None, false).await,
-                    PlanRequest::Redo => rollback::plan_redo(&*store, None, false).await,
+            Effect::Row(request, key, at) => self.read(Slot::Row, async move {
+                let found = inspect::row(&*store, &key, at).await;
+                answer(Message::Row(request, Box::new(found)));
+            }),
+            Effect::Life(request, key, before, limit) => self.read(Slot::Life, async move {
+                let life = inspect::row_history_before(&*store, &key, before, limit).await;
+                answer(Message::Life(request, life));
+            }),
+            Effect::Plan(request, asked) => self.read(Slot::Plan, async move {
+                let plan = match asked {
+                    PlanRequest::Rollback(asked) => rollback::plan(&*store, asked).await,
+                    PlanRequest::Undo(loss) => rollback::plan_undo(&*store, None, loss).await,
+                    PlanRequest::Redo(loss) => rollback::plan_redo(&*store, None, loss).await,
                 };
                 let counts = match &plan {
                     Ok(plan) if plan.takes_back_everything() && !plan.is_empty() => {
@@ -104,10 +163,34 @@ impl Effects {
                     answer(Message::ReplayCounted(request, counted));
                 }
             }),
-            Effect::Changes(request, changes, places) => self.read(Slot::Changes, async move {
-                let rows = changes.page(places.clone());
-                answer(Message::Changes(request, places.start, rows));
+            Effect::Changes(request, changes, first, places) => {
+                self.read(Slot::Changes, async move {
+                    let lots: Result<Vec<_>> = changes.lots(places, usize::MAX).collect();
+                    let rows = lots.map(|lots| lots.into_iter().flatten().collect());
+                    answer(Message::Changes(request, first, rows));
+                });
+            }
+            Effect::Shown(request, changes, text) => {
+                // It reads all of the plan's rows, and is let go between lots when a newer one comes.
+                self.read(Slot::Shown, async move {
+                    answer(Message::Shown(request, shown_rows(&changes, &text).await));
+                });
+            }
+            Effect::Verify(request) => self.verify(request),
+            Effect::Activity(request, by) => self.read(Slot::Activity, async move {
+                let counts = activity::of_whole_log(&*store, by, |_, _| {}).await;
+                answer(Message::Activity(request, by, counts));
             }),
+            Effect::Export(request, file) => self.read(Slot::Export, async move {
+                let written = export_to(&*store, &file).await;
+                answer(Message::Exported(
+                    request,
+                    written.map(|events| (events, file)),
+                ));
+            }),
+            Effect::Copy(_) | Effect::Suspend => {
+                unreachable!("the runtime does what concerns the terminal")
+            }
             Effect::Execute(request, confirmed) => self.execute(request, *confirmed),
             Effect::Stop => {
                 if let Some(control) = &self.control {
@@ -130,6 +213,26 @@ impl Effects {
         }
     }
 
+    /// Compares the tables with the log, and tells how far it is.
+    fn verify(&mut self, request: RequestId) {
+        let (store, answers) = (self.store.clone(), self.answers.clone());
+        self.read(Slot::Verification, async move {
+            let mut told = tokio::time::Instant::now();
+            let progress = |rows| {
+                if told.elapsed() >= PROGRESS_INTERVAL {
+                    told = tokio::time::Instant::now();
+                    drop(answers.send(Message::Verifying(request, rows)));
+                }
+            };
+            let verified = async {
+                let head = store.head().await?;
+                Ok((head, verify::drift_with(&*store, progress).await?))
+            };
+            let verified = verified.await;
+            drop(answers.send(Message::Verified(request, verified)));
+        });
+    }
+
     /// A write: never dropped, so that its outcome arrives.
     fn execute(&mut self, request: RequestId, confirmed: ConfirmedRollback) {
         let control = Arc::new(Control::default());
@@ -139,6 +242,7 @@ impl Effects {
             let work = rollback::execute(&*store, &confirmed, &control);
             tokio::pin!(work);
             let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
+            let began = tokio::time::Instant::now();
             let mut told = (0, 0);
             let mut looks = tokio::time::interval(WRITER_INTERVAL);
             looks.reset();
@@ -158,7 +262,9 @@ impl Effects {
                         let progress = control.progress();
                         if progress != told {
                             told = progress;
-                            drop(answers.send(Message::Progress(progress.0, progress.1)));
+                            let elapsed = began.elapsed().as_millis();
+                            let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
+                            drop(answers.send(Message::Progress(progress.0, progress.1, elapsed)));
                         }
                     }
                 }
@@ -166,4 +272,112 @@ impl Effects {
             drop(answers.send(Message::Executed(request, outcome)));
         });
     }
+}
+
+/// How many rows a table has: counted, or where the database guesses that there are many, that guess, unless more is asked for.
+async fn count(
+    store: &dyn EventStore,
+    table: &Table,
+    at: Option<EventId>,
+    large: bool,
+) -> Result<RowCount> {
+    if let Some(at) = at
+        && table.key().is_some()
+    {
+        let ids = Ranges::of(1, at);
+        let scope = Scope::Table(table.name.clone());
+        return store
+            .count_living(&ids, &scope)
+            .await
+            .map(RowCount::Counted);
+    }
+    if !large
+        && let Some(guess) = store.row_estimate(table).await?
+        && guess > COUNTED_UNASKED
+    {
+        return Ok(RowCount::Estimated(guess));
+    }
+    store.row_count(table).await.map(RowCount::Counted)
+}
+
+/// A page of rows; of those of the past, each with what it is now.
+async fn grid_page(
+    store: &dyn EventStore,
+    asked: &RowsRequest,
+    start: &RowsStart,
+    limit: usize,
+) -> Result<GridPage> {
+    let page = rows::page(store, asked, start, limit).await?;
+    let mut now: Option<HashMap<String, Row>> = None;
+    if let (Some(_), Some(key)) = (asked.at, asked.table.key()) {
+        let uuid = |row: &Row| row.get(key)?.as_str()?.parse().ok();
+        let uuids: Vec<Uuid> = page.rows.iter().filter_map(uuid).collect();
+        let found = store.rows_with_latest(&asked.table, &uuids, 0).await?;
+        let stored = found.into_iter();
+        now = Some(
+            stored
+                .filter_map(|one| Some((one.uuid.to_string(), one.stored?)))
+                .collect(),
+        );
+    }
+    let key = asked.table.key().unwrap_or_default();
+    let rows = page.rows.into_iter().map(|row| {
+        let now = now.as_ref().map(|now| {
+            let uuid = row.get(key).and_then(Value::as_str)?;
+            now.get(uuid).cloned()
+        });
+        GridRow { row, now }
+    });
+    Ok(GridPage {
+        rows: rows.collect(),
+        next: page.next,
+    })
+}
+
+/// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value.
+async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRows> {
+    let wanted = text.to_lowercase();
+    let mut shown = ShownRows::default();
+    let (mut place, mut columns) = (0, 0);
+    for lot in changes.lots(0..changes.len(), SEARCHED_AT_ONCE) {
+        for row in lot? {
+            let said = row.to_json().to_string();
+            if said.to_lowercase().contains(&wanted) {
+                shown.places.push(place);
+                shown.columns_before.push(columns);
+                columns += row.columns.len();
+            }
+            place += 1;
+        }
+        tokio::task::yield_now().await;
+    }
+    shown.columns_before.push(columns);
+    Ok(shown)
+}
+
+/// Writes the log to a new file, and returns how many events. What was begun and did not end is removed again.
+async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
+    let failed = |error: io::Error| {
+        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {error}"));
+        error.hint("nothing is overwritten: name a file that is not there yet, where you may write")
+    };
+    // Both are removed with it when the work is cancelled: the name is given to the file when all is in it.
+    let directory = match Path::new(name).parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let mut writer = io::BufWriter::new(file);
+    let events = export::events(store, |event, standing| {
+        let line = event.to_json(standing.undone_by());
+        writeln!(writer, "{line}").map_err(failed)
+    });
+    let events = events.await?;
+    let file = writer
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    file.as_file().sync_all().map_err(failed)?;
+    file.persist_noclobber(name)
+        .map_err(|error| failed(error.error))?;
+    Ok(events)
 }

@@ -1,12 +1,15 @@
 //! What the terminal and the operating system send.
 
-use crossterm::event::{Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
+use crossterm::event::{
+    Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent,
+    MouseEventKind,
+};
 use futures_util::{Stream, StreamExt, stream};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::keymap::Key;
 use super::layout::Size;
-use super::message::Message;
+use super::message::{Message, Mouse};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 
 /// Keys, changes of the size, and the signals to end; ends when the terminal is gone.
@@ -45,8 +48,25 @@ fn messages(event: Event) -> Vec<Message> {
             let keys = alt.into_iter().chain(self::key(key));
             keys.map(Message::Key).collect()
         }
+        Event::Paste(text) => vec![Message::Pasted(text)],
+        Event::Mouse(event) => mouse(event).map(Message::Mouse).into_iter().collect(),
         Event::Resize(columns, rows) => vec![Message::Resized(Size { columns, rows })],
         _ => Vec::new(),
+    }
+}
+
+/// Lines by which one turn of the wheel moves.
+const WHEEL: i16 = 3;
+
+fn mouse(event: MouseEvent) -> Option<Mouse> {
+    match event.kind {
+        MouseEventKind::Down(MouseButton::Left) => Some(Mouse::Pressed {
+            column: event.column,
+            line: event.row,
+        }),
+        MouseEventKind::ScrollDown => Some(Mouse::Turned(WHEEL)),
+        MouseEventKind::ScrollUp => Some(Mouse::Turned(-WHEEL)),
+        _ => None,
     }
 }
 
@@ -58,7 +78,10 @@ fn key(event: KeyEvent) -> Option<Key> {
         KeyCode::Enter => Key::Enter,
         KeyCode::Esc => Key::Esc,
         KeyCode::Backspace => Key::Backspace,
+        KeyCode::Delete => Key::Delete,
         KeyCode::Tab => Key::Tab,
+        KeyCode::BackTab => Key::BackTab,
+        KeyCode::F(number) => Key::F(number),
         KeyCode::Up => Key::Up,
         KeyCode::Down => Key::Down,
         KeyCode::Left => Key::Left,

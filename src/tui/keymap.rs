@@ -1,64 +1,15 @@
-//! The one table of keys: what each does where, for the dispatch, the footer and the help.
+//! Which key does what where: for the dispatch, the footer, the help and the palette.
 
-/// A key, as people press it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Key {
-    /// A character, with shift already applied.
-    Char(char),
-    /// A character with Ctrl.
-    Ctrl(char),
-    /// Enter.
-    Enter,
-    /// Escape.
-    Esc,
-    /// Backspace.
-    Backspace,
-    /// Tab.
-    Tab,
-    /// The arrow up.
-    Up,
-    /// The arrow down.
-    Down,
-    /// The arrow to the left.
-    Left,
-    /// The arrow to the right.
-    Right,
-    /// Page up.
-    PageUp,
-    /// Page down.
-    PageDown,
-    /// Home.
-    Home,
-    /// End.
-    End,
-}
+mod key;
+mod table;
 
-impl Key {
-    /// Its name in the help.
-    #[must_use]
-    pub fn name(self) -> String {
-        match self {
-            Self::Char(' ') => "Space".to_owned(),
-            Self::Char(character) => character.to_string(),
-            Self::Ctrl(character) => format!("Ctrl-{}", character.to_ascii_uppercase()),
-            Self::Enter => "Enter".to_owned(),
-            Self::Esc => "Esc".to_owned(),
-            Self::Backspace => "Backspace".to_owned(),
-            Self::Tab => "Tab".to_owned(),
-            Self::Up => "↑".to_owned(),
-            Self::Down => "↓".to_owned(),
-            Self::Left => "←".to_owned(),
-            Self::Right => "→".to_owned(),
-            Self::PageUp => "PgUp".to_owned(),
-            Self::PageDown => "PgDn".to_owned(),
-            Self::Home => "Home".to_owned(),
-            Self::End => "End".to_owned(),
-        }
-    }
-}
+use std::collections::HashSet;
+
+pub use key::Key;
+pub use table::BINDINGS;
 
 /// Where a key is pressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Context {
     /// The list of events.
     Timeline,
@@ -68,6 +19,14 @@ pub enum Context {
     Tables,
     /// The rows of one table.
     Grid,
+    /// One row and its life.
+    Row,
+    /// One value over the whole screen.
+    Cell,
+    /// Verification, activity, rollbacks.
+    Audit,
+    /// The screen of a rollback while there is none.
+    NoRollback,
     /// A plan being made.
     Planning,
     /// What a rollback would do.
@@ -80,7 +39,34 @@ pub enum Context {
     Result,
     /// The list of keys.
     Help,
+    /// The commands by name.
+    Palette,
+    /// A line that is typed into.
+    Prompt,
+    /// A failure with all its words.
+    Failure,
 }
+
+/// Every place.
+pub const CONTEXTS: [Context; 17] = [
+    Context::Timeline,
+    Context::Event,
+    Context::Tables,
+    Context::Grid,
+    Context::Row,
+    Context::Cell,
+    Context::Audit,
+    Context::NoRollback,
+    Context::Planning,
+    Context::Preview,
+    Context::Confirm,
+    Context::Progress,
+    Context::Result,
+    Context::Help,
+    Context::Palette,
+    Context::Prompt,
+    Context::Failure,
+];
 
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -89,12 +75,22 @@ pub enum Action {
     Quit,
     /// Cancels what runs; twice, leaves.
     Interrupt,
+    /// Gives the terminal back until the shell wakes ebb.
+    Suspend,
     /// Shows the keys.
     Help,
+    /// Lists the commands by name, and goes to an event or a moment.
+    Palette,
     /// To the timeline.
     ShowTimeline,
     /// To the tables.
     ShowTables,
+    /// To the row that was looked at last.
+    ShowRow,
+    /// To the rollback that is being planned.
+    ShowRollback,
+    /// To verification, activity and rollbacks.
+    ShowAudit,
     /// One up.
     Up,
     /// One down.
@@ -107,9 +103,9 @@ pub enum Action {
     First,
     /// To the last.
     Last,
-    /// One column to the left.
+    /// One to the left.
     Left,
-    /// One column to the right.
+    /// One to the right.
     Right,
     /// Opens what is under the cursor.
     Open,
@@ -117,10 +113,48 @@ pub enum Action {
     Back,
     /// Reads everything anew.
     Reload,
-    /// To the event that this one repeats or restores.
+    /// Shows only what is typed.
+    Filter,
+    /// To the next match.
+    NextMatch,
+    /// To the match before.
+    PreviousMatch,
+    /// To the event that this one repeats or restores, or that has undone it.
     GoToOrigin,
+    /// To the life of the row.
+    History,
+    /// To the beginning of the burst of events before.
+    OlderBurst,
+    /// To the beginning of the next burst of events.
+    NewerBurst,
+    /// Whether the cursor stays at the newest event.
+    Follow,
+    /// Shows the tables as they were after the event.
+    TimeTravel,
+    /// Shows the tables as they are.
+    Now,
+    /// Sorts by the column.
+    Sort,
+    /// Hides the column.
+    HideColumn,
+    /// Shows every column.
+    ShowColumns,
+    /// Keeps the column in sight.
+    PinColumn,
+    /// Whether columns are as wide as what they hold.
+    FitColumns,
+    /// Counts the rows.
+    CountRows,
+    /// Draws an array.
+    Plot,
+    /// Copies what is under the cursor.
+    Copy,
+    /// Copies the whole row or event.
+    CopyWhole,
     /// Plans a rollback to the event under the cursor.
     RollBack,
+    /// Plans to undo the event's transaction alone.
+    Revert,
     /// Plans the undo of the latest rollback.
     Undo,
     /// Plans the redo of the latest undo.
@@ -129,18 +163,40 @@ pub enum Action {
     ToggleBoundary,
     /// Between the two strategies.
     ToggleStrategy,
+    /// Between the database, the event's table and its row.
+    ToggleScope,
+    /// Whose values stand where a later event set the same column.
+    ToggleConflicts,
+    /// Whether values may be left in the log alone.
+    ToggleLoss,
+    /// To the rows of the next table.
+    NextTable,
+    /// To the rows of the table before.
+    PreviousTable,
     /// On to the question.
     Proceed,
     /// Asks the rollback at work to stop.
     Stop,
+    /// Compares the tables with the log.
+    Verify,
+    /// Writes the log to a file.
+    Export,
+    /// Shows the last failure with all its words.
+    ShowFailure,
+    /// Takes what is typed, or the suggestion that is chosen.
+    Accept,
+    /// Completes what is typed.
+    Complete,
 }
 
 /// One line of the table.
 #[derive(Debug)]
 pub struct Binding {
+    /// Its name, in the configuration file and in the palette.
+    pub name: &'static str,
     /// What it does.
     pub action: Action,
-    /// The keys that do it; the first is the one that hints name.
+    /// The keys that do it unless the configuration says otherwise; the first is the one that hints name.
     pub keys: &'static [Key],
     /// What it does, in words.
     pub words: &'static str,
@@ -150,247 +206,144 @@ pub struct Binding {
     pub hinted: bool,
 }
 
-use Context::{Confirm, Event, Grid, Help, Planning, Preview, Progress, Tables, Timeline};
-
-const LISTS: &[Context] = &[
-    Timeline,
-    Event,
-    Tables,
-    Grid,
-    Preview,
-    Context::Result,
-    Help,
-];
-const BROWSING: &[Context] = &[Timeline, Event, Tables, Grid];
-const LEAVABLE: &[Context] = &[
-    Timeline,
-    Event,
-    Tables,
-    Grid,
-    Planning,
-    Preview,
-    Progress,
-    Context::Result,
-    Help,
-];
-
-const fn binding(
-    action: Action,
-    keys: &'static [Key],
-    words: &'static str,
-    contexts: &'static [Context],
-    hinted: bool,
-) -> Binding {
-    Binding {
-        action,
-        keys,
-        words,
-        contexts,
-        hinted,
+impl Binding {
+    /// Whether it is there.
+    #[must_use]
+    pub fn is_in(&self, context: Context) -> bool {
+        self.contexts.is_empty() || self.contexts.contains(&context)
     }
 }
 
-/// Every key. The order is that of the footer and of the help.
-pub const BINDINGS: &[Binding] = &[
-    binding(
-        Action::Open,
-        &[Key::Enter],
-        "open",
-        &[Timeline, Tables],
-        true,
-    ),
-    binding(Action::Proceed, &[Key::Enter], "confirm…", &[Preview], true),
-    binding(
-        Action::Back,
-        &[Key::Enter],
-        "back to the timeline",
-        &[Context::Result],
-        true,
-    ),
-    binding(
-        Action::RollBack,
-        &[Key::Char('R')],
-        "roll back…",
-        &[Timeline, Event],
-        true,
-    ),
-    binding(
-        Action::ToggleBoundary,
-        &[Key::Char('i')],
-        "boundary",
-        &[Preview],
-        true,
-    ),
-    binding(
-        Action::ToggleStrategy,
-        &[Key::Char('s')],
-        "strategy",
-        &[Preview],
-        true,
-    ),
-    binding(
-        Action::Undo,
-        &[Key::Char('u')],
-        "undo rollback",
-        &[Timeline, Event, Context::Result],
-        true,
-    ),
-    binding(
-        Action::Redo,
-        &[Key::Char('U')],
-        "redo",
-        &[Timeline, Event, Context::Result],
-        true,
-    ),
-    binding(
-        Action::GoToOrigin,
-        &[Key::Char('o')],
-        "origin",
-        &[Timeline, Event],
-        true,
-    ),
-    binding(Action::Stop, &[Key::Esc], "stop", &[Progress], true),
-    binding(
-        Action::Back,
-        &[Key::Esc, Key::Backspace],
-        "back",
-        &[Event, Grid, Planning, Preview, Context::Result, Help],
-        true,
-    ),
-    binding(Action::Help, &[Key::Char('?')], "help", LEAVABLE, true),
-    binding(Action::Quit, &[Key::Char('q')], "quit", LEAVABLE, true),
-    binding(Action::Up, &[Key::Up, Key::Char('k')], "up", LISTS, false),
-    binding(
-        Action::Down,
-        &[Key::Down, Key::Char('j')],
-        "down",
-        LISTS,
-        false,
-    ),
-    binding(
-        Action::PageUp,
-        &[Key::PageUp, Key::Ctrl('b'), Key::Ctrl('u')],
-        "a screenful up",
-        LISTS,
-        false,
-    ),
-    binding(
-        Action::PageDown,
-        &[
-            Key::PageDown,
-            Key::Ctrl('f'),
-            Key::Ctrl('d'),
-            Key::Char(' '),
-        ],
-        "a screenful down",
-        LISTS,
-        false,
-    ),
-    binding(
-        Action::First,
-        &[Key::Home, Key::Char('g')],
-        "to the top",
-        LISTS,
-        false,
-    ),
-    binding(
-        Action::Last,
-        &[Key::End, Key::Char('G')],
-        "to the bottom",
-        LISTS,
-        false,
-    ),
-    binding(
-        Action::Left,
-        &[Key::Left, Key::Char('h')],
-        "a column to the left",
-        &[Grid],
-        false,
-    ),
-    binding(
-        Action::Right,
-        &[Key::Right, Key::Char('l')],
-        "a column to the right",
-        &[Grid],
-        false,
-    ),
-    binding(
-        Action::ShowTimeline,
-        &[Key::Char('1')],
-        "the timeline",
-        BROWSING,
-        false,
-    ),
-    binding(
-        Action::ShowTables,
-        &[Key::Char('2')],
-        "the tables",
-        BROWSING,
-        false,
-    ),
-    binding(
-        Action::Reload,
-        &[Key::Char('r')],
-        "read everything anew",
-        BROWSING,
-        false,
-    ),
-    binding(
-        Action::Interrupt,
-        &[Key::Ctrl('c')],
-        "cancel; twice, leave",
-        &[],
-        false,
-    ),
-];
-
-/// What a key does here.
-#[must_use]
-pub fn action(context: Context, key: Key) -> Option<Action> {
-    bindings(context)
-        .find(|binding| binding.keys.contains(&key))
-        .map(|binding| binding.action)
+/// The table, with the keys that this user wants.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keymap {
+    /// The keys of each of [`BINDINGS`].
+    keys: Vec<Vec<Key>>,
 }
 
-/// The keys that do something here.
-pub fn bindings(context: Context) -> impl Iterator<Item = &'static Binding> {
+impl Default for Keymap {
+    fn default() -> Self {
+        Self {
+            keys: BINDINGS.iter().map(|one| one.keys.to_vec()).collect(),
+        }
+    }
+}
+
+impl Keymap {
+    /// What a key does here.
+    #[must_use]
+    pub fn action(&self, context: Context, key: Key) -> Option<Action> {
+        self.bindings(context)
+            .find(|(_, keys)| keys.contains(&key))
+            .map(|(binding, _)| binding.action)
+    }
+
+    /// What there is to do here, and by which keys.
+    pub fn bindings(&self, context: Context) -> impl Iterator<Item = (&'static Binding, &[Key])> {
+        let bindings = BINDINGS.iter().zip(self.keys.iter().map(Vec::as_slice));
+        bindings.filter(move |(binding, _)| binding.is_in(context))
+    }
+
+    /// The key that hints name for this action here; empty when none does it.
+    #[must_use]
+    pub fn key_for(&self, context: Context, action: Action) -> String {
+        let found = self.bindings(context).find(|(one, _)| one.action == action);
+        let key = found.and_then(|(_, keys)| keys.first().copied());
+        key.map(Key::name).unwrap_or_default()
+    }
+
+    /// Gives the command of this name these keys instead of its own.
+    ///
+    /// # Errors
+    /// A sentence, when there is no such command.
+    pub fn rebind(&mut self, name: &str, keys: &[Key]) -> Result<(), String> {
+        let mut found = false;
+        for (binding, own) in BINDINGS.iter().zip(&mut self.keys) {
+            if binding.name == name {
+                *own = keys.to_vec();
+                found = true;
+            }
+        }
+        match found {
+            true => Ok(()),
+            false => Err(format!("there is no command \"{name}\"")),
+        }
+    }
+
+    /// A key that means two things in one place, with their names, if there is one.
+    #[must_use]
+    pub fn conflict(&self) -> Option<(Key, &'static str, &'static str)> {
+        CONTEXTS.into_iter().find_map(|context| {
+            let mut seen: Vec<(Key, &'static str)> = Vec::new();
+            for (binding, keys) in self.bindings(context) {
+                for key in keys {
+                    if let Some((_, other)) = seen.iter().find(|(one, _)| one == key) {
+                        return Some((*key, *other, binding.name));
+                    }
+                    seen.push((*key, binding.name));
+                }
+            }
+            None
+        })
+    }
+}
+
+/// The names of all commands, each once.
+pub fn names() -> impl Iterator<Item = &'static str> {
+    let mut seen = HashSet::new();
     BINDINGS
         .iter()
-        .filter(move |binding| binding.contexts.is_empty() || binding.contexts.contains(&context))
+        .map(|binding| binding.name)
+        .filter(move |name| seen.insert(*name))
 }
 
-/// What the footer says where keys go into a field.
-pub const CONFIRM_HINTS: &str = "type the id, then Enter  ·  Enter alone or Esc: cancel";
-
-/// Whether keys are typed into a field here.
+/// Whether what is typed goes into a field here.
 #[must_use]
 pub fn is_field(context: Context) -> bool {
-    context == Confirm
+    matches!(
+        context,
+        Context::Confirm | Context::Help | Context::Palette | Context::Prompt
+    )
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::HashSet;
 
     #[test]
     fn no_key_means_two_things_in_one_place() {
-        for context in [
-            Timeline,
-            Event,
-            Tables,
-            Grid,
-            Planning,
-            Preview,
-            Confirm,
-            Progress,
-            Context::Result,
-            Help,
-        ] {
+        assert_eq!(Keymap::default().conflict(), None);
+    }
+
+    #[test]
+    fn a_name_is_of_one_action_in_one_place() {
+        for context in CONTEXTS {
             let mut seen = HashSet::new();
-            for key in bindings(context).flat_map(|binding| binding.keys) {
-                assert!(seen.insert(*key), "{key:?} in {context:?}");
+            for (binding, _) in Keymap::default().bindings(context) {
+                assert!(seen.insert(binding.name), "{} in {context:?}", binding.name);
             }
         }
+    }
+
+    #[test]
+    fn where_text_is_typed_no_letter_does_anything_else() {
+        for context in CONTEXTS.into_iter().filter(|one| is_field(*one)) {
+            for (binding, keys) in Keymap::default().bindings(context) {
+                let typed = keys.iter().find(|key| matches!(key, Key::Char(_)));
+                assert_eq!(typed, None, "{} in {context:?}", binding.name);
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_has_the_keys_that_are_given_to_it() {
+        let mut keymap = Keymap::default();
+        assert_eq!(keymap.rebind("roll-back", &[Key::F(8)]), Ok(()));
+        assert_eq!(
+            keymap.action(Context::Timeline, Key::F(8)),
+            Some(Action::RollBack)
+        );
+        assert_eq!(keymap.action(Context::Timeline, Key::Char('R')), None);
+        assert!(keymap.rebind("rol-back", &[]).is_err());
     }
 }

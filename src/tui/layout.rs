@@ -34,21 +34,19 @@ impl Size {
         usize::from(self.rows.saturating_sub(3)).max(1)
     }
 
-    /// Lines of the list of events.
+    /// Lines of the strip that shows when things happened: none where there is little room.
     #[must_use]
-    pub fn timeline(self) -> usize {
-        match self.is_wide() {
-            true => self.content(),
-            false => (self.content() * 11 / 20).max(3),
-        }
+    pub fn strip(self) -> usize {
+        usize::from(self.rows >= 20)
     }
 
-    /// Lines of the event below or beside the list, its title included.
+    /// Lines of the list of events, under the strip and, where there is one, the filter's line.
     #[must_use]
-    pub fn detail(self) -> usize {
+    pub fn timeline(self, filtered: bool) -> usize {
+        let room = self.content() - self.strip() - usize::from(filtered);
         match self.is_wide() {
-            true => self.content(),
-            false => self.content().saturating_sub(self.timeline()),
+            true => room,
+            false => (room * 11 / 20).max(3),
         }
     }
 

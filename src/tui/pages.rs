@@ -1,16 +1,36 @@
 //! What stands on the pages, line by line: words with a tone, which the view turns into a style.
 
+mod audit;
+mod cell;
+mod copy;
 mod event;
+mod grid;
+mod overlay;
 mod preview;
 mod rollback;
+mod row;
+mod strip;
 
-use super::keymap;
-use super::model::{Model, Notice};
+use super::keymap::Action;
+use super::model::{Model, Notice, Screen};
 use crate::eventsourcing::EventKind;
-use crate::text::{fitted, visible, wrapped};
+use crate::text::{visible, wrapped};
 
+pub use audit::{Lead, audit, bar};
+pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to};
+pub use copy::to_copy;
 pub use event::{event, event_title, standing_note};
+pub use grid::{
+    MARGIN, Shown, brief, cell as grid_cell, columns_in_sight, differs, heading,
+    keep_column_in_sight, rows_in_sight as grid_rows_in_sight, sign as grid_sign,
+};
+pub use overlay::{
+    Command, commands, field_window, help, palette, prompt_label, suggestion_begins, suggestions,
+};
+pub use preview::table_lines;
 pub use rollback::{last_word, rollback, rollback_length, rows_in_sight};
+pub use row::{keep_item_in_sight, row, row_items};
+pub use strip::strip_line;
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,41 +87,72 @@ pub fn sign(kind: EventKind) -> &'static str {
     }
 }
 
-/// The keys of the place that the help was called from.
+/// The line with the screens' names: each with the key that shows it, and where it begins.
 #[must_use]
-pub fn help(model: &Model) -> Vec<Line> {
-    let mut lines = vec![line(Tone::Strong, "Keys here"), line(Tone::Plain, "")];
-    for binding in keymap::bindings(model.context_of_help()) {
-        let keys: Vec<String> = binding.keys.iter().map(|key| key.name()).collect();
-        lines.push(line(
-            Tone::Plain,
-            format!("  {} {}", fitted(&keys.join(", "), 26), binding.words),
-        ));
+pub fn tabs(model: &Model) -> Vec<(Action, String, usize)> {
+    let actions = [
+        Action::ShowTimeline,
+        Action::ShowTables,
+        Action::ShowRow,
+        Action::ShowRollback,
+        Action::ShowAudit,
+    ];
+    let mut at = 1;
+    let mut tabs = Vec::new();
+    let is_narrow = model.size.columns < 76;
+    for (number, ((screen, name), action)) in Screen::ALL.into_iter().zip(actions).enumerate() {
+        let text = match (model.screen == screen, is_narrow) {
+            (true, _) => format!("[{} {name}]", number + 1),
+            (false, false) => format!(" {} {name} ", number + 1),
+            (false, true) => format!(" {} ", number + 1),
+        };
+        let width = text.len();
+        tabs.push((action, text, at));
+        at += width;
+    }
+    tabs
+}
+
+/// The screen whose name stands in this column of that line.
+#[must_use]
+pub fn tab_at(model: &Model, column: usize) -> Option<Action> {
+    let tabs = tabs(model).into_iter();
+    let mut found = tabs.filter(|(_, text, at)| (*at..at + text.len()).contains(&column));
+    found.next().map(|(action, ..)| action)
+}
+
+/// The last failure with all its words.
+#[must_use]
+pub fn failure(model: &Model, width: usize) -> Vec<Line> {
+    let Some(error) = &model.failure else {
+        return Vec::new();
+    };
+    let mut lines = vec![
+        line(Tone::Strong, "What failed last"),
+        line(Tone::Plain, ""),
+    ];
+    lines.extend(paragraph(Tone::Warning, &error.message, width));
+    let parts = [
+        ("What to do", &error.hint),
+        ("In the database's words", &error.details),
+    ];
+    for (title, part) in parts {
+        if let Some(text) = part {
+            lines.push(line(Tone::Plain, ""));
+            lines.push(line(Tone::Strong, title));
+            for part in text.lines() {
+                lines.extend(paragraph(Tone::Plain, part, width));
+            }
+        }
     }
     lines.push(line(Tone::Plain, ""));
-    lines.push(line(Tone::Strong, "Signs"));
-    lines.push(line(Tone::Plain, ""));
-    for (sign, words) in [
-        ("+ ~ -", "create, update, delete"),
-        ("« »", "the two ends of a rollback"),
-        ("=", "a row restored by a rollback"),
-        ("┌ │ └", "events of one transaction"),
-        (
-            "undone by #n",
-            "a rollback that is in effect has undone the event",
-        ),
-        ("of #n", "a rollback wrote the event"),
-        ("from #n", "the event that it repeats or restores"),
-        ("∅", "no value (NULL)"),
-    ] {
-        lines.push(line(Tone::Plain, format!("  {} {words}", fitted(sign, 26))));
-    }
+    lines.push(line(Tone::Faint, format!("code: {}", error.code.as_str())));
     lines
 }
 
 /// What there is to tell, over as many lines as it needs.
 #[must_use]
-pub fn notice(notice: &Notice, width: usize) -> Vec<Line> {
+pub fn notice(model: &Model, notice: &Notice, width: usize) -> Vec<Line> {
     match notice {
         Notice::Info(text) => paragraph(Tone::Strong, text, width).collect(),
         Notice::Failure(error) => {
@@ -109,6 +160,13 @@ pub fn notice(notice: &Notice, width: usize) -> Vec<Line> {
                 paragraph(Tone::Warning, &format!("Failed: {}", error.message), width).collect();
             if let Some(hint) = &error.hint {
                 lines.extend(paragraph(Tone::Plain, hint, width));
+            }
+            if error.details.is_some() {
+                let key = model
+                    .keymap
+                    .key_for(model.context_below(), Action::ShowFailure);
+                let text = format!("{key} shows what the database said.");
+                lines.push(line(Tone::Faint, text));
             }
             lines
         }

@@ -1,5 +1,6 @@
 //! The loop: messages in, effects out, and the screen drawn when something has changed.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures_util::{Stream, StreamExt};
@@ -7,14 +8,28 @@ use ratatui::Terminal;
 use ratatui::backend::Backend;
 use tokio::sync::mpsc;
 
+use super::effect::Effect;
 use super::effects::Effects;
+use super::keymap::Keymap;
 use super::layout::Size;
 use super::message::Message;
 use super::model::{Leaving, Model};
+use super::outside::Surroundings;
 use super::update::{start, update};
 use super::view::{self, Look};
 use crate::eventsourcing::rollback::RollbackOutcome;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
+
+/// What a user can choose.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// What the terminal can show.
+    pub look: Look,
+    /// Which key does what.
+    pub keymap: Keymap,
+    /// Whether the database's name has to be typed before a rollback.
+    pub production: bool,
+}
 
 /// Runs the screens on any terminal and any input, until the user leaves. Answers with the outcome of a rollback that
 /// was waited for before leaving: no screen has told it.
@@ -26,8 +41,14 @@ pub async fn run<B: Backend>(
     terminal: &mut Terminal<B>,
     input: impl Stream<Item = Message>,
     store: Arc<dyn EventStore>,
-    look: Look,
+    settings: Settings,
+    surroundings: &mut dyn Surroundings,
 ) -> Result<Option<RollbackOutcome>> {
+    let Settings {
+        look,
+        keymap,
+        production,
+    } = settings;
     tokio::pin!(input);
     let (answers, mut answered) = mpsc::unbounded_channel();
     let size = terminal.size().map_err(|error| broken(&error))?;
@@ -36,6 +57,8 @@ pub async fn run<B: Backend>(
         rows: size.height,
     };
     let mut model = Model::new(store.info().clone(), size);
+    model.keymap = keymap;
+    model.production = production;
     let mut effects = Effects::new(store, answers);
     for effect in start(&mut model) {
         effects.perform(effect);
@@ -63,14 +86,28 @@ pub async fn run<B: Backend>(
                 continue;
             }
         };
-        for effect in update(&mut model, message) {
-            effects.perform(effect);
-        }
-        // What has arrived meanwhile is taken in before the next drawing.
-        while let Ok(message) = answered.try_recv() {
+        let mut messages = VecDeque::from([message]);
+        while let Some(message) = messages.pop_front() {
             for effect in update(&mut model, message) {
-                effects.perform(effect);
+                match effect {
+                    // What concerns the terminal is done here: nothing else is written to it meanwhile.
+                    Effect::Copy(text) => {
+                        messages.push_back(Message::Copied(surroundings.copy(&text)));
+                    }
+                    Effect::Suspend => {
+                        surroundings.suspend()?;
+                        terminal.clear().map_err(|error| broken(&error))?;
+                        let size = terminal.size().map_err(|error| broken(&error))?;
+                        messages.push_back(Message::Resized(Size {
+                            columns: size.width,
+                            rows: size.height,
+                        }));
+                    }
+                    effect => effects.perform(effect),
+                }
             }
+            // What has arrived meanwhile is taken in before the next drawing.
+            messages.extend(answered.try_recv());
         }
         if model.leaving == Leaving::Now {
             return model.last_word.transpose();

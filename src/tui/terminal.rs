@@ -4,6 +4,9 @@ use std::io::{self, Stdout};
 use std::sync::Once;
 
 use crossterm::cursor::Show;
+use crossterm::event::{
+    DisableBracketedPaste, DisableMouseCapture, EnableBracketedPaste, EnableMouseCapture,
+};
 use crossterm::execute;
 use crossterm::terminal::{
     EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
@@ -17,7 +20,7 @@ use crate::eventsourcing::{Error, ErrorCode, Result};
 ///
 /// # Errors
 /// `Io` when there is no terminal, or it cannot be drawn on.
-pub fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
+pub fn enter(mouse: bool) -> Result<Terminal<CrosstermBackend<Stdout>>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -26,21 +29,46 @@ pub fn enter() -> Result<Terminal<CrosstermBackend<Stdout>>> {
             previous(panic);
         }));
     });
+    take(mouse)?;
+    Terminal::new(CrosstermBackend::new(io::stdout())).map_err(|error| {
+        leave();
+        unusable(&error)
+    })
+}
+
+/// Takes the terminal, the first time or again.
+///
+/// # Errors
+/// `Io` when there is none.
+pub(super) fn take(mouse: bool) -> Result<()> {
     let taken = enable_raw_mode()
-        .and_then(|()| execute!(io::stdout(), EnterAlternateScreen))
-        .and_then(|()| Terminal::new(CrosstermBackend::new(io::stdout())));
+        .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste))
+        .and_then(|()| match mouse {
+            true => execute!(io::stdout(), EnableMouseCapture),
+            false => Ok(()),
+        });
     taken.map_err(|error| {
         leave();
-        Error::new(
-            ErrorCode::Io,
-            format!("the terminal cannot be used: {error}"),
-        )
-        .hint("without a terminal, `ebb log` prints the timeline")
+        unusable(&error)
     })
+}
+
+fn unusable(error: &io::Error) -> Error {
+    Error::new(
+        ErrorCode::Io,
+        format!("the terminal cannot be used: {error}"),
+    )
+    .hint("without a terminal, `ebb log` prints the timeline")
 }
 
 /// Gives it back. Where it is gone, as after a lost connection, there is nothing to give back and nobody to tell.
 pub fn leave() {
-    drop(execute!(io::stdout(), LeaveAlternateScreen, Show));
+    drop(execute!(
+        io::stdout(),
+        DisableMouseCapture,
+        DisableBracketedPaste,
+        LeaveAlternateScreen,
+        Show
+    ));
     drop(disable_raw_mode());
 }

@@ -1,16 +1,22 @@
 //! From what happened to what is to be done.
 
+mod audit;
+mod cell;
+mod links;
+mod mouse;
+mod overlay;
 mod rollback;
+mod row;
 mod tables;
 mod timeline;
 
 use super::effect::{Effect, Slot};
 use super::keymap::{self, Action, Context, Key};
 use super::layout::scrolled;
-use super::message::Message;
-use super::model::{Leaving, Model, Notice, Screen};
+use super::message::{Message, Overview};
+use super::model::{Leaving, Model, Notice, Overlay, Purpose, Screen};
 use super::pages;
-use crate::eventsourcing::Result;
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
 
 /// The effects with which everything begins.
 pub fn start(model: &mut Model) -> Vec<Effect> {
@@ -21,85 +27,298 @@ pub fn start(model: &mut Model) -> Vec<Effect> {
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => press(model, key),
+        Message::Pasted(text) if keymap::is_field(model.context()) => paste(model, &text),
+        Message::Pasted(_) => Vec::new(),
+        Message::Mouse(mouse) => mouse::act(model, mouse),
         Message::Resized(size) => {
             model.size = size;
             let mut effects = timeline::settle(model);
+            effects.extend(timeline::read_strip(model));
             effects.extend(tables::settle(model));
+            effects.extend(row::settle(model));
             effects.extend(rollback::settle(model));
             effects
         }
+        Message::Resumed => Vec::new(),
         Message::Terminate => leave(model),
         Message::Overview(request, result) => {
-            if model.overview_wanted == Some(request) {
-                model.overview_wanted = None;
-                if let Some(overview) = told(model, result) {
-                    model.head = Some(overview.head);
-                    model.events = Some(overview.events);
-                    model.history = overview.history;
-                }
+            if model.overview_wanted != Some(request) {
+                return Vec::new();
             }
-            Vec::new()
+            model.overview_wanted = None;
+            match told(model, result) {
+                Some(overview) => overview_read(model, overview),
+                None => Vec::new(),
+            }
         }
+        Message::Head(result) => head_known(model, result),
         Message::Page(request, result) => timeline::page(model, request, result),
+        Message::Matches(request, result) => timeline::matched(model, request, result),
+        Message::Strip(request, result) => timeline::strip_read(model, request, result),
+        Message::Located(request, result) => located(model, request, result),
         Message::Inspected(request, result) => timeline::inspected(model, request, *result),
         Message::Tables(request, result) => tables::listed(model, request, result),
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
         Message::Rows(request, result) => tables::rows(model, request, result),
+        Message::Row(request, result) => row::inspected(model, request, *result),
+        Message::Life(request, result) => row::life_read(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
         Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
         Message::Changes(request, first, result) => {
             rollback::changes_read(model, request, first, result)
         }
-        Message::Progress(done, total) => rollback::progress(model, done, total),
+        Message::Shown(request, result) => rollback::shown(model, request, result),
+        Message::Progress(done, total, elapsed) => rollback::progress(model, done, total, elapsed),
         Message::Waiting(writer) => rollback::waiting(model, writer),
         Message::Executed(request, result) => rollback::executed(model, request, result),
+        Message::Verifying(request, done) => audit::verifying(model, request, done),
+        Message::Verified(request, result) => audit::verified(model, request, result),
+        Message::Activity(request, by, result) => audit::counted(model, request, by, result),
+        Message::Exported(request, result) => audit::exported(model, request, result),
+        Message::Copied(result) => {
+            if let Some(words) = told(model, result) {
+                model.notice = Some(Notice::Info(words));
+            }
+            Vec::new()
+        }
     }
 }
 
-/// The value of a result; a failure is told to the user.
+/// The value of a result; a failure is told to the user. One that the connection is lost is not: the header says so, and it is tried again.
 fn told<T>(model: &mut Model, result: Result<T>) -> Option<T> {
-    result
-        .map_err(|error| model.notice = Some(Notice::Failure(error)))
-        .ok()
+    match result {
+        Ok(value) => Some(value),
+        Err(error) => {
+            if error.code != ErrorCode::Unreachable || model.connection.lost == 0 {
+                model.notice = Some(Notice::Failure(error.clone()));
+            }
+            model.failure = Some(error);
+            None
+        }
+    }
 }
 
 fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     let context = model.context();
     let interrupted_before = std::mem::take(&mut model.interrupted);
-    let action = keymap::action(context, key);
-    if action == Some(Action::Interrupt) {
-        return interrupt(model, interrupted_before);
+    let action = model.keymap.action(context, key);
+    match action {
+        Some(Action::Interrupt) => return interrupt(model, interrupted_before),
+        Some(Action::Suspend) => return vec![Effect::Suspend],
+        _ => {}
     }
-    // What was told has been read by whoever presses the next key.
+    // What was told has been read by whoever presses the next key, and new events have been seen.
     model.notice = None;
-    if keymap::is_field(context) {
+    model.timeline.seen_head = model.head;
+    model.timeline.paused = false;
+    if context == Context::Confirm {
         return rollback::typed(model, key);
     }
-    match (action, context) {
-        (None, _) => Vec::new(),
-        (Some(Action::Quit), _) => leave(model),
-        (Some(Action::Help), Context::Help) => back(model),
-        (Some(Action::Help), _) => {
-            model.help = Some(0);
+    if keymap::is_field(context) {
+        return overlay::typed(model, action, key);
+    }
+    match action {
+        Some(action) => act(model, action),
+        None => Vec::new(),
+    }
+}
+
+fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
+    match model.context() {
+        // What is confirmed is typed, and not pasted.
+        Context::Confirm => {
+            let words = "The id has to be typed: what was pasted was not taken.";
+            model.notice = Some(Notice::Info(words.to_owned()));
             Vec::new()
         }
-        (Some(Action::Back), _) => back(model),
-        (Some(Action::Reload), _) => {
+        _ => overlay::pasted(model, text),
+    }
+}
+
+/// Does what a key or a command of the palette says.
+fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let context = model.context();
+    match (action, context) {
+        (Action::Quit, _) => leave(model),
+        (Action::Interrupt, _) => interrupt(model, false),
+        (Action::Suspend, _) => vec![Effect::Suspend],
+        (Action::Help, _) => {
+            overlay::open_help(model);
+            Vec::new()
+        }
+        (Action::Palette, _) => {
+            overlay::open_palette(model);
+            Vec::new()
+        }
+        (Action::ShowFailure, _) => {
+            match model.failure {
+                Some(_) => model.overlay = Some(Overlay::Failure { top: 0 }),
+                None => {
+                    let text = "Nothing has failed.";
+                    model.notice = Some(Notice::Info(text.to_owned()));
+                }
+            }
+            Vec::new()
+        }
+        (Action::Back, _) => back(model),
+        (Action::Reload, _) => {
             let events = timeline::read_around(model);
             reload_with(model, events)
         }
-        (Some(Action::ShowTimeline), _) => {
-            model.screen = Screen::Timeline;
+        (Action::Now, _) => links::return_to_now(model),
+        (
+            Action::ShowTimeline
+            | Action::ShowTables
+            | Action::ShowRow
+            | Action::ShowRollback
+            | Action::ShowAudit,
+            _,
+        ) => show(model, action),
+        (Action::Copy | Action::CopyWhole, _) => copy(model, action),
+        (Action::Filter, _) => {
+            let purpose = match context {
+                Context::Tables => Purpose::Tables,
+                Context::Grid => Purpose::Rows,
+                Context::Preview => Purpose::Changes,
+                Context::Cell => Purpose::Search,
+                _ => Purpose::Events,
+            };
+            overlay::open_prompt(model, purpose);
             Vec::new()
         }
-        (Some(Action::ShowTables), _) => {
-            model.screen = Screen::Tables;
+        (action, Context::Failure) => {
+            scroll_failure(model, action);
             Vec::new()
         }
-        (Some(action), Context::Timeline | Context::Event) => timeline::act(model, action),
-        (Some(action), Context::Tables | Context::Grid) => tables::act(model, action),
-        (Some(action), Context::Help) => scroll_help(model, action),
-        (Some(action), _) => rollback::act(model, action),
+        (Action::Undo | Action::Redo, _) => rollback::begin_undo(model, action),
+        (action, Context::Timeline | Context::Event) => timeline::act(model, action),
+        (action, Context::Tables | Context::Grid) => tables::act(model, action),
+        (action, Context::Row) => row::act(model, action),
+        (action, Context::Cell) => cell::act(model, action),
+        (action, Context::Audit) => audit::act(model, action),
+        (action, _) => rollback::act(model, action),
+    }
+}
+
+fn show(model: &mut Model, action: Action) -> Vec<Effect> {
+    model.screen = match action {
+        Action::ShowTables => Screen::Tables,
+        Action::ShowRow => Screen::Row,
+        Action::ShowRollback => Screen::Rollback,
+        Action::ShowAudit => Screen::Audit,
+        _ => Screen::Timeline,
+    };
+    // What a link left behind is not where one came from any more.
+    model.trail.clear();
+    match model.screen {
+        Screen::Tables => tables::settle(model),
+        Screen::Row => row::settle(model),
+        Screen::Audit => audit::shown(model),
+        _ => Vec::new(),
+    }
+}
+
+fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
+    match pages::to_copy(model, action == Action::CopyWhole) {
+        Some(text) => vec![Effect::Copy(text)],
+        None => {
+            let text = "There is nothing to copy here.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+            Vec::new()
+        }
+    }
+}
+
+/// The cursor to this event, in the timeline.
+fn go_to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
+    match model.head {
+        Some(head) if id > head || id < 1 => {
+            let text = match head {
+                0 => "The log has no events yet.".to_owned(),
+                _ => format!("There is no event #{id}: the log has #1 to #{head}."),
+            };
+            model.notice = Some(Notice::Info(text));
+            Vec::new()
+        }
+        _ => links::to_event(model, id),
+    }
+}
+
+fn located(
+    model: &mut Model,
+    request: super::effect::RequestId,
+    result: Result<EventId>,
+) -> Vec<Effect> {
+    if model.timeline.locate_wanted != Some(request) {
+        return Vec::new();
+    }
+    model.timeline.locate_wanted = None;
+    match told(model, result) {
+        Some(id) => go_to_event(model, id.max(1)),
+        None => Vec::new(),
+    }
+}
+
+fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
+    let before = model.head.replace(overview.head);
+    model.events = Some(overview.events);
+    model.history = overview.history;
+    match before {
+        None => {
+            let mut effects = vec![Effect::Watch(overview.head, 0)];
+            effects.extend(timeline::read_strip(model));
+            effects
+        }
+        Some(before) if before != overview.head => {
+            let mut effects = timeline::grown(model, before);
+            if model.screen == Screen::Row {
+                effects.extend(row::read(model));
+            }
+            effects
+        }
+        Some(_) => Vec::new(),
+    }
+}
+
+/// Milliseconds until a lost connection is tried again: twice as long each time, up to half a minute.
+fn pause(lost: u32) -> u64 {
+    (250 << lost.min(7)).min(30_000)
+}
+
+/// The log has another head; or it cannot be watched, which is tried again.
+fn head_known(model: &mut Model, result: Result<EventId>) -> Vec<Effect> {
+    match result {
+        Ok(head) => {
+            let was_lost = std::mem::take(&mut model.connection.lost) > 0;
+            let mut effects = vec![Effect::Watch(head, 0)];
+            if was_lost {
+                let text = "The database is there again.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                let events = timeline::read_around(model);
+                effects.extend(reload_with(model, events));
+            } else if model.head != Some(head) {
+                let request = model.next_request();
+                model.overview_wanted = Some(request);
+                effects.push(Effect::Overview(request));
+            }
+            effects
+        }
+        Err(error) => {
+            if model.connection.lost == 0 {
+                model.notice = Some(Notice::Failure(watch_failed(error.clone())));
+            }
+            model.failure = Some(error);
+            model.connection.lost += 1;
+            // Another head than any: the answer says at once that the database is there again.
+            vec![Effect::Watch(-1, pause(model.connection.lost))]
+        }
+    }
+}
+
+fn watch_failed(error: Error) -> Error {
+    match error.hint {
+        Some(_) => error,
+        None => error.hint("it is tried again and again; what is on the screen stays"),
     }
 }
 
@@ -115,26 +334,41 @@ fn reload_with(model: &mut Model, events: Effect) -> Vec<Effect> {
     model.overview_wanted = Some(request);
     let mut effects = vec![Effect::Overview(request), events];
     effects.extend(tables::reload(model));
+    if model.row.is_some() {
+        effects.extend(row::read(model));
+    }
+    effects.extend(audit::reload(model));
     effects
 }
 
 /// One step back. Never leaves the program.
 fn back(model: &mut Model) -> Vec<Effect> {
-    if model.help.take().is_some() {
+    if model.overlay.take().is_some() || model.cell.take().is_some() {
         return Vec::new();
     }
     match model.context() {
         Context::Event => model.timeline.opened = None,
-        Context::Grid => {
-            model.tables.grid = None;
-            return vec![Effect::Cancel(Slot::Rows)];
+        Context::Planning | Context::Preview | Context::Result => return rollback::cancel(model),
+        Context::Timeline if model.is_filtered() => {
+            model.timeline.filter_text.clear();
+            return timeline::show_only(model, Default::default(), None);
         }
-        Context::Planning | Context::Preview | Context::Result => {
-            model.screen = Screen::Timeline;
-            model.rollback = None;
-            return vec![Effect::Cancel(Slot::Plan)];
+        Context::Tables if !model.tables.filter.is_empty() => tables::list_only(model, ""),
+        context => {
+            if let Some(effects) = links::go_back(model) {
+                return effects;
+            }
+            match context {
+                Context::Grid => {
+                    model.tables.grid = None;
+                    return vec![Effect::Cancel(Slot::Rows)];
+                }
+                Context::Row | Context::Audit | Context::NoRollback => {
+                    model.screen = Screen::Timeline;
+                }
+                _ => {}
+            }
         }
-        _ => {}
     }
     Vec::new()
 }
@@ -165,6 +399,11 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
             model.notice = told("Cancelled. Ctrl-C again leaves.");
             rollback::cancel(model)
         }
+        Context::Palette | Context::Help | Context::Prompt => {
+            model.overlay = None;
+            model.notice = told("Closed. Ctrl-C again leaves.");
+            Vec::new()
+        }
         _ => {
             let cancelled = cancel_reads(model);
             model.notice = told(match cancelled.is_empty() {
@@ -178,31 +417,54 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
 
 /// Cancels what is being read; what is there stays.
 fn cancel_reads(model: &mut Model) -> Vec<Effect> {
+    use super::model::Verification;
     let is_counted = model.tables.rows().is_some();
     let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
     let rows = model.tables.grid.as_mut().and_then(|grid| {
         grid.renewing = false;
         grid.wanted.take()
     });
+    let (row, life) = match &mut model.row {
+        Some(row) => (row.wanted.take(), row.life_wanted.take()),
+        None => (None, None),
+    };
+    let timeline = &mut model.timeline;
+    timeline.paused = true;
+    let matches = timeline.matches.filter(|matches| !matches.is_all);
+    if matches.is_some() {
+        timeline.matches = None;
+    }
+    let is_verifying = matches!(model.audit.verification, Verification::Running { .. });
+    if is_verifying {
+        model.audit.verification = Verification::Unknown;
+    }
     [
         (model.overview_wanted.take().is_some(), Slot::Overview),
-        (model.timeline.wanted.take().is_some(), Slot::Page),
-        (model.timeline.detail_wanted.take().is_some(), Slot::Detail),
+        (timeline.wanted.take().is_some(), Slot::Page),
+        (matches.is_some(), Slot::Matches),
+        (timeline.strip_wanted.take().is_some(), Slot::Strip),
+        (timeline.locate_wanted.take().is_some(), Slot::Locate),
+        (timeline.detail_wanted.take().is_some(), Slot::Detail),
         (model.tables.wanted.take().is_some(), Slot::Tables),
         (counts.is_some(), Slot::Counts),
         (rows.is_some(), Slot::Rows),
+        (row.is_some(), Slot::Row),
+        (life.is_some(), Slot::Life),
+        (is_verifying, Slot::Verification),
+        (model.audit.activity_wanted.take().is_some(), Slot::Activity),
+        (model.audit.export_wanted.take().is_some(), Slot::Export),
     ]
     .into_iter()
     .filter_map(|(is_read, slot)| is_read.then_some(Effect::Cancel(slot)))
     .collect()
 }
 
-fn scroll_help(model: &mut Model, action: Action) -> Vec<Effect> {
-    if let Some(top) = model.help {
-        let lines = pages::help(model).len();
-        model.help = Some(scroll_page(top, lines, model.size.content(), action));
+fn scroll_failure(model: &mut Model, action: Action) {
+    let lines = pages::failure(model, model.size.page_width()).len();
+    let height = model.size.content();
+    if let Some(Overlay::Failure { top }) = &mut model.overlay {
+        *top = scroll_page(*top, lines, height, action);
     }
-    Vec::new()
 }
 
 /// The first line of a page of so many lines, after this key.

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ebbtide::eventsourcing::rollback::{
     self, Control, RollbackOutcome, RollbackRequest, RollbackTarget, Strategy,
 };
-use ebbtide::eventsourcing::rows::Rows;
+use ebbtide::eventsourcing::rows::{self, RowsRequest, RowsStart};
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
@@ -421,12 +421,27 @@ pub(crate) async fn all_rows(
     selection: Selection,
     limit: Option<usize>,
 ) -> Vec<Row> {
-    let mut rows = Rows::open(store, table, at, selection, limit)
-        .await
-        .unwrap();
+    let request = RowsRequest {
+        table: table.clone(),
+        at,
+        selection,
+        first: limit.unwrap_or(usize::MAX),
+    };
+    let mut left = limit.unwrap_or(usize::MAX);
     let mut all = Vec::new();
-    while let Some(page) = rows.next().await.unwrap() {
-        all.extend(page);
+    let mut next = Some(RowsStart::default());
+    // Pages of a few rows: what is left over of a lot that the store reads comes with the next one.
+    while let Some(start) = next.filter(|_| left > 0) {
+        let page = rows::page(store, &request, &start, left.min(7))
+            .await
+            .unwrap();
+        assert!(
+            page.rows.len() <= left.min(7),
+            "a page is no longer than asked"
+        );
+        left -= page.rows.len();
+        all.extend(page.rows);
+        next = page.next;
     }
     all
 }

@@ -5,7 +5,9 @@ use std::ops::Range;
 
 use super::event::columns;
 use super::{Line, Tone, line, paragraph};
-use crate::eventsourcing::rollback::{ChangeEntry, RollbackPlan, RowAction, RowChange, Strategy};
+use crate::eventsourcing::rollback::{
+    ChangeEntry, Conflicts, RollbackPlan, RowAction, RowChange, Strategy,
+};
 use crate::text::{clipped, count, fitted, visible, width as cells};
 use crate::tui::model::{Asked, Model, Rollback};
 
@@ -16,7 +18,51 @@ pub(super) fn length(
     plan: &RollbackPlan,
     width: usize,
 ) -> usize {
-    head(model, rollback, plan, width).len() + lines_before(plan, plan.changes.len())
+    head(model, rollback, plan, width).len() + lines_before(rollback, plan, shown(rollback, plan))
+}
+
+/// How many rows are shown.
+fn shown(rollback: &Rollback, plan: &RollbackPlan) -> usize {
+    match &rollback.shown {
+        Some(shown) => shown.places.len(),
+        // Until it is known which rows the filter shows, none are.
+        None if !rollback.filter.is_empty() => 0,
+        None => plan.changes.len(),
+    }
+}
+
+/// What there is to say of a row that is shown, without its values.
+fn entry<'a>(rollback: &Rollback, plan: &'a RollbackPlan, place: usize) -> Option<ChangeEntry<'a>> {
+    let place = match &rollback.shown {
+        Some(shown) => *shown.places.get(place)?,
+        None => place,
+    };
+    plan.changes.entries_at(place..place + 1).next()
+}
+
+/// The lines at which the rows of another table begin, the counts at the top being the first.
+#[must_use]
+pub fn table_lines(model: &Model, width: usize) -> Vec<usize> {
+    let Some(
+        rollback @ Rollback {
+            plan: Some(plan), ..
+        },
+    ) = &model.rollback
+    else {
+        return Vec::new();
+    };
+    let head = head(model, rollback, plan, width).len();
+    let mut lines = vec![0];
+    let mut before = None;
+    for place in 0..shown(rollback, plan) {
+        let table = entry(rollback, plan, place).map(|entry| entry.table);
+        if table != before {
+            // Without the empty line before the row.
+            lines.push(head + lines_before(rollback, plan, place) + 1);
+            before = table;
+        }
+    }
+    lines
 }
 
 /// The rows of which lines are in sight, by their places in the plan.
@@ -28,17 +74,22 @@ pub(super) fn rows_in_sight(
     sight: &Range<usize>,
 ) -> Range<usize> {
     let head = head(model, rollback, plan, width).len();
-    rows_among(plan, head, sight)
+    rows_among(rollback, plan, head, sight)
 }
 
 /// The rows of which lines are among these, where they begin after so many lines. A plan may have a million rows: none but those are looked at.
-fn rows_among(plan: &RollbackPlan, head: usize, sight: &Range<usize>) -> Range<usize> {
-    let mut places = 0..plan.changes.len();
+fn rows_among(
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    head: usize,
+    sight: &Range<usize>,
+) -> Range<usize> {
+    let mut places = 0..shown(rollback, plan);
     let first_with = |line: usize| {
         let (mut low, mut high) = (0, places.end);
         while low < high {
             let middle = low + (high - low) / 2;
-            match head + lines_before(plan, middle + 1) > line {
+            match head + lines_before(rollback, plan, middle + 1) > line {
                 true => high = middle,
                 false => low = middle + 1,
             }
@@ -56,8 +107,12 @@ fn rows_among(plan: &RollbackPlan, head: usize, sight: &Range<usize>) -> Range<u
 }
 
 /// How many lines the rows before this place have.
-fn lines_before(plan: &RollbackPlan, place: usize) -> usize {
-    2 * place + plan.changes.columns_before(place)
+fn lines_before(rollback: &Rollback, plan: &RollbackPlan, place: usize) -> usize {
+    let columns = match &rollback.shown {
+        Some(shown) => shown.columns_before.get(place).copied().unwrap_or_default(),
+        None => plan.changes.columns_before(place),
+    };
+    2 * place + columns
 }
 
 /// The lines in sight.
@@ -69,10 +124,13 @@ pub(super) fn in_sight(
     sight: &Range<usize>,
 ) -> Vec<Line> {
     let head = head(model, rollback, plan, width);
-    let rows = rows_among(plan, head.len(), sight);
-    let mut at = head.len() + lines_before(plan, rows.start);
+    let rows = rows_among(rollback, plan, head.len(), sight);
+    let mut at = head.len() + lines_before(rollback, plan, rows.start);
     let mut lines: Vec<Line> = head.into_iter().take(sight.end).skip(sight.start).collect();
-    for (place, entry) in rows.clone().zip(plan.changes.entries_at(rows)) {
+    for place in rows {
+        let Some(entry) = entry(rollback, plan, place) else {
+            break;
+        };
         let next = at + lines_of(entry);
         let written = change(entry, rollback.rows.at(place), width);
         let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
@@ -105,6 +163,21 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
         lines.extend(paragraph(Tone::Plain, &sentence, width));
     }
     lines.extend(choices(rollback, plan));
+    if !rollback.filter.is_empty() {
+        let found = match (&rollback.shown, rollback.shown_wanted) {
+            (_, Some(_)) => "searching…".to_owned(),
+            (Some(shown), None) => {
+                let all = count(plan.changes.len() as u64, "row", "rows");
+                format!("{} of {all}", shown.places.len())
+            }
+            (None, None) => "not searched".to_owned(),
+        };
+        let text = format!(
+            "/  only rows with \"{}\": {found}",
+            visible(&rollback.filter)
+        );
+        lines.push(line(Tone::Changed, clipped(&text, width)));
+    }
     lines.push(line(Tone::Plain, ""));
     let longest = plan
         .tables
@@ -138,6 +211,45 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
         lines.push(line(
             Tone::Faint,
             format!("i  boundary: #{event} is {now} (i: {other})"),
+        ));
+    }
+    let scopes = rollback.scopes();
+    if scopes.len() > 1 {
+        let at = scopes.iter().position(|scope| *scope == rollback.scope);
+        let next = at.and_then(|at| scopes.get(at + 1)).unwrap_or(&scopes[0]);
+        lines.push(line(
+            Tone::Faint,
+            visible(&format!("o  scope: {} (o: {next})", rollback.scope)),
+        ));
+    }
+    if let Asked::Revert { .. } = rollback.asked {
+        let words = |conflicts| match conflicts {
+            None => "refused",
+            Some(Conflicts::Ours) => "the later value stays (ours)",
+            Some(Conflicts::Theirs) => "the value before it comes back (theirs)",
+        };
+        let next = match rollback.conflicts {
+            None => Some(Conflicts::Ours),
+            Some(Conflicts::Ours) => Some(Conflicts::Theirs),
+            Some(Conflicts::Theirs) => None,
+        };
+        lines.push(line(
+            Tone::Faint,
+            format!(
+                "c  where later events set the same column: {} (c: {})",
+                words(rollback.conflicts),
+                words(next)
+            ),
+        ));
+    }
+    if rollback.allow_loss || !plan.losses.is_empty() {
+        let (now, other) = match rollback.allow_loss {
+            true => ("left in the log alone", "refuse"),
+            false => ("refused", "leave them in the log alone"),
+        };
+        lines.push(line(
+            Tone::Faint,
+            format!("a  values without a place: {now} (a: {other})"),
         ));
     }
     let strategy = plan.strategy();

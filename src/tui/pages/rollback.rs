@@ -2,17 +2,19 @@
 
 use std::ops::Range;
 
-use super::{Line, Tone, line, paragraph, preview};
+use super::{Line, Tone, bar, line, paragraph, preview};
 use crate::eventsourcing::EventId;
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan};
+use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, TableCounts};
+use crate::eventsourcing::store::Backend;
 use crate::text::{clipped, count, visible};
+use crate::tui::keymap::{Action, Context};
 use crate::tui::model::{Asked, Model, Rollback, Stage};
 
 /// The lines in sight of a rollback's page, at whatever stage it is.
 #[must_use]
 pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
     let Some(rollback) = &model.rollback else {
-        return Vec::new();
+        return none(model, width);
     };
     match (&rollback.stage, &rollback.plan) {
         (Stage::Planning, None) => vec![line(Tone::Faint, "making the plan…")],
@@ -31,12 +33,14 @@ pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
             Stage::Running {
                 done,
                 total,
+                elapsed,
                 stopping,
                 writer,
             },
             Some(plan),
         ) => {
-            let mut lines = running(model, plan, *done, *total, *stopping, width);
+            let steps = (*done, *total, *elapsed);
+            let mut lines = running(model, plan, steps, *stopping, width);
             if let Some(writer) = writer {
                 lines.push(line(Tone::Plain, ""));
                 lines.extend(paragraph(
@@ -47,9 +51,27 @@ pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
             }
             lines
         }
-        (Stage::Result(outcome), Some(plan)) => result(model, plan, outcome, width),
+        (Stage::Result(outcome), Some(plan)) => result(model, rollback, plan, outcome, width),
         (_, None) => Vec::new(),
     }
+}
+
+/// Where one is told how a rollback begins.
+fn none(model: &Model, width: usize) -> Vec<Line> {
+    let key = |action| model.keymap.key_for(Context::Timeline, action);
+    let text = format!(
+        "No rollback is being planned. {} on an event of the timeline or of a row's life shows what going back to before it would change; {} \
+         shows what undoing its transaction alone would. {} shows what undoing the latest rollback would change. Nothing is written before \
+         you have typed the event's id.",
+        key(Action::RollBack),
+        key(Action::Revert),
+        key(Action::Undo),
+    );
+    let mut lines: Vec<Line> = paragraph(Tone::Plain, &text, width).collect();
+    lines.push(line(Tone::Plain, ""));
+    let text = "The rollbacks that were made stand in the audit, with their reasons.";
+    lines.extend(paragraph(Tone::Faint, text, width));
+    lines
 }
 
 /// How many lines the part of it has that can be scrolled: the preview.
@@ -133,12 +155,18 @@ fn confirm(
         .id_to_type()
         .map(|id| id.to_string())
         .unwrap_or_default();
-    let question = format!(
-        "This is written to the database that others use too. To go on, type {id} and press Enter."
-    );
+    let question = match info.backend {
+        Backend::Postgres => format!(
+            "This is written to the database that others use too. To go on, type {id} and press Enter."
+        ),
+        Backend::Sqlite => {
+            format!("This is written to the database. To go on, type {id} and press Enter.")
+        }
+    };
     let question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
     let goes_on = match rollback.asked {
         Asked::To { .. } => "Roll back",
+        Asked::Revert { .. } => "Revert",
         Asked::Undo => "Undo",
         Asked::Redo => "Redo",
     };
@@ -165,8 +193,7 @@ fn confirm(
 fn running(
     model: &Model,
     plan: &RollbackPlan,
-    done: u64,
-    total: u64,
+    (done, total, elapsed): (u64, u64, u64),
     stopping: bool,
     width: usize,
 ) -> Vec<Line> {
@@ -177,15 +204,7 @@ fn running(
     )
     .collect();
     lines.push(line(Tone::Plain, ""));
-    let bar = width.min(60);
-    let filled = match total {
-        0 => 0,
-        _ => bar * usize::try_from(done * 100 / total).unwrap_or_default() / 100,
-    };
-    lines.push(line(
-        Tone::Plain,
-        "█".repeat(filled) + &"░".repeat(bar - filled),
-    ));
+    lines.push(line(Tone::Plain, bar(done, total, width.min(60))));
     lines.push(line(
         Tone::Plain,
         match total {
@@ -196,7 +215,7 @@ fn running(
                     |events| count(events, "event", "events")
                 )
             ),
-            _ => format!("{done} of {total} steps"),
+            _ => format!("{done} of {total} steps{}", left(done, total, elapsed)),
         },
     ));
     lines.push(line(Tone::Plain, ""));
@@ -215,8 +234,37 @@ fn running(
     lines
 }
 
+/// How long it will take, as it went so far; nothing where that is too early to say.
+fn left(done: u64, total: u64, elapsed: u64) -> String {
+    if elapsed < 1000 || done == 0 || done >= total {
+        return String::new();
+    }
+    match elapsed.saturating_mul(total - done) / done / 1000 {
+        0 => ", less than a second left".to_owned(),
+        seconds @ 1..120 => format!(", about {} left", count(seconds, "second", "seconds")),
+        seconds => format!(", about {} minutes left", seconds / 60),
+    }
+}
+
+fn sum(plan: &RollbackPlan, of: impl Fn(&TableCounts) -> u64) -> u64 {
+    plan.tables.iter().map(of).sum()
+}
+
+fn done_words(rollback: &Rollback, name: &str) -> String {
+    match rollback.asked {
+        Asked::To { .. } => match rollback.scope.name() {
+            Some(scope) => format!("{scope} of {name} is taken back"),
+            None => format!("{name} is taken back"),
+        },
+        Asked::Revert { event } => format!("the transaction of #{event} is undone in {name}"),
+        Asked::Undo => format!("the rollback of {name} is undone"),
+        Asked::Redo => format!("the rollback of {name} is redone"),
+    }
+}
+
 fn result(
     model: &Model,
+    rollback: &Rollback,
     plan: &RollbackPlan,
     outcome: &RollbackOutcome,
     width: usize,
@@ -227,7 +275,7 @@ fn result(
         (Some(first), Some(last)) => {
             lines.extend(paragraph(
                 Tone::Strong,
-                &format!("Done: {name} is taken back."),
+                &format!("Done: {}.", done_words(rollback, name)),
                 width,
             ));
             lines.push(line(Tone::Plain, ""));
@@ -247,8 +295,11 @@ fn result(
             lines.extend(paragraph(
                 Tone::Plain,
                 &format!(
-                    "{} taken back.",
-                    count(plan.changes.len() as u64, "row", "rows")
+                    "{} changed: {} removed, {} brought back, {} with other values.",
+                    count(plan.changes.len() as u64, "row", "rows"),
+                    sum(plan, |counts| counts.removed),
+                    sum(plan, |counts| counts.brought_back),
+                    sum(plan, |counts| counts.changed),
                 ),
                 width,
             ));

@@ -2,27 +2,35 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::{Action, Key};
-use super::super::model::{Asked, Leaving, Model, Notice, ReadRows, Rollback, Screen, Stage};
+use super::super::model::{
+    Asked, Leaving, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage,
+};
 use super::super::pages;
 use super::{reload, scroll_page, told};
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, RowChange, Strategy};
+use crate::eventsourcing::rollback::{
+    Conflicts, RollbackOutcome, RollbackPlan, RowChange, Strategy,
+};
 use crate::eventsourcing::store::Writer;
-use crate::eventsourcing::{ErrorCode, Result};
+use crate::eventsourcing::{ErrorCode, Result, RowKey};
 
-/// Begins with making the plan.
-pub(super) fn begin(model: &mut Model, asked: Asked) -> Vec<Effect> {
-    model.rollback = Some(Rollback {
-        asked,
-        strategy: Strategy::default(),
-        stage: Stage::Planning,
-        plan: None,
-        wanted: None,
-        planned: None,
-        rows: ReadRows::default(),
-        top: 0,
-    });
+/// Begins with making the plan; the row is that of the chosen event.
+pub(super) fn begin(model: &mut Model, asked: Asked, row: Option<RowKey>) -> Vec<Effect> {
+    model.cell = None;
+    model.rollback = Some(Rollback::new(asked, row));
+    if model.screen != Screen::Rollback {
+        model.rollback_from = model.screen;
+    }
     model.screen = Screen::Rollback;
     plan(model)
+}
+
+/// Begins with the plan of an undo, or a redo.
+pub(super) fn begin_undo(model: &mut Model, action: Action) -> Vec<Effect> {
+    let asked = match action {
+        Action::Redo => Asked::Redo,
+        _ => Asked::Undo,
+    };
+    begin(model, asked, None)
 }
 
 /// Asks for the plan. The one that is there stays on the screen, marked, until the new one arrives.
@@ -52,9 +60,13 @@ pub(super) fn planned(
                 rollback.plan = Some(plan.with_strategy(rollback.strategy));
                 rollback.stage = Stage::Preview;
                 rollback.rows = ReadRows::default();
+                rollback.shown = None;
             }
-            settle(model)
+            let mut effects = filter_rows(model);
+            effects.extend(settle(model));
+            effects
         }
+        // With a plan on the screen, as after a key that asked for another one, it is the plan that is kept.
         None => cancel(model),
     }
 }
@@ -73,6 +85,7 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     let Some(Rollback {
         plan: Some(plan),
         rows,
+        shown,
         ..
     }) = &mut model.rollback
     else {
@@ -80,7 +93,64 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     };
     rows.wanted = Some(request);
     let around = sight.start.saturating_sub(sight.len())..sight.end + sight.len();
-    vec![Effect::Changes(request, plan.changes.clone(), around)]
+    let places: Vec<usize> = match shown {
+        Some(shown) => {
+            let end = around.end.min(shown.places.len());
+            shown.places[around.start.min(end)..end].to_vec()
+        }
+        None => (around.start..around.end.min(plan.changes.len())).collect(),
+    };
+    let changes = plan.changes.clone();
+    vec![Effect::Changes(request, changes, around.start, places)]
+}
+
+/// Shows only the rows of the plan that this text is in.
+pub(super) fn show_only(model: &mut Model, text: &str) -> Vec<Effect> {
+    if let Some(rollback) = &mut model.rollback {
+        text.trim().clone_into(&mut rollback.filter);
+    }
+    let mut effects = filter_rows(model);
+    effects.extend(settle(model));
+    effects
+}
+
+/// Finds the rows that the filter shows.
+fn filter_rows(model: &mut Model) -> Vec<Effect> {
+    let request = model.next_request();
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    if rollback.filter.is_empty() {
+        rollback.shown_wanted = None;
+        if rollback.shown.take().is_some() {
+            rollback.rows = ReadRows::default();
+        }
+        return vec![Effect::Cancel(Slot::Shown)];
+    }
+    let Some(plan) = &rollback.plan else {
+        return Vec::new();
+    };
+    rollback.shown_wanted = Some(request);
+    let (changes, text) = (plan.changes.clone(), rollback.filter.clone());
+    vec![Effect::Shown(request, changes, text)]
+}
+
+pub(super) fn shown(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<ShownRows>,
+) -> Vec<Effect> {
+    let wanted = model.rollback.as_ref().and_then(|one| one.shown_wanted);
+    if wanted != Some(request) {
+        return Vec::new();
+    }
+    let found = told(model, result);
+    if let Some(rollback) = &mut model.rollback {
+        rollback.shown_wanted = None;
+        rollback.shown = found;
+        rollback.rows = ReadRows::default();
+    }
+    settle(model)
 }
 
 pub(super) fn changes_read(
@@ -127,10 +197,10 @@ pub(super) fn replay_counted(
     Vec::new()
 }
 
-/// Back to the timeline; nothing was written.
+/// Back to where it was begun; nothing was written.
 pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
     model.rollback = None;
-    model.screen = Screen::Timeline;
+    model.screen = model.rollback_from;
     vec![Effect::Cancel(Slot::Plan)]
 }
 
@@ -151,6 +221,44 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             rollback.top = 0;
             return plan(model);
         }
+        Action::ToggleScope => {
+            let scopes = rollback.scopes();
+            let at = scopes.iter().position(|scope| *scope == rollback.scope);
+            let next = at.map_or(0, |at| (at + 1) % scopes.len());
+            if scopes.len() == 1 {
+                let text =
+                    "Only a rollback to an event of a row can be narrowed to its table or its row.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            }
+            rollback.scope = scopes[next].clone();
+            rollback.strategy = Strategy::Minimal;
+            rollback.top = 0;
+            return plan(model);
+        }
+        Action::ToggleConflicts => {
+            let Asked::Revert { .. } = rollback.asked else {
+                let text =
+                    "Only where an event is reverted can later events have set the same columns.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            };
+            rollback.conflicts = match rollback.conflicts {
+                None => Some(Conflicts::Ours),
+                Some(Conflicts::Ours) => Some(Conflicts::Theirs),
+                Some(Conflicts::Theirs) => None,
+            };
+            rollback.top = 0;
+            return plan(model);
+        }
+        Action::ToggleLoss => {
+            rollback.allow_loss = !rollback.allow_loss;
+            rollback.top = 0;
+            return plan(model);
+        }
+        Action::NextTable | Action::PreviousTable => {
+            go_to_table(model, action == Action::NextTable);
+        }
         Action::ToggleStrategy => {
             let is_part = |plan: &RollbackPlan| !plan.takes_back_everything();
             if rollback.plan.as_ref().is_some_and(is_part) {
@@ -167,11 +275,31 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Proceed => proceed(model),
         Action::Stop => return stop(model),
-        Action::Undo => return begin(model, Asked::Undo),
-        Action::Redo => return begin(model, Asked::Redo),
         _ => rollback.top = scroll_page(rollback.top, lines, height, action),
     }
     settle(model)
+}
+
+/// Scrolls to the rows of another table.
+fn go_to_table(model: &mut Model, forwards: bool) {
+    let lines = pages::table_lines(model, model.size.page_width());
+    let Some(rollback) = &mut model.rollback else {
+        return;
+    };
+    let found = match forwards {
+        true => lines.iter().find(|line| **line > rollback.top),
+        false => lines.iter().rev().find(|line| **line < rollback.top),
+    };
+    match found {
+        Some(line) => rollback.top = *line,
+        None => {
+            let text = match forwards {
+                true => "There is no other table below.",
+                false => "There is no other table above.",
+            };
+            model.notice = Some(Notice::Info(text.to_owned()));
+        }
+    }
 }
 
 /// On to the question, if there is anything to ask.
@@ -247,6 +375,7 @@ fn execute(model: &mut Model) -> Vec<Effect> {
             rollback.stage = Stage::Running {
                 done: 0,
                 total: 0,
+                elapsed: 0,
                 stopping: false,
                 writer: None,
             };
@@ -285,13 +414,19 @@ pub(super) fn waiting(model: &mut Model, now: Option<Writer>) -> Vec<Effect> {
     Vec::new()
 }
 
-pub(super) fn progress(model: &mut Model, now: u64, in_all: u64) -> Vec<Effect> {
+pub(super) fn progress(model: &mut Model, now: u64, in_all: u64, milliseconds: u64) -> Vec<Effect> {
     if let Some(Rollback {
-        stage: Stage::Running { done, total, .. },
+        stage:
+            Stage::Running {
+                done,
+                total,
+                elapsed,
+                ..
+            },
         ..
     }) = &mut model.rollback
     {
-        (*done, *total) = (now, in_all);
+        (*done, *total, *elapsed) = (now, in_all, milliseconds);
     }
     Vec::new()
 }

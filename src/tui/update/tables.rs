@@ -2,11 +2,13 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
+use super::super::message::{GridPage, RowCount};
 use super::super::model::{GRID_PAGE, Grid, Model, Notice};
-use super::{in_sight, moved, told};
-use crate::eventsourcing::Result;
+use super::super::pages;
+use super::{cell, in_sight, links, moved, told};
 use crate::eventsourcing::schema::{Table, Tracking};
-use crate::eventsourcing::store::RowPage;
+use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::{Error, ErrorCode, Result, RowKey};
 
 /// Pages of a grid that are held at most.
 const HELD_PAGES: usize = 6;
@@ -17,9 +19,43 @@ pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
     model.tables.wanted = Some(request);
     let mut effects = vec![Effect::Tables(request)];
+    effects.extend(renew(model));
+    effects
+}
+
+/// Reads the rows in sight anew; what is shown stays until they have arrived.
+fn renew(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    if grid.selection.is_sorted() {
+        return restart(model);
+    }
+    grid.renewing = true;
+    let page = (grid.top / GRID_PAGE).min(grid.starts.len() - 1);
+    read_page(model, page)
+}
+
+/// Reads the rows anew from the first one on.
+fn restart(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    grid.renewing = true;
+    grid.starts.truncate(1);
+    grid.rows = None;
+    if grid.cursor >= GRID_PAGE {
+        (grid.cursor, grid.top) = (0, 0);
+    }
+    read_page(model, 0)
+}
+
+/// After another position has been chosen: counts and rows are those of then.
+pub(super) fn travel(model: &mut Model) -> Vec<Effect> {
+    let at = model.at();
+    // Those of another moment would be wrong until each has been replaced.
+    model.tables.counts.clear();
+    model.tables.estimates.clear();
+    let mut effects: Vec<Effect> = count(model, false).into_iter().collect();
     if let Some(grid) = &mut model.tables.grid {
-        grid.renewing = true;
-        effects.extend(read_page(model, 0));
+        grid.at = at;
+        effects.extend(restart(model));
     }
     effects
 }
@@ -52,37 +88,52 @@ pub(super) fn listed(
     let Some(list) = told(model, result) else {
         return Vec::new();
     };
-    let last = list.len().saturating_sub(1);
+    model.tables.list = Some(list);
+    let last = model.tables.listed().count().saturating_sub(1);
     model.tables.cursor = model.tables.cursor.min(last);
-    let counting = model.next_request();
-    model.tables.counts_wanted = Some(counting);
-    model.tables.list = Some(list.clone());
-    vec![Effect::Count(counting, list)]
+    // What was estimated is not counted again and again behind the reader's back.
+    count(model, false).into_iter().collect()
+}
+
+/// Counts the rows of all tables; with `large` also of those that the database guesses to be large.
+fn count(model: &mut Model, large: bool) -> Option<Effect> {
+    let list = model.tables.list.clone()?;
+    let request = model.next_request();
+    model.tables.counts_wanted = Some(request);
+    Some(Effect::Count(request, list, model.at(), large))
 }
 
 pub(super) fn counted(
     model: &mut Model,
     request: RequestId,
     table: String,
-    result: Result<u64>,
+    result: Result<RowCount>,
 ) -> Vec<Effect> {
-    if model.tables.counts_wanted == Some(request)
-        && let Some(rows) = told(model, result)
-    {
-        model.tables.counts.insert(table, rows);
+    if model.tables.counts_wanted == Some(request) {
+        match told(model, result) {
+            Some(RowCount::Counted(rows)) => {
+                model.tables.estimates.remove(&table);
+                model.tables.counts.insert(table, rows);
+            }
+            Some(RowCount::Estimated(rows)) => {
+                model.tables.counts.remove(&table);
+                model.tables.estimates.insert(table, rows);
+            }
+            None => {}
+        }
     }
     Vec::new()
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    if action == Action::CountRows {
+        return count(model, true).into_iter().collect();
+    }
     if model.tables.grid.is_some() {
         return act_in_grid(model, action);
     }
-    let Some(list) = &model.tables.list else {
-        return Vec::new();
-    };
     if action == Action::Open {
-        let Some(table) = list.get(model.tables.cursor).cloned() else {
+        let Some(table) = model.tables.listed().nth(model.tables.cursor).cloned() else {
             return Vec::new();
         };
         // In a line of the list, and in the title of the rows, a long reason is cut.
@@ -90,13 +141,62 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let text = format!("{} takes no part: {reason}", table.name);
             model.notice = Some(Notice::Info(text));
         }
-        model.tables.grid = Some(Grid::new(table));
+        model.tables.grid = Some(Grid::new(table, model.at()));
         return read_page(model, 0).into_iter().collect();
     }
     let height = list_height(model);
-    model.tables.cursor = moved(action, model.tables.cursor, list.len(), height);
+    let count = model.tables.listed().count();
+    model.tables.cursor = moved(action, model.tables.cursor, count, height);
     model.tables.top = in_sight(model.tables.top, model.tables.cursor, height);
     Vec::new()
+}
+
+/// Lists only tables with this in their names.
+pub(super) fn list_only(model: &mut Model, text: &str) {
+    text.trim().clone_into(&mut model.tables.filter);
+    (model.tables.cursor, model.tables.top) = (0, 0);
+}
+
+/// Shows only such rows.
+///
+/// # Errors
+/// What is wrong with the conditions, as far as they are typed.
+pub(super) fn show_only(model: &mut Model, text: &str) -> Result<Vec<Effect>> {
+    let Some(grid) = &mut model.tables.grid else {
+        return Ok(Vec::new());
+    };
+    let selection = Selection::parse_line(&grid.table, text, sorted_by(grid).as_deref())?;
+    text.clone_into(&mut grid.filter);
+    if grid.selection == selection {
+        return Ok(Vec::new());
+    }
+    Ok(select(model))
+}
+
+/// The column that the rows are sorted by, as a selection has it.
+fn sorted_by(grid: &Grid) -> Option<String> {
+    let (column, descending) = grid.sort.as_ref()?;
+    Some(match descending {
+        true => format!("-{column}"),
+        false => column.clone(),
+    })
+}
+
+/// Reads the rows anew after what is asked for has changed.
+pub(super) fn select(model: &mut Model) -> Vec<Effect> {
+    let Some(grid) = &mut model.tables.grid else {
+        return Vec::new();
+    };
+    match Selection::parse_line(&grid.table, &grid.filter, sorted_by(grid).as_deref()) {
+        Ok(selection) => grid.selection = selection,
+        Err(error) => {
+            grid.sort = None;
+            model.notice = Some(Notice::Failure(error));
+            return Vec::new();
+        }
+    }
+    (grid.cursor, grid.top) = (0, 0);
+    restart(model).into_iter().collect()
 }
 
 fn act_in_grid(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -104,15 +204,107 @@ fn act_in_grid(model: &mut Model, action: Action) -> Vec<Effect> {
     let Some(grid) = &mut model.tables.grid else {
         return Vec::new();
     };
-    match action {
-        Action::Left => grid.left = grid.left.saturating_sub(1),
-        Action::Right => {
-            grid.left = (grid.left + 1).min(grid.table.columns.len().saturating_sub(1));
+    let columns = grid.columns().len();
+    let selected = grid.selected_column().map(|column| column.name.clone());
+    match (action, selected) {
+        (Action::Left, _) => grid.column = grid.column.saturating_sub(1),
+        (Action::Right, _) => grid.column = (grid.column + 1).min(columns.saturating_sub(1)),
+        (Action::HideColumn, Some(_)) if columns == 1 => {
+            let text = "This is the last column that is shown: + shows the others again.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+            return Vec::new();
         }
+        (Action::HideColumn, Some(name)) => {
+            grid.hidden.insert(name);
+            grid.column = grid.column.min(columns.saturating_sub(2));
+        }
+        (Action::ShowColumns, _) => grid.hidden.clear(),
+        (Action::PinColumn, Some(name)) => {
+            if !grid.pinned.remove(&name) {
+                grid.pinned.insert(name.clone());
+            }
+            let at = grid.columns().iter().position(|one| one.name == name);
+            grid.column = at.unwrap_or_default();
+        }
+        (Action::FitColumns, _) => grid.fits = !grid.fits,
+        (Action::Sort, Some(name)) => {
+            // Ascending, descending, and then as before.
+            grid.sort = match grid.sort.take() {
+                Some((sorted, false)) if sorted == name => Some((name, true)),
+                Some((sorted, true)) if sorted == name => None,
+                _ => Some((name, false)),
+            };
+            return select(model);
+        }
+        (Action::Open, Some(name)) => return open_cell(model, &name),
+        (Action::History, _) => {
+            return with_row(model, |model, key| links::to_row(model, key, true));
+        }
+        (Action::RollBack, _) => return with_row(model, take_back_row),
         _ => grid.cursor = moved(action, grid.cursor, grid.known_rows(), height),
     }
-    grid.top = in_sight(grid.top, grid.cursor, height);
+    if let Some(grid) = &mut model.tables.grid {
+        grid.top = in_sight(grid.top, grid.cursor, height);
+    }
+    pages::keep_column_in_sight(model);
     read_on(model)
+}
+
+/// Does something with the row under the cursor.
+fn with_row(
+    model: &mut Model,
+    work: impl FnOnce(&mut Model, RowKey) -> Vec<Effect>,
+) -> Vec<Effect> {
+    let grid = model.tables.grid.as_ref();
+    if let Some(key) = grid.and_then(Grid::selected_key) {
+        return work(model, key);
+    }
+    if let Some(Tracking::Untracked { reason }) = grid.map(|grid| &grid.table.tracking) {
+        let text = format!("This table takes no part, so its rows have no history: {reason}.");
+        model.notice = Some(Notice::Info(text));
+    }
+    Vec::new()
+}
+
+/// Goes to the row's life, where the event is chosen to which it is taken back.
+fn take_back_row(model: &mut Model, key: RowKey) -> Vec<Effect> {
+    let text = "Choose the event to go back to, then R again: o narrows it to this row.";
+    model.notice = Some(Notice::Info(text.to_owned()));
+    links::to_row(model, key, true)
+}
+
+/// The row that a foreign key names, or the value over the whole screen; of the key's own column, the row.
+fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
+    let Some(grid) = &model.tables.grid else {
+        return Vec::new();
+    };
+    let (Some(selected), Some(column)) = (grid.selected(), grid.table.column(name)) else {
+        return Vec::new();
+    };
+    if grid.table.key() == Some(name) {
+        return with_row(model, |model, key| links::to_row(model, key, false));
+    }
+    let value = selected.row.get(name).cloned().unwrap_or_default();
+    if let (Some(to), Some(uuid)) = (&column.references, value.as_str())
+        && let Ok(uuid) = uuid.parse()
+    {
+        let key = RowKey {
+            table: to.table.clone(),
+            uuid,
+        };
+        return links::to_row(model, key, false);
+    }
+    let of = grid.selected_key().map(|key| key.uuid.to_string());
+    let of = of.map_or_else(String::new, |uuid| format!(" of {}", &uuid[..8]));
+    let title = format!("{}.{name}{of}", grid.table.name);
+    let now = selected.now.as_ref().map(|now| {
+        let now = now.as_ref().and_then(|row| row.get(name));
+        now.cloned().unwrap_or_default()
+    });
+    let now = now.filter(|now| !column.same(now, &value));
+    let row = selected.row.clone();
+    cell::open(model, title, name, &row, now);
+    Vec::new()
 }
 
 /// Reads a page that is in sight, or soon will be, and is not held.
@@ -128,10 +320,10 @@ fn read_on(model: &mut Model) -> Vec<Effect> {
     let last = (grid.top + 2 * height) / GRID_PAGE;
     let missing =
         (first..=last).find(|page| *page < grid.starts.len() && !grid.pages.contains_key(page));
-    missing
-        .and_then(|page| read_page(model, page))
-        .into_iter()
-        .collect()
+    match missing {
+        Some(page) => read_page(model, page).into_iter().collect(),
+        None => Vec::new(),
+    }
 }
 
 fn read_page(model: &mut Model, page: usize) -> Option<Effect> {
@@ -139,54 +331,68 @@ fn read_page(model: &mut Model, page: usize) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
     let start = grid.starts.get(page)?.clone();
     grid.wanted = Some((request, page));
-    Some(Effect::Rows(request, grid.table.clone(), start, GRID_PAGE))
+    Some(Effect::Rows(
+        request,
+        Box::new(grid.request()),
+        start,
+        GRID_PAGE,
+    ))
 }
 
-/// Lets go of everything before the first page arrives anew. A cursor beyond it goes to the top.
-fn renew(grid: &mut Grid, rows: usize) {
-    let cursor = if grid.cursor < rows { grid.cursor } else { 0 };
-    *grid = Grid {
-        cursor,
-        top: grid.top.min(cursor),
-        left: grid.left,
-        ..Grid::new(grid.table.clone())
-    };
-}
-
-pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<RowPage>) -> Vec<Effect> {
-    let wanted = model.tables.grid.as_ref().and_then(|grid| grid.wanted);
-    let Some((_, page)) = wanted.filter(|(wanted, _)| *wanted == request) else {
+pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPage>) -> Vec<Effect> {
+    let grid = model.tables.grid.as_mut();
+    let Some(grid) = grid.filter(|grid| grid.wanted.is_some_and(|(one, _)| one == request)) else {
         return Vec::new();
     };
-    let found = told(model, result);
-    let Some(grid) = &mut model.tables.grid else {
-        return Vec::new();
+    let page = grid.wanted.take().map_or(0, |(_, page)| page);
+    let read = match result {
+        Ok(read) => read,
+        Err(error) => {
+            grid.renewing = false;
+            return refused(model, error);
+        }
     };
-    grid.wanted = None;
-    let is_renewing = std::mem::take(&mut grid.renewing);
-    let Some(found) = found else {
-        return Vec::new();
-    };
-    if is_renewing {
-        renew(grid, found.rows.len());
+    if std::mem::take(&mut grid.renewing) {
+        grid.pages.clear();
+        grid.starts.truncate(page + 1);
+        grid.rows = None;
     }
-    match found.next {
-        Some(next) if page + 1 == grid.starts.len() => grid.starts.push(Some(next)),
-        Some(_) => {}
-        None => grid.rows = Some(page * GRID_PAGE + found.rows.len()),
+    if page + 1 == grid.starts.len() {
+        match read.next {
+            Some(next) => grid.starts.push(next),
+            None => grid.rows = Some(page * GRID_PAGE + read.rows.len()),
+        }
     }
-    grid.pages.insert(page, found.rows);
-    // What is farthest from the cursor is let go first.
+    grid.pages.insert(page, read.rows);
     while grid.pages.len() > HELD_PAGES {
-        let here = grid.cursor / GRID_PAGE;
+        let here = grid.top / GRID_PAGE;
         let farthest = grid
             .pages
             .keys()
             .copied()
-            .max_by_key(|held| held.abs_diff(here));
-        if let Some(farthest) = farthest {
-            grid.pages.remove(&farthest);
+            .max_by_key(|one| one.abs_diff(here));
+        farthest.and_then(|page| grid.pages.remove(&page));
+    }
+    grid.cursor = grid.cursor.min(grid.known_rows().saturating_sub(1));
+    settle(model)
+}
+
+/// A table whose past is not known is shown as it is.
+fn refused(model: &mut Model, error: Error) -> Vec<Effect> {
+    let is_past = model.position.is_some() && error.code == ErrorCode::UntrackedTable;
+    match (is_past, &mut model.tables.grid) {
+        (true, Some(grid)) => {
+            grid.at = None;
+            grid.starts.truncate(1);
+            model.notice = Some(Notice::Info(format!(
+                "{}. These are its rows as they are now.",
+                error.message
+            )));
+            read_page(model, 0).into_iter().collect()
+        }
+        _ => {
+            told::<()>(model, Err(error));
+            Vec::new()
         }
     }
-    read_on(model)
 }

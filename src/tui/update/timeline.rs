@@ -1,11 +1,13 @@
 //! The list of events, and the event under the cursor.
 
-use super::super::effect::{Effect, RequestId};
+use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Model, Notice, Place};
+use super::super::model::{Asked, Matches, Model, Notice, Place};
 use super::super::pages;
-use super::{in_sight, moved, rollback, scroll_page, told};
+use super::{in_sight, links, moved, rollback, scroll_page, told};
+use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::inspect::Inspection;
+use crate::eventsourcing::strip::Strip;
 use crate::eventsourcing::timeline::{Detail, Direction, Filter, Page, PageRequest};
 use crate::eventsourcing::{EventId, Result};
 
@@ -15,6 +17,9 @@ const PAGE: usize = 200;
 /// Events that are held at most: some pages on both sides of the cursor.
 const HELD: usize = 5 * PAGE;
 
+/// How many events are searched at once: what is found in them is shown before the search goes on.
+const SEARCHED: EventId = 20_000;
+
 /// Reads the newest events.
 pub(super) fn read_newest(model: &mut Model) -> Effect {
     ask(model, None, Place::Instead(Direction::Older))
@@ -23,7 +28,7 @@ pub(super) fn read_newest(model: &mut Model) -> Effect {
 /// Reads the events around the one under the cursor, where it stays; at the newest event, those that came since.
 pub(super) fn read_around(model: &mut Model) -> Effect {
     let timeline = &model.timeline;
-    let is_at_newest = timeline.cursor == 0 && timeline.has_newest;
+    let is_at_newest = timeline.cursor == 0 && timeline.has_newest();
     let selected = timeline.selected().map(|entry| entry.event.id);
     match selected.filter(|_| !is_at_newest) {
         Some(id) => around(model, id),
@@ -31,25 +36,38 @@ pub(super) fn read_around(model: &mut Model) -> Effect {
     }
 }
 
-/// Reads this event with what came before it and after it, so that the cursor can go on both ways.
-fn around(model: &mut Model, id: EventId) -> Effect {
-    let from = id - i64::try_from(PAGE / 2).unwrap_or_default();
-    ask(model, Some(from), Place::Around(id))
+/// Reads this event with what came after it; what came before it is read on, so that the cursor can go both ways.
+pub(super) fn around(model: &mut Model, id: EventId) -> Effect {
+    ask(model, Some(id - 1), Place::Around(id))
+}
+
+fn direction(place: Place) -> Direction {
+    match place {
+        Place::Beside(direction) | Place::Instead(direction) => direction,
+        Place::Around(_) | Place::Centred(_) => Direction::Newer,
+    }
 }
 
 fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
     let request = model.next_request();
-    model.timeline.wanted = Some((request, place));
-    let direction = match place {
-        Place::Beside(direction) | Place::Instead(direction) => direction,
-        Place::Around(_) => Direction::Newer,
+    let head = model.head.unwrap_or(EventId::MAX - 1);
+    let timeline = &mut model.timeline;
+    timeline.wanted = Some((request, place));
+    let direction = direction(place);
+    timeline.searched_until = match (timeline.filter.is_empty(), direction) {
+        (true, _) => None,
+        (false, Direction::Older) => {
+            let from = from.unwrap_or(head + 1);
+            Some((from - SEARCHED).max(1))
+        }
+        (false, Direction::Newer) => Some((from.unwrap_or(0) + SEARCHED).min(head)),
     };
     Effect::Page(
         request,
         PageRequest {
-            filter: Filter::default(),
+            filter: timeline.filter.clone(),
             from,
-            until: None,
+            until: timeline.searched_until,
             direction,
             limit: PAGE,
             detail: Detail::Summary,
@@ -58,41 +76,78 @@ fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let selected = model.timeline.selected().map(|entry| entry.event.clone());
+    if let Some(event) = &selected {
+        match action {
+            Action::RollBack => {
+                let asked = Asked::To {
+                    event: event.id,
+                    keep: false,
+                };
+                return rollback::begin(model, asked, event.row.clone());
+            }
+            Action::Revert => {
+                let asked = Asked::Revert { event: event.id };
+                return rollback::begin(model, asked, event.row.clone());
+            }
+            Action::History => {
+                return match &event.row {
+                    Some(key) => links::to_row(model, key.clone(), true),
+                    None => {
+                        let text = "This event marks an end of a rollback: it has no row.";
+                        model.notice = Some(Notice::Info(text.to_owned()));
+                        Vec::new()
+                    }
+                };
+            }
+            Action::TimeTravel => return links::travel(model, event.id, event.timestamp),
+            _ => {}
+        }
+    }
     match action {
         Action::Open => {
-            if model.timeline.selected().is_some() {
+            if selected.is_some() {
                 model.timeline.opened = Some(0);
             }
             Vec::new()
         }
         Action::GoToOrigin => go_to_origin(model),
-        Action::RollBack => match model.timeline.selected() {
-            Some(entry) => {
-                let event = entry.event.id;
-                rollback::begin(model, Asked::To { event, keep: false })
-            }
-            None => Vec::new(),
-        },
-        Action::Undo => rollback::begin(model, Asked::Undo),
-        Action::Redo => rollback::begin(model, Asked::Redo),
+        Action::OlderBurst | Action::NewerBurst => go_to_burst(model, action),
+        Action::Follow => follow(model),
+        Action::Left | Action::Right => {
+            let by = match action {
+                Action::Left => Action::Up,
+                _ => Action::Down,
+            };
+            model.timeline.opened = Some(0);
+            go(model, by)
+        }
         _ if model.timeline.opened.is_some() => {
             scroll_event(model, action);
             Vec::new()
         }
-        Action::First if !model.timeline.has_newest => vec![read_newest(model)],
-        Action::Last if !model.timeline.has_oldest => {
+        _ => go(model, action),
+    }
+}
+
+/// Moves the cursor.
+fn go(model: &mut Model, action: Action) -> Vec<Effect> {
+    model.timeline.follows &= matches!(action, Action::First);
+    match action {
+        Action::First if !model.timeline.has_newest() => vec![read_newest(model)],
+        Action::Last if !model.timeline.has_oldest() => {
             vec![ask(model, None, Place::Instead(Direction::Newer))]
         }
         _ => {
             let count = model.timeline.entries.len();
-            let height = model.size.timeline();
+            let height = model.list_height();
             model.timeline.cursor = moved(action, model.timeline.cursor, count, height);
             settle(model)
         }
     }
 }
 
-/// Scrolls the event that is open; at its ends goes on to its neighbour.
+/// Scrolls the event that is open.
 fn scroll_event(model: &mut Model, action: Action) {
     let lines = pages::event(model, model.size.page_width(), true).len();
     let height = model.size.content();
@@ -101,49 +156,186 @@ fn scroll_event(model: &mut Model, action: Action) {
     }
 }
 
+/// To the event that this one repeats or restores, or that has undone it.
 fn go_to_origin(model: &mut Model) -> Vec<Effect> {
-    let Some(origin) = model
-        .timeline
-        .selected()
-        .and_then(|entry| entry.event.origin)
-    else {
-        model.notice = Some(Notice::Info(
-            "This event repeats and restores none: it is its own origin.".to_owned(),
-        ));
-        return Vec::new();
-    };
-    model.timeline.opened = None;
-    let held = model
-        .timeline
-        .entries
-        .iter()
-        .position(|entry| entry.event.id == origin);
-    match held {
+    let linked = model.timeline.selected().and_then(|entry| {
+        let by = match model.standing(&entry.event) {
+            Standing::UndoneBy(rollback) | Standing::BookkeepingOf(rollback) => Some(rollback),
+            Standing::Effective => None,
+        };
+        entry.event.origin.or(by)
+    });
+    match linked {
+        Some(id) => links::to_event(model, id),
+        None => {
+            let text = "This event repeats and restores none, and none has undone it.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+            Vec::new()
+        }
+    }
+}
+
+/// Puts the cursor on this event, or on the nearest that the filter shows.
+pub(super) fn go_to(model: &mut Model, id: EventId) -> Vec<Effect> {
+    model.timeline.follows = false;
+    let mut entries = model.timeline.entries.iter();
+    match entries.position(|entry| entry.event.id == id) {
         Some(at) => {
             model.timeline.cursor = at;
             settle(model)
         }
-        None => vec![around(model, origin)],
+        None => vec![around(model, id)],
     }
+}
+
+fn go_to_burst(model: &mut Model, action: Action) -> Vec<Effect> {
+    let timeline = &model.timeline;
+    let selected = timeline.selected().map(|entry| entry.event.id);
+    let (Some(strip), Some(id)) = (&timeline.strip, selected) else {
+        return Vec::new();
+    };
+    let bursts = strip.bursts();
+    let found = match action {
+        Action::OlderBurst => bursts.iter().rev().find(|first| **first < id),
+        _ => bursts.iter().find(|first| **first > id),
+    };
+    match found.copied() {
+        Some(first) => go_to(model, first),
+        None => {
+            let text = match action {
+                Action::OlderBurst => "There is no burst of events before this one.",
+                _ => "There is no burst of events after this one.",
+            };
+            model.notice = Some(Notice::Info(text.to_owned()));
+            Vec::new()
+        }
+    }
+}
+
+fn follow(model: &mut Model) -> Vec<Effect> {
+    model.timeline.follows = !model.timeline.follows;
+    let (text, effects) = match model.timeline.follows {
+        true => (
+            "The cursor follows new events: f or any move ends it.",
+            go(model, Action::First),
+        ),
+        false => ("The cursor stays where it is.", Vec::new()),
+    };
+    model.notice = Some(Notice::Info(text.to_owned()));
+    effects
+}
+
+/// Shows only these events; when all are shown again, those around this one, or around the one under the cursor.
+pub(super) fn show_only(
+    model: &mut Model,
+    filter: Filter,
+    back_to: Option<EventId>,
+) -> Vec<Effect> {
+    if model.timeline.filter == filter {
+        return Vec::new();
+    }
+    model.timeline.filter = filter;
+    model.timeline.matches = None;
+    model.timeline.paused = false;
+    if model.timeline.filter.is_empty() {
+        model.timeline.filter_text.clear();
+        let page = match back_to {
+            Some(id) => ask(model, Some(id - 1), Place::Centred(id)),
+            None => read_around(model),
+        };
+        return vec![page, Effect::Cancel(Slot::Matches)];
+    }
+    let mut effects = vec![read_newest(model)];
+    effects.extend(count_matches(model));
+    effects
+}
+
+/// Counts the events that the filter shows.
+fn count_matches(model: &mut Model) -> Option<Effect> {
+    let head = model.head?;
+    if model.timeline.filter.is_empty() {
+        return None;
+    }
+    let request = model.next_request();
+    model.timeline.matches = Some(Matches {
+        request,
+        count: 0,
+        is_all: false,
+    });
+    let filter = model.timeline.filter.clone();
+    Some(Effect::Matches(request, filter, head))
+}
+
+pub(super) fn matched(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<(u64, bool)>,
+) -> Vec<Effect> {
+    let current = model.timeline.matches.map(|matches| matches.request);
+    if current == Some(request) {
+        model.timeline.matches = told(model, result).map(|(count, is_all)| Matches {
+            request,
+            count,
+            is_all,
+        });
+    }
+    Vec::new()
+}
+
+/// Asks when things happened, one question at a time.
+pub(super) fn read_strip(model: &mut Model) -> Option<Effect> {
+    let head = model.head?;
+    if model.timeline.strip_wanted.is_some() {
+        return None;
+    }
+    let request = model.next_request();
+    model.timeline.strip_wanted = Some(request);
+    Some(Effect::Strip(request, head, model.size.page_width()))
+}
+
+pub(super) fn strip_read(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<Option<Strip>>,
+) -> Vec<Effect> {
+    if model.timeline.strip_wanted == Some(request) {
+        model.timeline.strip_wanted = None;
+        if let Some(strip) = told(model, result) {
+            model.timeline.strip = strip;
+        }
+    }
+    Vec::new()
+}
+
+/// After the log has grown from one head to another: reads on where the newest is in sight; the line under the cursor stays.
+pub(super) fn grown(model: &mut Model, before: EventId) -> Vec<Effect> {
+    let timeline = &mut model.timeline;
+    if timeline.has_newest() {
+        let first = timeline.entries.front().map_or(before, |one| one.event.id);
+        timeline.newer_from = Some(first.max(before));
+    }
+    timeline.detail_stale = true;
+    let mut effects = settle(model);
+    effects.extend(count_matches(model));
+    effects.extend(read_strip(model));
+    effects
 }
 
 /// After the cursor or the size has changed: keeps the cursor in sight, reads on where the list may end soon, and
 /// looks at the event under the cursor.
 pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
-    let height = model.size.timeline();
+    let height = model.list_height();
     let timeline = &mut model.timeline;
     timeline.top = in_sight(timeline.top, timeline.cursor, height);
     let mut effects = Vec::new();
-    if timeline.wanted.is_none() {
+    if timeline.wanted.is_none() && timeline.is_read && !timeline.paused {
         let near = 2 * height;
-        let (first, last) = (timeline.entries.front(), timeline.entries.back());
-        let older = last.filter(|_| timeline.cursor + near >= timeline.entries.len());
-        let newer = first.filter(|_| timeline.cursor < near);
-        if let Some(last) = older.filter(|_| !timeline.has_oldest) {
-            let from = last.event.id;
+        let is_near_end = timeline.cursor + near >= timeline.entries.len();
+        let older = timeline.older_from.filter(|_| is_near_end);
+        let newer = timeline.newer_from.filter(|_| timeline.cursor < near);
+        if let Some(from) = older {
             effects.push(ask(model, Some(from), Place::Beside(Direction::Older)));
-        } else if let Some(first) = newer.filter(|_| !timeline.has_newest) {
-            let from = first.event.id;
+        } else if let Some(from) = newer {
             effects.push(ask(model, Some(from), Place::Beside(Direction::Newer)));
         }
     }
@@ -181,100 +373,134 @@ pub(super) fn inspected(
 }
 
 pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) -> Vec<Effect> {
-    let Some((_, place)) = model
-        .timeline
-        .wanted
-        .filter(|(wanted, _)| *wanted == request)
-    else {
+    let wanted = model.timeline.wanted.filter(|(one, _)| *one == request);
+    let Some((_, place)) = wanted else {
         return Vec::new();
     };
     model.timeline.wanted = None;
     let Some(page) = told(model, result) else {
+        // Another key tries again.
+        model.timeline.paused = true;
         return Vec::new();
     };
-    let height = model.size.timeline();
-    let above = model.timeline.cursor.saturating_sub(model.timeline.top);
-    let selected = model.timeline.selected().map(|entry| entry.event.id);
+    note_names(model, &page);
+    let height = model.list_height();
+    let timeline = &mut model.timeline;
+    let was_first = !timeline.is_read;
+    timeline.is_read = true;
+    let above = timeline.cursor.saturating_sub(timeline.top);
+    let selected = timeline.selected().map(|entry| entry.event.id);
     match place {
         Place::Beside(direction) => put_beside(model, direction, page),
         Place::Instead(direction) => put_instead(model, direction, page),
-        Place::Around(id) => {
+        Place::Around(id) | Place::Centred(id) => {
             put_instead(model, Direction::Newer, page);
             let timeline = &mut model.timeline;
             let entries = &timeline.entries;
-            let at = entries.iter().position(|entry| entry.event.id == id);
-            timeline.cursor = at.unwrap_or_default();
-            timeline.has_oldest = entries.back().is_none_or(|entry| entry.event.id == 1);
+            timeline.cursor = entries.len().saturating_sub(1);
+            let oldest = entries.back().map_or(id, |entry| entry.event.id);
+            timeline.older_from = Some(oldest).filter(|oldest| *oldest > 1);
             // The event under the cursor stays in its line; another comes to the middle.
-            let above = if selected == Some(id) {
-                above
-            } else {
-                height / 2
-            };
+            let stays = selected == Some(id) && matches!(place, Place::Around(_));
+            let above = if stays { above } else { height / 2 };
             timeline.top = timeline.cursor.saturating_sub(above);
         }
+    }
+    if was_first {
+        model.timeline.seen_head = model.timeline.entries.front().map(|one| one.event.id);
     }
     settle(model)
 }
 
-fn put_beside(model: &mut Model, direction: Direction, page: Page) {
+/// Remembers names for the filter's suggestions.
+fn note_names(model: &mut Model, page: &Page) {
     let timeline = &mut model.timeline;
-    let added = page.entries.len();
+    let note = |names: &mut Vec<String>, name: &str| {
+        if let Err(at) = names.binary_search_by(|one| one.as_str().cmp(name)) {
+            names.insert(at, name.to_owned());
+        }
+    };
+    for entry in &page.entries {
+        if let Some(row) = &entry.event.row {
+            note(&mut timeline.seen_tables, &row.table);
+        }
+        if !entry.event.actor.is_empty() {
+            note(&mut timeline.seen_actors, &entry.event.actor);
+        }
+    }
+}
+
+/// Where reading goes on after this page; `None` at the log's end.
+fn next_from(page: &Page, searched_until: Option<EventId>, end: EventId) -> Option<EventId> {
+    match (page.more, searched_until) {
+        (true, _) => page.entries.last().map(|entry| entry.event.id),
+        (false, Some(until)) if until != end => Some(until),
+        (false, _) => None,
+    }
+}
+
+fn put_beside(model: &mut Model, direction: Direction, page: Page) {
+    let head = model.head.unwrap_or_default();
+    let timeline = &mut model.timeline;
+    let (added, was_empty) = (page.entries.len(), timeline.entries.is_empty());
     match direction {
         Direction::Older => {
+            timeline.older_from = next_from(&page, timeline.searched_until, 1);
             timeline.entries.extend(page.entries);
-            timeline.has_oldest = !page.more;
             // What scrolled far away is let go: a log of any length is seen in the same memory.
-            let surplus = timeline
-                .entries
-                .len()
-                .saturating_sub(HELD)
-                .min(timeline.top);
+            let surplus = timeline.entries.len().saturating_sub(HELD);
+            let surplus = surplus.min(timeline.top);
             if surplus > 0 {
                 timeline.entries.drain(..surplus);
                 timeline.cursor -= surplus;
                 timeline.top -= surplus;
-                timeline.has_newest = false;
+                timeline.newer_from = timeline.entries.front().map(|one| one.event.id);
             }
         }
         Direction::Newer => {
-            // The page comes oldest first.
-            for entry in page.entries {
-                timeline.entries.push_front(entry);
+            timeline.newer_from = next_from(&page, timeline.searched_until, head);
+            page.entries
+                .into_iter()
+                .for_each(|entry| timeline.entries.push_front(entry));
+            // The line under the cursor stays where it is, unless the cursor follows.
+            if timeline.follows {
+                (timeline.cursor, timeline.top) = (0, 0);
+            } else if was_empty {
+                timeline.cursor = added.saturating_sub(1);
+            } else {
+                timeline.cursor += added;
+                timeline.top += added;
             }
-            timeline.cursor += added;
-            timeline.top += added;
-            timeline.has_newest = !page.more;
-            let keep = HELD.max(timeline.cursor + 1);
-            if timeline.entries.len() > keep {
-                timeline.entries.truncate(keep);
-                timeline.has_oldest = false;
+            let last_kept = timeline.top + HELD;
+            if timeline.entries.len() > last_kept {
+                timeline.entries.truncate(last_kept);
+                timeline.older_from = timeline.entries.back().map(|one| one.event.id);
             }
         }
     }
 }
 
 fn put_instead(model: &mut Model, direction: Direction, page: Page) {
-    let newest_known = model.head;
+    let head = model.head.unwrap_or_default();
     let timeline = &mut model.timeline;
-    timeline.entries = page.entries.into();
-    timeline.top = 0;
-    match direction {
-        Direction::Older => {
-            timeline.cursor = 0;
-            timeline.has_oldest = !page.more;
-            let first = timeline.entries.front().map(|entry| entry.event.id);
-            timeline.has_newest = newest_known.is_none_or(|head| first >= Some(head));
-        }
-        Direction::Newer => {
-            timeline.entries.make_contiguous().reverse();
-            timeline.cursor = timeline.entries.len().saturating_sub(1);
-            timeline.has_oldest = true;
-            timeline.has_newest = !page.more;
-        }
-    }
+    let until = timeline.searched_until;
     // The event itself may read differently now, undone or not any more: it is looked at again, and stays as it is
     // until then.
     timeline.detail_wanted = None;
     timeline.detail_stale = true;
+    match direction {
+        Direction::Older => {
+            timeline.newer_from = None;
+            timeline.older_from = next_from(&page, until, 1);
+            timeline.entries = page.entries.into();
+            (timeline.cursor, timeline.top) = (0, 0);
+        }
+        Direction::Newer => {
+            timeline.older_from = None;
+            timeline.newer_from = next_from(&page, until, head);
+            timeline.entries = page.entries.into_iter().rev().collect();
+            timeline.cursor = timeline.entries.len().saturating_sub(1);
+            timeline.top = timeline.cursor;
+        }
+    }
 }

@@ -4,14 +4,10 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
 use super::{Look, NOT_READ, put};
-use crate::eventsourcing::Row;
 use crate::eventsourcing::schema::Tracking;
-use crate::text::{count, fitted, value, visible, width};
+use crate::text::{count, fitted, visible, width};
 use crate::tui::model::{Grid, Model};
-use crate::tui::pages::Tone;
-
-/// A column is never wider than this.
-const WIDEST: usize = 36;
+use crate::tui::pages::{self, Shown, Tone};
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     match &model.tables.grid {
@@ -30,18 +26,17 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         put(buffer, area, 0, text, look.style(Tone::Faint));
         return;
     };
-    if list.is_empty() {
-        put(
-            buffer,
-            area,
-            0,
-            " This database has no tables yet.",
-            look.style(Tone::Faint),
-        );
+    let text = match (list.is_empty(), tables.listed().next()) {
+        (true, _) => " This database has no tables yet.",
+        (false, None) => " No table's name has that in it: Esc lists all.",
+        (false, Some(_)) => "",
+    };
+    put(buffer, area, 0, text, look.style(Tone::Faint));
+    if !text.is_empty() {
         return;
     }
-    let names = list
-        .iter()
+    let names = tables
+        .listed()
         .map(|table| width(&visible(&table.name)))
         .max()
         .unwrap_or(5);
@@ -49,15 +44,17 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let head = format!("  {} {:>10}", fitted("table", names), "rows");
     put(buffer, area, 0, &head, look.style(Tone::Strong));
     let height = usize::from(area.height).saturating_sub(1);
-    for (line, (at, table)) in list
-        .iter()
+    for (line, (at, table)) in tables
+        .listed()
         .enumerate()
         .skip(tables.top)
         .take(height)
         .enumerate()
     {
-        let rows = tables.counts.get(&table.name);
-        let rows = rows.map_or_else(|| "…".to_owned(), u64::to_string);
+        let counted = tables.counts.get(&table.name).map(u64::to_string);
+        let guessed = tables.estimates.get(&table.name);
+        let guessed = || guessed.map(|rows| format!("~{rows}"));
+        let rows = counted.or_else(guessed).unwrap_or_else(|| "…".to_owned());
         let note = match &table.tracking {
             Tracking::Tracked { .. } => String::new(),
             Tracking::Untracked { reason } => format!("  takes no part: {}", visible(reason)),
@@ -77,115 +74,99 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 }
 
 fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: Look) {
-    put(
-        buffer,
-        area,
-        0,
-        &grid_title(model, grid),
-        look.style(Tone::Strong),
-    );
-    let height = usize::from(area.height).saturating_sub(2);
-    let shown: Vec<(usize, Option<&Row>)> = (grid.top..)
-        .take(height)
-        .take_while(|at| *at < grid.known_rows())
-        .map(|at| (at, grid.row(at)))
-        .collect();
-    let columns = columns_in_sight(grid, &shown, usize::from(area.width));
-    let head: Vec<String> = columns
-        .iter()
-        .map(|(name, cells)| fitted(&visible(name), *cells))
-        .collect();
-    put(
-        buffer,
-        area,
-        1,
-        &format!("  {}", head.join("  ")),
-        look.style(Tone::Strong),
-    );
-    if shown.is_empty() {
+    let title = grid_title(model, grid);
+    put(buffer, area, 0, &title, look.style(Tone::Strong));
+    let columns = pages::columns_in_sight(grid, model.size);
+    let cell = |shown: &Shown<'_>| Rect {
+        x: area.x + u16::try_from(shown.at).unwrap_or(u16::MAX),
+        width: u16::try_from(shown.width).unwrap_or(u16::MAX).min(
+            area.width
+                .saturating_sub(u16::try_from(shown.at).unwrap_or(u16::MAX)),
+        ),
+        ..area
+    };
+    for shown in &columns {
+        let style = match shown.place == grid.column {
+            true => look.bar(),
+            false => look.style(Tone::Strong),
+        };
+        let text = fitted(&pages::heading(grid, shown.column), shown.width);
+        put(buffer, cell(shown), 1, &text, style);
+    }
+    let rows = pages::grid_rows_in_sight(grid, model.size);
+    if rows.is_empty() {
         let text = match (grid.wanted, grid.rows) {
             (Some(_), _) => " reading…",
+            (None, Some(_)) if !grid.filter.is_empty() => " No row matches: / changes the filter.",
             (None, Some(_)) => " no rows",
             (None, None) => NOT_READ,
         };
         put(buffer, area, 2, text, look.style(Tone::Faint));
     }
-    for (line, (at, row)) in shown.iter().enumerate() {
-        let text = match row {
-            Some(row) => cells_of(row, &columns),
-            None => "…".to_owned(),
+    for (line, (at, row)) in rows.iter().enumerate() {
+        let is_selected = *at == grid.cursor;
+        let cursor = if is_selected { "▌" } else { " " };
+        let sign = row.map_or(" ", |row| pages::grid_sign(grid, row));
+        let plain = match is_selected {
+            true => look.cursor(),
+            false => look.style(Tone::Plain),
         };
-        let (marker, style) = match *at == grid.cursor {
-            true => ("▌", look.cursor()),
-            false => (" ", look.style(Tone::Plain)),
+        put(buffer, area, line + 2, &format!("{cursor}{sign}"), plain);
+        let Some(row) = row else {
+            put(buffer, area, line + 2, &format!("{cursor}  …"), plain);
+            continue;
         };
-        put(buffer, area, line + 2, &format!("{marker} {text}"), style);
+        for shown in &columns {
+            let text = pages::grid_cell(shown.column, row);
+            let is_number = row
+                .row
+                .get(&shown.column.name)
+                .is_some_and(serde_json::Value::is_number);
+            let text = match is_number && width(&text) <= shown.width {
+                true => format!("{text:>cells$}", cells = shown.width),
+                false => fitted(&text, shown.width),
+            };
+            let style = match (
+                is_selected && shown.place == grid.column,
+                pages::differs(shown.column, row),
+            ) {
+                (true, _) => look.bar(),
+                (false, true) => plain.patch(look.style(Tone::Changed)),
+                (false, false) => plain,
+            };
+            put(buffer, cell(shown), line + 2, &text, style);
+        }
     }
 }
 
 fn grid_title(model: &Model, grid: &Grid) -> String {
-    let counted = model.tables.counts.get(&grid.table.name).copied();
-    let rows = grid.rows.map(|rows| rows as u64).or(counted);
-    let rows = rows.map_or_else(|| "…".to_owned(), |rows| count(rows, "row", "rows"));
-    let columns = grid.table.columns.len();
-    let place = match grid.left {
-        0 => String::new(),
-        left => format!(" · from column {} of {columns}", left + 1),
+    let name = &grid.table.name;
+    let is_whole = grid.filter.trim().is_empty();
+    let counted = model.tables.counts.get(name).copied();
+    let counted = counted.filter(|_| is_whole && grid.at == model.at());
+    let rows = match (grid.rows.map(|rows| rows as u64).or(counted), is_whole) {
+        (Some(rows), _) => count(rows, "row", "rows"),
+        (None, true) => match model.tables.estimates.get(name) {
+            Some(guess) => format!("~{}", count(*guess, "row", "rows")),
+            None => "…".to_owned(),
+        },
+        (None, false) => format!("{}…", count(grid.known_rows() as u64, "row", "rows")),
     };
-    let note = match &grid.table.tracking {
-        Tracking::Tracked { .. } => String::new(),
-        Tracking::Untracked { reason } => format!(" · takes no part: {reason}"),
-    };
-    visible(&format!(" {} · {rows}{place}{note}", grid.table.name))
-}
-
-/// The columns from the first shown on, each as wide as what is in sight of it, as many as there is room for.
-fn columns_in_sight<'a>(
-    grid: &'a Grid,
-    shown: &[(usize, Option<&Row>)],
-    room: usize,
-) -> Vec<(&'a str, usize)> {
-    let mut used = 2;
-    let mut columns = Vec::new();
-    for column in grid.table.columns.iter().skip(grid.left) {
-        if used >= room {
-            break;
-        }
-        let widest = shown
-            .iter()
-            .filter_map(|(_, row)| row.and_then(|row| row.get(&column.name)))
-            .map(|held| width(&cell(held)))
-            .chain([width(&visible(&column.name))])
-            .max()
-            .unwrap_or_default()
-            .min(WIDEST);
-        used += widest + 2;
-        columns.push((column.name.as_str(), widest));
+    let mut title = format!(" {name} · {rows}");
+    if !is_whole {
+        title.push_str(&format!(" · only {}", grid.filter.trim()));
     }
-    columns
-}
-
-fn cells_of(row: &Row, columns: &[(&str, usize)]) -> String {
-    let cells: Vec<String> = columns
-        .iter()
-        .map(|(name, cells)| {
-            let held = row.get(*name).unwrap_or(&serde_json::Value::Null);
-            match held.is_number() {
-                true => format!("{:>cells$}", cell(held), cells = *cells),
-                false => fitted(&cell(held), *cells),
-            }
-        })
-        .collect();
-    cells.join("  ")
-}
-
-/// A value in a cell: long arrays are counted.
-fn cell(held: &serde_json::Value) -> String {
-    match held {
-        serde_json::Value::Null => "∅".to_owned(),
-        serde_json::Value::Array(values) if values.len() > 3 => {
-            format!("[{} values]", values.len())
+    if let Some(column) = grid.selected_column() {
+        title.push_str(&format!(" · {} {}", column.name, column.type_name));
+        if let Some(to) = &column.references {
+            title.push_str(&format!(" → {}", to.table));
         }
-        other => value(other),
     }
+    if !grid.hidden.is_empty() {
+        title.push_str(&format!(" · {} hidden", grid.hidden.len()));
+    }
+    if let Tracking::Untracked { reason } = &grid.table.tracking {
+        title.push_str(&format!(" · takes no part: {reason}"));
+    }
+    visible(&title)
 }

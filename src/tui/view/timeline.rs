@@ -2,13 +2,13 @@
 
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
+use ratatui::style::Style;
 
-use super::{Look, NOT_READ, put, put_page};
+use super::{Look, NOT_READ, put, put_page, put_pieces};
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::timeline::Entry;
 use crate::eventsourcing::{EventKind, timestamp};
-use crate::text::{fitted, summary, visible, width};
-use crate::tui::layout::Size;
+use crate::text::{count, fitted, summary, visible, width};
 use crate::tui::model::{Model, Timeline};
 use crate::tui::pages::{self, Tone, sign, standing_note};
 
@@ -17,11 +17,22 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         draw_event(buffer, area, model, top, look);
         return;
     }
+    let mut area = area;
+    if model.size.strip() > 0 {
+        draw_strip(buffer, area, model, look);
+        area.y += 1;
+        area.height -= 1;
+    }
+    if model.is_filtered() {
+        draw_filter(buffer, area, model, look);
+        area.y += 1;
+        area.height -= 1;
+    }
     let size = model.size;
     let cells = |count: usize| u16::try_from(count).unwrap_or(u16::MAX);
     let list = Rect {
         width: cells(size.timeline_width()).min(area.width),
-        height: cells(size.timeline()).min(area.height),
+        height: cells(model.list_height()).min(area.height),
         ..area
     };
     draw_list(buffer, list, model, look);
@@ -38,6 +49,44 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         },
     };
     draw_pane(buffer, pane, model, look);
+}
+
+/// When things happened, with the cursor's place.
+fn draw_strip(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let inside = Rect {
+        x: area.x + 1,
+        width: area.width.saturating_sub(2),
+        ..area
+    };
+    let Some((line, cursor)) = pages::strip_line(model) else {
+        return;
+    };
+    put(buffer, inside, 0, &line, look.style(Tone::Faint));
+    if let Some(at) = cursor.and_then(|at| u16::try_from(at).ok())
+        && at < inside.width
+    {
+        let cell = &mut buffer[(inside.x + at, inside.y)];
+        cell.set_symbol("│").set_style(look.cursor());
+    }
+}
+
+/// What the timeline is filtered by, and how many events that shows.
+fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let timeline = &model.timeline;
+    let matches = match timeline.matches {
+        Some(matches) if matches.is_all => count(matches.count, "match", "matches"),
+        Some(matches) => format!("{}…", count(matches.count, "match", "matches")),
+        None => String::new(),
+    };
+    let searching = match (timeline.wanted, timeline.searched_until) {
+        (Some(_), Some(until)) => format!(" · searching to #{until}"),
+        _ => String::new(),
+    };
+    let text = format!(
+        " filter: {} · {matches}{searching} · Esc shows all",
+        visible(&timeline.filter_text)
+    );
+    put(buffer, area, 0, &text, look.style(Tone::Changed));
 }
 
 /// The event over the whole screen.
@@ -92,8 +141,9 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let timeline = &model.timeline;
     if timeline.entries.is_empty() {
-        let text = match (&timeline.wanted, timeline.has_oldest) {
+        let text = match (&timeline.wanted, timeline.has_oldest()) {
             (Some(_), _) => " reading…",
+            (None, true) if !timeline.filter.is_empty() => " No event matches.",
             (None, true) => " No events yet: `ebb create` and other clients write them.",
             (None, false) => NOT_READ,
         };
@@ -128,41 +178,26 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .unwrap_or(8)
         .clamp(8, 20);
     for (line, (at, entry)) in entries.enumerate() {
-        let standing = model.standing(&entry.event);
-        let text = entry_line(
-            timeline,
-            at,
-            entry,
-            standing,
-            model.size,
-            id_width,
-            table_width,
-        );
-        let is_selected = at == timeline.cursor;
-        let style = match (is_selected, standing, entry.event.kind) {
-            (true, ..) => look.cursor(),
-            (_, Standing::UndoneBy(_) | Standing::BookkeepingOf(_), _) => look.style(Tone::Faint),
-            (_, _, EventKind::Create) => look.style(Tone::Plain),
-            _ => look.style(Tone::Plain),
-        };
-        let marker = if is_selected { "▌" } else { " " };
-        put(buffer, area, line, &format!("{marker}{text}"), style);
+        let widths = (id_width, table_width);
+        let pieces = entry_line(model, at, entry, widths, look);
+        put_pieces(buffer, area, line, &pieces);
     }
 }
 
+/// An event's line, piece by piece.
 fn entry_line(
-    timeline: &Timeline,
+    model: &Model,
     at: usize,
     entry: &Entry,
-    standing: Standing,
-    size: Size,
-    id_width: usize,
-    table_width: usize,
-) -> String {
+    (id_width, table_width): (usize, usize),
+    look: Look,
+) -> Vec<(String, Style)> {
+    let timeline = &model.timeline;
     let event = &entry.event;
+    let standing = model.standing(event);
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
     // 2020-02-17 03:09:48.219183: with milliseconds where there is room. The year stands with the event.
-    let moment = match size.is_wide() {
+    let moment = match model.size.is_wide() {
         true => &moment[5..23],
         false => &moment[5..19],
     };
@@ -174,23 +209,48 @@ fn entry_line(
         Some(bytes) => format!("({bytes} bytes)"),
         None => summary(&event.data, 24),
     };
-    format!(
-        "{} {:<id_width$} {moment} {} {} {uuid} {}{data}",
-        bracket(timeline, at),
-        format!("#{}", event.id),
-        sign(event.kind),
-        fitted(&table, table_width),
-        standing_note(standing, event.origin),
-        id_width = id_width + 1,
-    )
+    let is_selected = at == timeline.cursor;
+    let plain = match (is_selected, standing) {
+        (true, _) => look.cursor(),
+        (false, Standing::UndoneBy(_) | Standing::BookkeepingOf(_)) => look.style(Tone::Faint),
+        (false, Standing::Effective) => look.style(Tone::Plain),
+    };
+    let is_faint = !matches!(standing, Standing::Effective);
+    let toned = |tone| match is_faint {
+        true => plain,
+        false => plain.patch(look.style(tone)),
+    };
+    let kind = match event.kind {
+        EventKind::Create => Tone::Added,
+        EventKind::Delete => Tone::Removed,
+        EventKind::Update => Tone::Changed,
+        EventKind::Restore | EventKind::Rollback | EventKind::RollbackEnd => Tone::Strong,
+    };
+    let cursor = if is_selected { "▌" } else { " " };
+    let new = if timeline.is_new(entry) {
+        "•"
+    } else {
+        bracket(timeline, at)
+    };
+    let id = format!("#{}", event.id);
+    vec![
+        (format!("{cursor}{new}"), plain),
+        (
+            format!("{id:<width$} {moment} ", width = id_width + 1),
+            plain,
+        ),
+        (format!("{} ", sign(event.kind)), toned(kind)),
+        (format!("{} ", fitted(&table, table_width)), plain),
+        (format!("{uuid} "), toned(Tone::Faint)),
+        (standing_note(standing, event.origin), plain),
+        (data, plain),
+    ]
 }
 
 /// The sign that holds the events of one transaction together.
 fn bracket(timeline: &Timeline, at: usize) -> &'static str {
-    let moment = |at: usize| timeline.entries.get(at).map(|entry| entry.event.timestamp);
-    let here = moment(at);
-    let above = at.checked_sub(1).and_then(moment) == here;
-    let below = moment(at + 1) == here;
+    let above = at > 0 && timeline.is_one_transaction(at, at - 1);
+    let below = timeline.is_one_transaction(at, at + 1);
     match (above, below) {
         (false, false) => " ",
         (false, true) => "┌",

@@ -1,13 +1,13 @@
 //! Facts about the rows of a table, and about what is shown while they are read.
 
 use ebbtide::eventsourcing::schema::Table;
-use ebbtide::eventsourcing::store::{Backend, RowPage};
+use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{Error, ErrorCode};
 use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
-use ebbtide::tui::message::Message;
-use ebbtide::tui::model::{Model, Screen};
+use ebbtide::tui::message::{GridPage, Message};
+use ebbtide::tui::model::{GridRow, Model, Screen};
 use ebbtide::tui::update::{start, update};
 use ebbtide::tui::view;
 use ratatui::Terminal;
@@ -47,12 +47,15 @@ fn rows_request(effects: &[Effect]) -> RequestId {
     found.expect("rows were asked for")
 }
 
-fn some_rows(count: usize) -> RowPage {
+fn some_rows(count: usize) -> GridPage {
     let row = |n: usize| {
         let row = serde_json::json!({"data_unit_id": format!("row {n}")});
-        row.as_object().unwrap().clone()
+        GridRow {
+            row: row.as_object().unwrap().clone(),
+            now: None,
+        }
     };
-    RowPage {
+    GridPage {
         rows: (0..count).map(row).collect(),
         next: None,
     }
@@ -78,7 +81,7 @@ fn a_smaller_screen_keeps_the_row_under_the_cursor_in_sight() {
         (0..18).for_each(|_| drop(press(&mut model, Key::Down)));
         let (columns, rows) = (80, 16);
         update(&mut model, Message::Resized(Size { columns, rows }));
-        assert!(drawn(&model).contains("▌ row 18"), "{}", drawn(&model));
+        assert!(drawn(&model).contains("▌  row 18"), "{}", drawn(&model));
     });
 }
 
@@ -93,7 +96,7 @@ fn a_table_read_anew_stays_until_the_new_rows_are_there() {
         (0..5).for_each(|_| drop(press(&mut model, Key::Down)));
         let effects = press(&mut model, Key::Char('r'));
         let screen = drawn(&model);
-        assert!(screen.contains("▌ row 5") && screen.contains("reading…"));
+        assert!(screen.contains("▌  row 5") && screen.contains("reading…"));
         let page = Message::Rows(rows_request(&effects), Ok(some_rows(40)));
         update(&mut model, page);
         let grid = model.tables.grid.as_ref().unwrap();

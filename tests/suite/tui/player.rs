@@ -4,11 +4,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ebbtide::eventsourcing::EventStore;
-use ebbtide::tui::keymap::Key;
+use ebbtide::tui::Settings;
+use ebbtide::tui::keymap::{Key, Keymap};
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::Message;
+use ebbtide::tui::outside::Surroundings;
 use ebbtide::tui::runtime;
-use ebbtide::tui::view::Look;
+use ebbtide::tui::view::{Look, Theme};
 use futures_util::stream;
 use ratatui::Terminal;
 use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
@@ -89,6 +91,19 @@ impl Backend for Watched {
     }
 }
 
+/// A clipboard that says what it is given.
+struct Elsewhere;
+
+impl Surroundings for Elsewhere {
+    fn copy(&mut self, text: &str) -> ebbtide::eventsourcing::Result<String> {
+        Ok(format!("Copied: {text}"))
+    }
+
+    fn suspend(&mut self) -> ebbtide::eventsourcing::Result<()> {
+        Ok(())
+    }
+}
+
 /// The one who sits there.
 pub(crate) struct Player {
     terminal: Arc<Mutex<TestBackend>>,
@@ -98,7 +113,7 @@ pub(crate) struct Player {
 
 /// How the terminal of a test looks.
 pub(crate) const LOOK: Look = Look {
-    colours: true,
+    theme: Theme::Sixteen,
     unicode: true,
 };
 
@@ -126,7 +141,13 @@ pub(crate) async fn play<F: Future<Output = ()>>(
         keys,
         screen: watching,
     };
-    let running = runtime::run(&mut terminal, input, store, look);
+    let settings = Settings {
+        look,
+        keymap: Keymap::default(),
+        production: false,
+    };
+    let mut surroundings = Elsewhere;
+    let running = runtime::run(&mut terminal, input, store, settings, &mut surroundings);
     let (ended, ()) = tokio::join!(running, script(player));
     ended.unwrap();
 }
@@ -154,6 +175,25 @@ impl Player {
     pub(crate) async fn see(&mut self, wanted: &[&str]) -> String {
         let seen = |screen: &String| wanted.iter().all(|text| screen.contains(text));
         self.wait(&format!("{wanted:?}"), seen).await
+    }
+
+    /// The same, and until nothing on it is being read any more.
+    pub(crate) async fn see_settled(&mut self, wanted: &[&str]) -> String {
+        let unsettled = [
+            "reading…",
+            "searching",
+            "until this one",
+            "counting…",
+            "making the plan",
+            "\n     …",
+        ];
+        let seen = |screen: &String| {
+            let header = screen.lines().next().unwrap_or_default();
+            wanted.iter().all(|text| screen.contains(text))
+                && !header.contains('…')
+                && !unsettled.iter().any(|text| screen.contains(text))
+        };
+        self.wait(&format!("{wanted:?}, settled,"), seen).await
     }
 
     /// Waits until this is no longer on the screen.

@@ -1,6 +1,6 @@
 //! Facts about the pages of a rollback that is larger than the screen.
 
-use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget, Strategy};
+use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::tui::effect::Effect;
 use ebbtide::tui::keymap::Key;
@@ -18,18 +18,14 @@ async fn previewing(lab: &Database, size: Size) -> Model {
     let plan = rollback::plan(&*lab.store, request).await.unwrap();
     let mut model = Model::new(lab.store.info().clone(), size);
     model.screen = Screen::Rollback;
+    let asked = Asked::To {
+        event: 1,
+        keep: false,
+    };
     model.rollback = Some(Rollback {
-        asked: Asked::To {
-            event: 1,
-            keep: false,
-        },
-        strategy: Strategy::Minimal,
         stage: Stage::Preview,
         plan: Some(plan),
-        wanted: None,
-        planned: None,
-        rows: ReadRows::default(),
-        top: 0,
+        ..Rollback::new(asked, None)
     });
     after(&mut model, Message::Resized(size));
     model
@@ -43,9 +39,10 @@ fn in_sight(model: &Model) -> Vec<String> {
 /// Takes the message, and reads the rows of the plan that are asked for then.
 fn after(model: &mut Model, message: Message) {
     for effect in update(model, message) {
-        if let Effect::Changes(request, changes, places) = effect {
-            let rows = changes.page(places.clone());
-            after(model, Message::Changes(request, places.start, rows));
+        if let Effect::Changes(request, changes, first, places) = effect {
+            let rows: Result<Vec<_>, _> = changes.lots(places, usize::MAX).collect();
+            let rows = rows.map(|lots| lots.concat());
+            after(model, Message::Changes(request, first, rows));
         }
     }
 }

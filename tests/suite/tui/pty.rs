@@ -186,6 +186,8 @@ fn the_program_draws_rolls_back_and_leaves_the_terminal_as_it_was() {
     session.see("6 events appended, #19 to #24");
     session.see("24 events · 12 rows");
     session.press("q");
+    session.see("[1 Timeline]");
+    session.press("q");
     assert_eq!(session.end(), 0);
     session.assert_terminal_restored();
     run(async {
@@ -225,7 +227,7 @@ const PANIC: &str = "EBB_TEST_PANIC";
 #[test]
 fn panics_with_the_terminal_taken_when_asked() {
     if std::env::var_os(PANIC).is_some() {
-        let mut terminal = ebbtide::tui::terminal::enter().unwrap();
+        let mut terminal = ebbtide::tui::terminal::enter(true).unwrap();
         terminal
             .draw(|frame| frame.render_widget("drawn", frame.area()))
             .unwrap();

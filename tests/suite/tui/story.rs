@@ -13,7 +13,7 @@ on_both! {
         let lab = Database::mad_lab(backend).await;
         let whole = lab.rows().await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18", "18 events · 16 rows"]).await;
+            player.see(&["▌ #18", "18 events · 16 rows"]).await;
             // The tables, one of them, and back.
             player.press(Key::Char('2'));
             player.see(&["experiment_machine"]).await;
@@ -64,6 +64,8 @@ on_both! {
             player.press(Key::Enter);
             player.see(&["6 events appended, #25 to #30", "30 events · 16 rows"]).await;
             player.press(Key::Char('q'));
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('q'));
         })
         .await;
         assert_eq!(lab.rows().await, whole);
@@ -73,7 +75,7 @@ on_both! {
     async fn a_plan_that_has_become_stale_is_made_and_confirmed_again(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18", "LIVE #18", "16 rows"]).await;
+            player.see(&["▌ #18", "LIVE #18", "16 rows"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #18"]).await;
             player.press(Key::Enter);
@@ -89,6 +91,8 @@ on_both! {
             player.press(Key::Enter);
             player.see(&["4 events appended", "15 rows"]).await;
             player.press(Key::Char('q'));
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('q'));
         })
         .await;
         lab.assert_no_drift().await;
@@ -97,7 +101,7 @@ on_both! {
     async fn a_refusal_is_told_and_nothing_is_lost(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18", "LIVE #18", "16 rows"]).await;
+            player.see(&["▌ #18", "LIVE #18", "16 rows"]).await;
             player.press(Key::Char('u'));
             player.see(&["nothing to undo", "[1 Timeline]"]).await;
             player.press(Key::Char('j'));
@@ -130,7 +134,7 @@ on_both! {
         let log = lab.log().await;
         let restored = log.iter().rev().find(|event| event.kind == EventKind::Restore).unwrap();
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&[&format!("▌┌ #{head}"), "1516 rows"]).await;
+            player.see(&[&format!("▌┌#{head}"), "1516 rows"]).await;
             player.press(Key::Down);
             player.see(&[&format!("#{} restore fragment", restored.id), "o goes there"]).await;
             player.press(Key::Char('o'));
@@ -139,12 +143,12 @@ on_both! {
             player.press(Key::Char('k'));
             player.see(&[&format!("#{} ", origin + 1)]).await;
             player.press(Key::Char('G'));
-            player.see(&["▌  #1 ", "#1 create lab"]).await;
+            player.see(&["▌ #1 ", "#1 create lab"]).await;
             player.press_until(Key::PageUp, "#401 ").await;
             player.press(Key::Char('g'));
-            player.see(&[&format!("▌┌ #{head}")]).await;
-            player.press_until(Key::PageDown, "▌  #1 ").await;
-            player.press_until(Key::PageUp, &format!("▌┌ #{head}")).await;
+            player.see(&[&format!("▌┌#{head}")]).await;
+            player.press_until(Key::PageDown, "▌ #1 ").await;
+            player.press_until(Key::PageUp, &format!("▌┌#{head}")).await;
             player.press(Key::Char('q'));
         })
         .await;
@@ -153,12 +157,12 @@ on_both! {
     async fn a_request_to_end_leaves(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18"]).await;
+            player.see(&["▌ #18"]).await;
             player.send(Message::Terminate);
         })
         .await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18"]).await;
+            player.see(&["▌ #18"]).await;
             player.press(Key::Ctrl('c'));
             player.see(&["Ctrl-C again leaves"]).await;
             player.press(Key::Ctrl('c'));
@@ -186,7 +190,7 @@ fn a_rollback_says_whom_it_waits_for() {
         );
         assert!(found.process.is_some() && found.since.is_some());
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌  #18"]).await;
+            player.see(&["▌ #18"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #18"]).await;
             player.press(Key::Enter);
@@ -198,6 +202,8 @@ fn a_rollback_says_whom_it_waits_for() {
                 .await;
             holder.execute("ROLLBACK").await.unwrap();
             player.see(&["3 events appended, #19 to #21"]).await;
+            player.press(Key::Char('q'));
+            player.see(&["[1 Timeline]"]).await;
             player.press(Key::Char('q'));
         })
         .await;

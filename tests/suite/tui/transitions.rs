@@ -139,7 +139,7 @@ fn the_list_reads_on_before_it_ends_and_lets_go_of_what_is_far() {
         assert!(model.timeline.entries.len() <= 1_200, "memory is bounded");
     }
     assert_eq!(model.timeline.selected().unwrap().event.id, 7_000);
-    assert!(!model.timeline.has_newest);
+    assert!(!model.timeline.has_newest());
 }
 
 #[test]
@@ -196,6 +196,7 @@ fn leaving_waits_for_the_outcome_of_a_rollback() {
     rollback.stage = Stage::Running {
         done: 0,
         total: 0,
+        elapsed: 0,
         stopping: false,
         writer: None,
     };
@@ -237,7 +238,7 @@ fn a_resize_keeps_the_cursor_in_sight() {
             rows: 16,
         }),
     );
-    let height = model.size.timeline();
+    let height = model.list_height();
     let top = model.timeline.top;
     assert!((top..top + height).contains(&model.timeline.cursor));
     assert_eq!(model.timeline.cursor, 10);
@@ -253,13 +254,13 @@ fn reading_anew_keeps_the_cursor_in_its_line() {
     assert!(model.is_read_anew());
     assert_eq!(model.timeline.entries.len(), 200, "what is shown stays");
     let page = Page {
-        entries: (selected - 99..=203).map(entry).collect(),
+        entries: (selected..=203).map(entry).collect(),
         more: false,
     };
     update(&mut model, Message::Page(page_request(&effects), Ok(page)));
     assert_eq!(model.timeline.selected().unwrap().event.id, selected);
     assert_eq!(model.timeline.cursor - model.timeline.top, line);
-    assert!(model.timeline.has_newest);
+    assert!(model.timeline.has_newest());
 }
 
 #[test]

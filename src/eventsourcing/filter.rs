@@ -1,0 +1,163 @@
+//! A filter as people type it: `type:molecule event:update actor:tga uuid:c053 since:2020-02-17 until:"2020-02-18 12:00" acid`.
+
+use super::error::{Error, ErrorCode, Result};
+use super::timeline::Filter;
+use super::timestamp::{self, Timestamp};
+
+/// The words that may stand before a colon.
+pub const KEYS: [&str; 6] = ["type", "event", "actor", "uuid", "since", "until"];
+
+impl Filter {
+    /// Reads a filter. What has no key is searched for in the data, as one text. A value with blanks in it stands in quotation marks.
+    ///
+    /// # Errors
+    /// `Usage` for an event kind, a uuid or a moment that is none, and for a key that is named twice.
+    pub fn parse(text: &str) -> Result<Self> {
+        let mut filter = Self::default();
+        let mut searched: Vec<String> = Vec::new();
+        for word in words(text) {
+            match word.key {
+                None => searched.push(word.value),
+                // As it is being typed, a key has no value yet: it asks for nothing.
+                Some(_) if word.value.is_empty() => {}
+                Some(key) => filter.set(key, word.value)?,
+            }
+        }
+        let search = searched.join(" ");
+        filter.search = (!search.is_empty()).then_some(search);
+        Ok(filter)
+    }
+
+    fn set(&mut self, key: &str, value: String) -> Result<()> {
+        let is_set = match key {
+            "type" => self.table.replace(value).is_some(),
+            "event" => {
+                let kind = value.parse();
+                let kind =
+                    kind.map_err(|error| Error::new(ErrorCode::Usage, format!("{error}")))?;
+                self.kind.replace(kind).is_some()
+            }
+            "actor" => self.actor.replace(value).is_some(),
+            "uuid" => self.uuid_prefix.replace(uuid_prefix(&value)?).is_some(),
+            "since" => self.since.replace(moment(&value)?).is_some(),
+            _ => self.until.replace(moment(&value)?).is_some(),
+        };
+        match is_set {
+            false => Ok(()),
+            true => Err(Error::new(
+                ErrorCode::Usage,
+                format!("{key}: is there twice"),
+            )),
+        }
+    }
+}
+
+/// One word of a filter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The key before its colon, if it has one.
+    pub key: Option<&'static str>,
+    /// The rest, without quotation marks.
+    pub value: String,
+    /// Where its value begins in the text, in characters.
+    pub value_at: usize,
+}
+
+/// The words of a filter, in order. An open quotation mark goes to the end.
+#[must_use]
+pub fn words(text: &str) -> Vec<Word> {
+    let characters: Vec<char> = text.chars().collect();
+    let mut words = Vec::new();
+    let mut at = 0;
+    while at < characters.len() {
+        if characters[at].is_whitespace() {
+            at += 1;
+            continue;
+        }
+        let rest: String = characters[at..].iter().collect();
+        let key = KEYS.into_iter().find(|key| {
+            rest.strip_prefix(key)
+                .is_some_and(|rest| rest.starts_with(':'))
+        });
+        at += key.map_or(0, |key| key.len() + 1);
+        let value_at = at;
+        let mut value = String::new();
+        let mut quoted = false;
+        while at < characters.len() && (quoted || !characters[at].is_whitespace()) {
+            match characters[at] {
+                '"' => quoted = !quoted,
+                character => value.push(character),
+            }
+            at += 1;
+        }
+        words.push(Word {
+            key,
+            value,
+            value_at,
+        });
+    }
+    words
+}
+
+fn uuid_prefix(text: &str) -> Result<String> {
+    let prefix = text.to_lowercase();
+    let is_hexadecimal = prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
+    match is_hexadecimal && prefix.len() <= 36 {
+        true => Ok(prefix),
+        false => Err(Error::new(
+            ErrorCode::Usage,
+            format!("\"{text}\" does not begin a uuid"),
+        )
+        .hint("a uuid has hexadecimal digits, like 0e0e76e9")),
+    }
+}
+
+fn moment(text: &str) -> Result<Timestamp> {
+    timestamp::parse(text).ok_or_else(|| {
+        Error::new(ErrorCode::Usage, format!("\"{text}\" is no moment yet"))
+            .hint("write it like 2020-02-17 or \"2020-02-17 03:09\"")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::eventsourcing::EventKind;
+
+    #[test]
+    fn keys_and_free_text_are_told_apart() {
+        let text = r#"type:molecule  event:update uuid:C053 since:2020-02-17 until:"2020-02-18 12:00" acetic acid"#;
+        let filter = Filter::parse(text).expect("a filter");
+        assert_eq!(
+            filter,
+            Filter {
+                table: Some("molecule".to_owned()),
+                kind: Some(EventKind::Update),
+                uuid_prefix: Some("c053".to_owned()),
+                actor: None,
+                since: timestamp::parse("2020-02-17"),
+                until: timestamp::parse("2020-02-18T12:00"),
+                search: Some("acetic acid".to_owned()),
+            }
+        );
+        assert_eq!(
+            Filter::parse(" type: ").expect("nothing yet"),
+            Filter::default()
+        );
+        let colons = Filter::parse("smiles:ABC").expect("free text");
+        assert_eq!(colons.search.as_deref(), Some("smiles:ABC"));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused_in_words() {
+        for (text, says) in [
+            ("event:updat", "no event kind \"updat\""),
+            ("uuid:xyz", "does not begin a uuid"),
+            ("since:yesterday", "no moment"),
+            ("type:a type:b", "twice"),
+        ] {
+            let error = Filter::parse(text).expect_err(text);
+            assert!(error.message.contains(says), "{text}: {}", error.message);
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! One value over the whole screen.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+/// One line of a JSON value that is unfolded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Where it is: keys and places, as a JSON pointer.
+    pub pointer: String,
+    /// How deep.
+    pub depth: usize,
+    /// What it says.
+    pub text: String,
+    /// Whether it is folded; `None` when there is nothing to fold.
+    pub folded: Option<bool>,
+}
+
+/// One value over the whole screen.
+#[derive(Clone, Debug)]
+pub struct Cell {
+    /// What it is of: `experiment.metadata of 0e0e76e9`.
+    pub title: String,
+    /// The value.
+    pub value: Value,
+    /// The same column's value now, where the past is shown and it differs.
+    pub now: Option<Value>,
+    /// The parts that are folded, as JSON pointers.
+    pub folded: BTreeSet<String>,
+    /// The line under the cursor.
+    pub cursor: usize,
+    /// The first line shown.
+    pub top: usize,
+    /// What is searched for.
+    pub search: String,
+    /// The numbers that can be drawn, against which others, each with its column's name.
+    pub plot: Option<Plot>,
+    /// Whether they are drawn.
+    pub is_plotted: bool,
+}
+
+/// Numbers to be drawn.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Plot {
+    /// The name of what runs to the right: a column, or `place`.
+    pub x_name: String,
+    /// The name of what runs upwards.
+    pub y_name: String,
+    /// The points.
+    pub points: Vec<(f64, f64)>,
+}

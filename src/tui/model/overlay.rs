@@ -1,0 +1,79 @@
+//! What lies over a screen.
+
+use crate::eventsourcing::EventId;
+use crate::tui::field::Field;
+
+/// What lies over a screen.
+#[derive(Clone, Debug)]
+pub enum Overlay {
+    /// The keys, those that what is typed names.
+    Help {
+        /// What is typed.
+        field: Field,
+        /// The first line shown.
+        top: usize,
+    },
+    /// The commands by name, and where to go.
+    Palette {
+        /// What is typed.
+        field: Field,
+        /// The command under the cursor.
+        cursor: usize,
+    },
+    /// A line that is typed into, at the foot of the screen.
+    Prompt(Prompt),
+    /// The last failure with all its words.
+    Failure {
+        /// The first line shown.
+        top: usize,
+    },
+}
+
+/// What is done with what is typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The timeline shows only such events.
+    Events,
+    /// The list shows only such tables.
+    Tables,
+    /// The grid shows only such rows.
+    Rows,
+    /// The preview shows only such rows.
+    Changes,
+    /// The value is searched for it.
+    Search,
+    /// The log is written to the file of this name.
+    Export,
+}
+
+/// A line that is typed into.
+#[derive(Clone, Debug)]
+pub struct Prompt {
+    /// What is done with it.
+    pub purpose: Purpose,
+    /// What is typed.
+    pub field: Field,
+    /// What stood there before, and stands there again after Esc.
+    pub before: String,
+    /// The event that was under the cursor then.
+    pub began_at: Option<EventId>,
+    /// What is wrong with it, as far as it is typed.
+    pub refusal: Option<String>,
+    /// Which of the suggestions is chosen.
+    pub chosen: Option<usize>,
+}
+
+impl Prompt {
+    /// A line with what stands there now.
+    #[must_use]
+    pub fn new(purpose: Purpose, text: &str) -> Self {
+        Self {
+            purpose,
+            field: Field::with(text),
+            before: text.to_owned(),
+            began_at: None,
+            refusal: None,
+            chosen: None,
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! One row, and its life.
+
+use crate::eventsourcing::inspect::{LifeEvent, RowInspection};
+use crate::eventsourcing::{EventId, RowKey};
+use crate::tui::effect::RequestId;
+
+/// Something on the page of a row that the cursor can be on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Item {
+    /// One of its columns.
+    Column(String),
+    /// The rows of a table that name this one by a column.
+    Naming {
+        /// The table.
+        table: String,
+        /// The column.
+        column: String,
+    },
+    /// One of its events, counted in its life.
+    Event(usize),
+}
+
+/// One row, and its life.
+#[derive(Clone, Debug)]
+pub struct RowScreen {
+    /// The row's key.
+    pub key: RowKey,
+    /// The row at the position that is shown.
+    pub inspection: Option<RowInspection>,
+    /// The request for that.
+    pub wanted: Option<RequestId>,
+    /// Its events as far as they have been read, the latest first.
+    pub life: Vec<LifeEvent>,
+    /// Where reading on goes on, itself not in it; `None` when all have been read.
+    pub life_from: Option<EventId>,
+    /// The request for more of them.
+    pub life_wanted: Option<RequestId>,
+    /// Whether the cursor goes to the latest event as soon as that has been read.
+    pub to_life: bool,
+    /// The item under the cursor.
+    pub cursor: usize,
+    /// The first line that is shown.
+    pub top: usize,
+}
+
+impl RowScreen {
+    /// Nothing read yet.
+    #[must_use]
+    pub fn new(key: RowKey, to_life: bool) -> Self {
+        Self {
+            key,
+            inspection: None,
+            wanted: None,
+            life: Vec::new(),
+            life_from: Some(EventId::MAX),
+            life_wanted: None,
+            to_life,
+            cursor: 0,
+            top: 0,
+        }
+    }
+}

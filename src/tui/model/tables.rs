@@ -1,0 +1,222 @@
+//! The tables, and rows of one.
+
+use std::collections::{BTreeSet, HashMap};
+
+use crate::eventsourcing::rows::{RowsRequest, RowsStart};
+use crate::eventsourcing::schema::{Column, Table};
+use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::{EventId, Row, RowKey, schema};
+use crate::tui::effect::RequestId;
+
+/// The tables.
+#[derive(Debug, Default)]
+pub struct Tables {
+    /// The tables, once they are read.
+    pub list: Option<Vec<Table>>,
+    /// The request for them.
+    pub wanted: Option<RequestId>,
+    /// The row counts known so far.
+    pub counts: HashMap<String, u64>,
+    /// What the database guesses, of tables that have not been counted.
+    pub estimates: HashMap<String, u64>,
+    /// The request for those.
+    pub counts_wanted: Option<RequestId>,
+    /// Only tables with this in their names are listed.
+    pub filter: String,
+    /// The table under the cursor, among those that are listed.
+    pub cursor: usize,
+    /// The table in the first line.
+    pub top: usize,
+    /// The rows of the table that is open.
+    pub grid: Option<Grid>,
+}
+
+impl Tables {
+    /// The tables that are listed.
+    pub fn listed(&self) -> impl Iterator<Item = &Table> {
+        let wanted = self.filter.to_lowercase();
+        let all = self.list.iter().flatten();
+        all.filter(move |table| table.name.to_lowercase().contains(&wanted))
+    }
+
+    /// The table of this name.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&Table> {
+        self.list.iter().flatten().find(|table| table.name == name)
+    }
+
+    /// The columns by which rows of tables name rows of this one.
+    pub fn naming<'a>(&'a self, name: &'a str) -> impl Iterator<Item = (&'a Table, &'a Column)> {
+        self.list.iter().flatten().flat_map(move |table| {
+            let columns = table.columns.iter().filter(move |column| {
+                let to = column.references.as_ref();
+                to.is_some_and(|reference| reference.table == name)
+            });
+            columns.map(move |column| (table, column))
+        })
+    }
+
+    /// The rows of all tables, and whether some are only estimated; `None` while some are not known.
+    #[must_use]
+    pub fn rows(&self) -> Option<(u64, bool)> {
+        let list = self.list.as_ref()?;
+        let mut estimated = false;
+        let rows = list.iter().map(|table| {
+            let counted = self.counts.get(&table.name);
+            estimated |= counted.is_none();
+            counted.or_else(|| self.estimates.get(&table.name))
+        });
+        let rows: Option<u64> = rows.sum();
+        Some((rows?, estimated))
+    }
+}
+
+/// Rows in one page of a grid.
+pub const GRID_PAGE: usize = 100;
+
+/// A row of a grid.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GridRow {
+    /// The row, now or at the position that is shown.
+    pub row: Row,
+    /// Where that is the past: the row as it is now, if it is there.
+    pub now: Option<Option<Row>>,
+}
+
+/// The rows of one table: some pages of them.
+#[derive(Clone, Debug)]
+pub struct Grid {
+    /// The table.
+    pub table: Table,
+    /// The position; `None` for now.
+    pub at: Option<EventId>,
+    /// The conditions as they were typed.
+    pub filter: String,
+    /// The column by which the rows are sorted, and whether descending.
+    pub sort: Option<(String, bool)>,
+    /// Both, as they are meant.
+    pub selection: Selection,
+    /// The pages that are held, by their number.
+    pub pages: HashMap<usize, Vec<GridRow>>,
+    /// Where each page begins that is known to be there.
+    pub starts: Vec<RowsStart>,
+    /// How many rows there are, once the last page was seen.
+    pub rows: Option<usize>,
+    /// The page that is being read.
+    pub wanted: Option<(RequestId, usize)>,
+    /// Whether the pages that are held are to be replaced by the next one that arrives.
+    pub renewing: bool,
+    /// The row under the cursor.
+    pub cursor: usize,
+    /// The row in the first line.
+    pub top: usize,
+    /// The column under the cursor, among those that are shown.
+    pub column: usize,
+    /// The first column shown beside those that are pinned, counted likewise.
+    pub left: usize,
+    /// The columns that are hidden.
+    pub hidden: BTreeSet<String>,
+    /// The columns that stay in sight.
+    pub pinned: BTreeSet<String>,
+    /// Whether columns are as wide as what they hold.
+    pub fits: bool,
+}
+
+impl Grid {
+    /// No page read yet.
+    #[must_use]
+    pub fn new(table: Table, at: Option<EventId>) -> Self {
+        Self {
+            table,
+            at,
+            filter: String::new(),
+            sort: None,
+            selection: Selection::default(),
+            pages: HashMap::new(),
+            starts: vec![RowsStart::default()],
+            rows: None,
+            wanted: None,
+            renewing: false,
+            cursor: 0,
+            top: 0,
+            column: 0,
+            left: 0,
+            hidden: BTreeSet::new(),
+            pinned: BTreeSet::new(),
+            fits: false,
+        }
+    }
+
+    /// What is asked for.
+    #[must_use]
+    pub fn request(&self) -> RowsRequest {
+        RowsRequest {
+            table: self.table.clone(),
+            at: self.at,
+            selection: self.selection.clone(),
+            first: usize::MAX,
+        }
+    }
+
+    /// A row, when its page is held.
+    #[must_use]
+    pub fn row(&self, at: usize) -> Option<&GridRow> {
+        self.pages.get(&(at / GRID_PAGE))?.get(at % GRID_PAGE)
+    }
+
+    /// The row under the cursor.
+    #[must_use]
+    pub fn selected(&self) -> Option<&GridRow> {
+        self.row(self.cursor)
+    }
+
+    /// The key of the row under the cursor, of a table that takes part.
+    #[must_use]
+    pub fn selected_key(&self) -> Option<RowKey> {
+        let key = self.table.key()?;
+        let uuid = self.selected()?.row.get(key)?.as_str()?.parse().ok()?;
+        Some(RowKey {
+            table: self.table.name.clone(),
+            uuid,
+        })
+    }
+
+    /// How many rows are known to be there.
+    #[must_use]
+    pub fn known_rows(&self) -> usize {
+        let before_last = (self.starts.len() - 1) * GRID_PAGE;
+        let last = self.pages.get(&(self.starts.len() - 1)).map_or(0, Vec::len);
+        self.rows.unwrap_or(before_last + last)
+    }
+
+    /// The columns that are shown, in their order: those that are pinned first, and the two times, which say the least, last.
+    #[must_use]
+    pub fn columns(&self) -> Vec<&Column> {
+        let is_time = |column: &Column| {
+            [schema::CREATED_ON, schema::UPDATED_ON].contains(&column.name.as_str())
+        };
+        let mut columns: Vec<&Column> = self
+            .table
+            .columns
+            .iter()
+            .filter(|column| !self.hidden.contains(&column.name))
+            .collect();
+        columns.sort_by_key(|column| (!self.pinned.contains(&column.name), is_time(column)));
+        columns
+    }
+
+    /// How many of those are pinned.
+    #[must_use]
+    pub fn pinned_columns(&self) -> usize {
+        let shown = self.columns();
+        let pinned = shown.iter().filter(|one| self.pinned.contains(&one.name));
+        pinned.count()
+    }
+
+    /// The column under the cursor.
+    #[must_use]
+    pub fn selected_column(&self) -> Option<&Column> {
+        let columns = self.columns();
+        columns.get(self.column).copied()
+    }
+}

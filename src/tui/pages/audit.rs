@@ -1,0 +1,215 @@
+//! Verification, rollbacks, activity.
+
+use super::{Line, Tone, line};
+use crate::eventsourcing::activity::ActivityBy;
+use crate::eventsourcing::history::Rollback;
+use crate::eventsourcing::verify::{Finding, FindingKind};
+use crate::eventsourcing::{EventId, RowKey};
+use crate::text::{clipped, count, fitted, value, visible, width as cells};
+use crate::tui::model::{Model, Verification};
+
+/// Where a line of the audit leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// To an event.
+    Event(EventId),
+    /// To a row.
+    Row(RowKey),
+    /// To the events that a filter shows.
+    Filter(String),
+    /// To the comparison of the tables with the log.
+    Verify,
+}
+
+/// The lines of the audit, each with where it leads.
+#[must_use]
+pub fn audit(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
+    let mut lines = verification(model, width);
+    lines.push((line(Tone::Plain, ""), None));
+    lines.extend(rollbacks(model, width));
+    for by in [ActivityBy::Actor, ActivityBy::Table, ActivityBy::Day] {
+        lines.push((line(Tone::Plain, ""), None));
+        lines.extend(activity(model, by, width));
+    }
+    lines
+}
+
+fn heading(text: &str) -> (Line, Option<Lead>) {
+    (line(Tone::Strong, text), None)
+}
+
+fn verification(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
+    let mut lines = vec![heading("Are the tables what the log says?")];
+    match &model.audit.verification {
+        Verification::Unknown => {
+            let key = model.keymap.key_for(
+                crate::tui::keymap::Context::Audit,
+                crate::tui::keymap::Action::Verify,
+            );
+            let text = format!("  Not looked at yet: {key} compares every row with the log.");
+            lines.push((line(Tone::Plain, clipped(&text, width)), Some(Lead::Verify)));
+        }
+        Verification::Running { done, total, .. } => {
+            let of = match total {
+                0 => String::new(),
+                total => format!(" of about {total}"),
+            };
+            let text = format!("  {} {done}{of} rows compared…", bar(*done, *total, 20));
+            lines.push((line(Tone::Plain, clipped(&text, width)), None));
+        }
+        Verification::Done { head, report } => {
+            let seen = format!(
+                "{} and {}, to #{head}",
+                count(report.rows, "row", "rows"),
+                count(report.events, "event", "events")
+            );
+            let since = match model.head {
+                Some(now) if now != *head => format!("; the log ends at #{now} now"),
+                _ => String::new(),
+            };
+            let (tone, said) = match report.findings.len() {
+                0 => (Tone::Added, "  Yes: nothing differs".to_owned()),
+                found => (
+                    Tone::Warning,
+                    format!("  No: {}", count(found as u64, "difference", "differences")),
+                ),
+            };
+            let text = format!("{said} ({seen}{since}).");
+            lines.push((line(tone, clipped(&text, width)), Some(Lead::Verify)));
+            let found = report.findings.iter();
+            lines.extend(found.map(|one| finding(one, width)));
+        }
+    }
+    lines
+}
+
+fn finding(one: &Finding, width: usize) -> (Line, Option<Lead>) {
+    let row = format!("{} {}", one.row.table, &one.row.uuid.to_string()[..8]);
+    let said = match (one.kind, &one.column) {
+        (FindingKind::ExtraRow, _) => "is there, and the log does not know it".to_owned(),
+        (FindingKind::MissingRow, _) => "is not there, and the log says that it is".to_owned(),
+        (FindingKind::ChangedRow, column) => format!(
+            "{} is {}, and the log says {}",
+            column.as_deref().unwrap_or_default(),
+            value(&one.found),
+            value(&one.expected)
+        ),
+    };
+    let text = visible(&format!("  {row} {said}"));
+    let lead = Lead::Row(one.row.clone());
+    (line(Tone::Changed, clipped(&text, width)), Some(lead))
+}
+
+fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
+    let mut lines = vec![heading("Rollbacks, the latest first")];
+    let head = model.head.unwrap_or_default();
+    for rollback in model.history.rollbacks().iter().rev() {
+        let standing = model.history.standing(head, rollback.id, None);
+        let (tone, note) = match standing.undone_by() {
+            Some(by) => (Tone::Faint, format!("undone by #{by}")),
+            None => (Tone::Plain, "in effect".to_owned()),
+        };
+        let text = format!(
+            "  #{} {} UTC {}: {} · {note}{}",
+            rollback.id,
+            rollback.timestamp.format("%Y-%m-%d %H:%M:%S"),
+            rollback.actor,
+            what(rollback),
+            rollback
+                .reason
+                .as_ref()
+                .map_or_else(String::new, |why| format!(" · {why}")),
+        );
+        let text = clipped(&visible(&text), width);
+        lines.push((line(tone, text), Some(Lead::Event(rollback.id))));
+    }
+    if lines.len() == 1 {
+        lines.push((line(Tone::Faint, "  none"), None));
+    }
+    lines
+}
+
+/// What a rollback did, in words.
+fn what(rollback: &Rollback) -> String {
+    use crate::eventsourcing::history::Course;
+    use crate::eventsourcing::scope::Scope;
+    if let Some(id) = rollback.redoes {
+        return format!("redo, took back undo #{id}");
+    }
+    if let Some(id) = rollback.undoes {
+        return format!("undo of #{id}");
+    }
+    let scope = match &rollback.scope {
+        Scope::Whole => String::new(),
+        scope => format!(" of {scope}"),
+    };
+    match &rollback.course {
+        Course::Back(0) => format!("rollback{scope} to before the first event"),
+        Course::Back(id) => format!("rollback{scope} to #{id}"),
+        Course::Without { first, last, .. } if first == last => format!("revert of #{first}"),
+        Course::Without { first, last, .. } => format!("revert of #{first} to #{last}"),
+        Course::WithoutRollback(id) => format!("undo of #{id}"),
+    }
+}
+
+fn activity(model: &Model, by: ActivityBy, width: usize) -> Vec<(Line, Option<Lead>)> {
+    let (title, key) = match by {
+        ActivityBy::Actor => ("Events by actor", "actor"),
+        ActivityBy::Table => ("Events by table", "type"),
+        ActivityBy::Day => ("Events by day (UTC)", "since"),
+    };
+    let mut lines = vec![heading(title)];
+    let known = model.audit.activity.iter().find(|(one, _)| *one == by);
+    let Some((_, counts)) = known else {
+        let text = match model.audit.activity_wanted {
+            Some(_) => "  counting…",
+            None => "  not counted: r tries again",
+        };
+        lines.push((line(Tone::Faint, text), None));
+        return lines;
+    };
+    let mut counts: Vec<&(String, u64)> = counts.iter().collect();
+    // Days in their order, the latest first; the others by how much they did.
+    match by {
+        ActivityBy::Day => counts.reverse(),
+        _ => counts.sort_by_key(|(_, events)| std::cmp::Reverse(*events)),
+    }
+    let most = counts.iter().map(|(_, events)| *events).max().unwrap_or(0);
+    let names = counts.iter().map(|(name, _)| cells(&visible(name))).max();
+    let names = names.unwrap_or_default().min(width / 3);
+    for (name, events) in counts {
+        let room = width.saturating_sub(names + 14).min(60);
+        let text = format!(
+            "  {} {events:>9} {}",
+            fitted(&visible(name), names),
+            bar(*events, most, room).trim_end_matches(['░', ' ']),
+        );
+        let quoted = if name.contains(' ') {
+            format!("\"{name}\"")
+        } else {
+            name.clone()
+        };
+        let filter = match by {
+            ActivityBy::Day => format!("since:{name} until:{name}T23:59:59.999999"),
+            _ => format!("{key}:{quoted}"),
+        };
+        let lead = Some(Lead::Filter(filter)).filter(|_| !name.is_empty());
+        lines.push((line(Tone::Plain, clipped(&text, width)), lead));
+    }
+    if lines.len() == 1 {
+        lines.push((line(Tone::Faint, "  none"), None));
+    }
+    lines
+}
+
+/// A bar of so many cells.
+#[must_use]
+pub fn bar(done: u64, total: u64, cells: usize) -> String {
+    let share = if total == 0 {
+        0.0
+    } else {
+        done as f64 / total as f64
+    };
+    let filled = ((share.min(1.0) * cells as f64).ceil() as usize).min(cells);
+    "█".repeat(filled) + &"░".repeat(cells - filled)
+}

@@ -1,0 +1,141 @@
+//! One value over the whole screen: text wrapped, JSON as lines that can be folded.
+
+use serde_json::Value;
+
+use super::{Line, Tone, line};
+use crate::text::{clipped, count, value, visible, wrapped};
+use crate::tui::model::{Cell, Node};
+
+/// The place of an object's member, as a JSON pointer (RFC 6901).
+#[must_use]
+pub fn pointer_to(pointer: &str, member: &str) -> String {
+    format!("{pointer}/{}", member.replace('~', "~0").replace('/', "~1"))
+}
+
+/// The lines of a value, as far as they are not folded.
+#[must_use]
+pub fn nodes(cell: &Cell, width: usize) -> Vec<Node> {
+    let mut nodes = Vec::new();
+    match &cell.value {
+        Value::String(text) => {
+            for (at, part) in text.lines().enumerate() {
+                for (piece, part) in wrapped(&visible(part), width).into_iter().enumerate() {
+                    nodes.push(Node {
+                        pointer: format!("/{at}/{piece}"),
+                        depth: 0,
+                        text: part,
+                        folded: None,
+                    });
+                }
+            }
+        }
+        other => push(&mut nodes, cell, String::new(), 0, "", other, ""),
+    }
+    nodes
+}
+
+fn push(
+    nodes: &mut Vec<Node>,
+    cell: &Cell,
+    pointer: String,
+    depth: usize,
+    name: &str,
+    held: &Value,
+    after: &str,
+) {
+    let node = |text: String, folded| Node {
+        pointer: pointer.clone(),
+        depth,
+        text,
+        folded,
+    };
+    let (open, close, members): (_, _, Vec<(String, String, &Value)>) = match held {
+        Value::Object(object) => {
+            let members = object.iter().map(|(key, value)| {
+                let name = format!("{}: ", Value::String(visible(key)));
+                (pointer_to(&pointer, key), name, value)
+            });
+            ("{", "}", members.collect())
+        }
+        Value::Array(values) => {
+            let members = values.iter().enumerate();
+            let members =
+                members.map(|(at, value)| (format!("{pointer}/{at}"), String::new(), value));
+            ("[", "]", members.collect())
+        }
+        scalar => {
+            let text = visible(&scalar.to_string());
+            nodes.push(node(format!("{name}{text}{after}"), None));
+            return;
+        }
+    };
+    if members.is_empty() {
+        nodes.push(node(format!("{name}{open}{close}{after}"), None));
+        return;
+    }
+    let folded = cell.folded.contains(&pointer);
+    if folded {
+        let (one, many) = match held {
+            Value::Object(_) => ("member", "members"),
+            _ => ("value", "values"),
+        };
+        let inside = count(members.len() as u64, one, many);
+        let text = format!("{name}{open} {inside} {close}{after}");
+        nodes.push(node(text, Some(true)));
+        return;
+    }
+    nodes.push(node(format!("{name}{open}"), Some(false)));
+    let last = members.len() - 1;
+    for (at, (pointer, name, value)) in members.into_iter().enumerate() {
+        let after = if at == last { "" } else { "," };
+        push(nodes, cell, pointer, depth + 1, &name, value, after);
+    }
+    nodes.push(node(format!("{close}{after}"), None));
+}
+
+/// What is said above a value: what it is of, how much it is, and what it is now.
+#[must_use]
+pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
+    let size = match &cell.value {
+        Value::String(text) => count(text.chars().count() as u64, "character", "characters"),
+        Value::Array(values) => count(values.len() as u64, "value", "values"),
+        Value::Object(members) => count(members.len() as u64, "member", "members"),
+        Value::Null => "no value".to_owned(),
+        _ => String::new(),
+    };
+    let size = if size.is_empty() {
+        size
+    } else {
+        format!(" · {size}")
+    };
+    let range = cell.plot.as_ref().map_or_else(String::new, |plot| {
+        let ys = plot.points.iter().map(|(_, y)| *y);
+        let (least, most) = ys.fold((f64::MAX, f64::MIN), |(a, b), y| (a.min(y), b.max(y)));
+        format!(" · {} from {least} to {most}", plot.y_name)
+    });
+    let title = visible(&format!("{}{size}{range}", cell.title));
+    let mut lines = vec![line(Tone::Strong, clipped(&title, width))];
+    if let Some(now) = &cell.now {
+        let text = format!("differs from now: {}", value(now));
+        lines.push(line(Tone::Changed, clipped(&text, width)));
+    }
+    lines
+}
+
+/// Lines that are left for the value itself.
+#[must_use]
+pub fn cell_height(cell: &Cell, height: usize) -> usize {
+    let head = 1 + usize::from(cell.now.is_some());
+    let rest = height.saturating_sub(head);
+    match cell.is_plotted {
+        true => rest.saturating_sub(plot_height(rest)),
+        false => rest,
+    }
+    .max(1)
+}
+
+/// Lines of the drawing, of so many that there are.
+#[must_use]
+pub fn plot_height(rest: usize) -> usize {
+    rest * 3 / 4
+}

@@ -1,0 +1,83 @@
+//! What a key for copying gives to the clipboard.
+
+use serde_json::Value;
+
+use super::{Lead, audit, failure, row, row_items};
+use crate::tui::keymap::Context;
+use crate::tui::model::{Item, Model};
+
+/// What is copied here: with `whole` all of the event or the row. `None` where there is nothing.
+#[must_use]
+pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
+    let lines = |lines: Vec<super::Line>| {
+        let texts: Vec<String> = lines.into_iter().map(|line| line.text).collect();
+        texts.join("\n")
+    };
+    match model.context() {
+        Context::Failure => Some(lines(failure(model, usize::MAX))),
+        Context::Cell => model.cell.as_ref().map(|cell| plain(&cell.value)),
+        Context::Timeline | Context::Event => {
+            let entry = model.timeline.selected()?;
+            let detail = model.timeline.detail.as_ref();
+            match (whole, &entry.event.row) {
+                // The list may have left out what is long; what is looked at closely is whole.
+                (true, _) => {
+                    let detail = detail.filter(|detail| detail.event.id == entry.event.id)?;
+                    let undone_by = detail.standing.undone_by();
+                    Some(detail.event.to_json(undone_by).to_string())
+                }
+                (false, Some(key)) => Some(key.uuid.to_string()),
+                (false, None) => Some(entry.event.id.to_string()),
+            }
+        }
+        Context::Grid => {
+            let grid = model.tables.grid.as_ref()?;
+            let row = &grid.selected()?.row;
+            match whole {
+                true => Some(Value::Object(row.clone()).to_string()),
+                false => Some(plain(row.get(&grid.selected_column()?.name)?)),
+            }
+        }
+        Context::Row => {
+            let screen = model.row.as_ref()?;
+            let state = screen.inspection.as_ref().and_then(|one| one.row.clone());
+            match (whole, row_items(model).get(screen.cursor)?) {
+                (true, _) => state.map(|state| Value::Object(state).to_string()),
+                (false, Item::Column(name)) => Some(plain(state?.get(name)?)),
+                (false, Item::Event(at)) => {
+                    let one = screen.life.get(*at)?;
+                    let undone_by = one.standing.undone_by();
+                    Some(one.event.to_json(undone_by).to_string())
+                }
+                (false, Item::Naming { .. }) => {
+                    let width = model.size.page_width();
+                    let found = row(model, width).into_iter();
+                    let mut items = found.filter(|(_, item)| item.is_some());
+                    items.nth(screen.cursor).map(|(line, _)| line.text)
+                }
+            }
+        }
+        Context::Audit => {
+            let lines = audit(model, model.size.page_width());
+            let (line, lead) = lines.into_iter().nth(model.audit.cursor)?;
+            match lead {
+                Some(Lead::Row(key)) => Some(key.to_string()),
+                _ => Some(line.text.trim().to_owned()),
+            }
+        }
+        Context::Preview | Context::Result => {
+            let rollback = model.rollback.as_ref()?;
+            let plan = rollback.plan.as_ref()?;
+            Some(plan.sentences(&model.info.name).join("\n"))
+        }
+        _ => None,
+    }
+}
+
+/// A value as one would paste it: text without quotation marks.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    }
+}

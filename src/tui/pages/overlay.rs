@@ -1,0 +1,255 @@
+//! What lies over a screen: the keys, the commands by name, and suggestions.
+
+use super::{Line, Tone, line};
+use crate::eventsourcing::EventId;
+use crate::eventsourcing::filter::{KEYS, words};
+use crate::eventsourcing::timestamp::{self, Timestamp};
+use crate::text::{clipped, fitted, visible};
+use crate::tui::field::Field;
+use crate::tui::keymap::{Action, Binding, Key};
+use crate::tui::model::{Model, Overlay, Prompt, Purpose};
+
+/// Signs on the screens, and what they mean.
+const SIGNS: [(&str, &str); 9] = [
+    ("+ ~ -", "create, update, delete"),
+    ("« »", "the two ends of a rollback"),
+    ("=", "a row restored by a rollback"),
+    ("┌ │ └", "events of one transaction"),
+    ("•", "an event that came while you watch"),
+    (
+        "undone by #n",
+        "a rollback that is in effect has undone the event",
+    ),
+    ("of #n", "a rollback wrote the event"),
+    ("from #n", "the event that it repeats or restores"),
+    ("∅", "no value (NULL)"),
+];
+
+fn names(keys: &[Key]) -> String {
+    let names: Vec<String> = keys.iter().map(|key| key.name()).collect();
+    names.join(", ")
+}
+
+fn typed(model: &Model) -> String {
+    match &model.overlay {
+        Some(Overlay::Help { field, .. } | Overlay::Palette { field, .. }) => {
+            field.text().trim().to_lowercase()
+        }
+        _ => String::new(),
+    }
+}
+
+/// The keys of the place that the help was called from, and the signs: those lines in which everything is that is typed.
+#[must_use]
+pub fn help(model: &Model) -> Vec<Line> {
+    let wanted = typed(model);
+    let is_wanted = |text: &str| {
+        let text = text.to_lowercase();
+        wanted.split_whitespace().all(|word| text.contains(word))
+    };
+    let mut lines = Vec::new();
+    for (binding, keys) in model.keymap.bindings(model.context_below()) {
+        let text = format!("  {} {}", fitted(&names(keys), 26), binding.words);
+        if is_wanted(&format!("{text} {}", binding.name)) {
+            lines.push(line(Tone::Plain, text));
+        }
+    }
+    let signs = SIGNS
+        .iter()
+        .map(|(sign, words)| format!("  {} {words}", fitted(sign, 26)));
+    let signs: Vec<String> = signs.filter(|text| is_wanted(text)).collect();
+    if !signs.is_empty() {
+        lines.push(line(Tone::Plain, ""));
+        lines.push(line(Tone::Strong, "Signs"));
+        lines.extend(signs.into_iter().map(|text| line(Tone::Plain, text)));
+    }
+    if lines.is_empty() {
+        lines.push(line(
+            Tone::Faint,
+            "  No key and no sign has to do with that.",
+        ));
+    }
+    lines
+}
+
+/// Something that the palette does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Puts the cursor on an event.
+    GoToEvent(EventId),
+    /// Puts the cursor on the first event at a moment or later.
+    GoToMoment(Timestamp),
+    /// What a key does.
+    Do {
+        /// The action.
+        action: Action,
+        /// Its name.
+        name: &'static str,
+        /// What it does, in words.
+        words: &'static str,
+        /// The key.
+        key: String,
+    },
+}
+
+/// Moving the cursor needs no command.
+fn is_for_keys_alone(binding: &Binding) -> bool {
+    use Action::{Accept, Complete, Down, First, Last, Left, PageDown, PageUp, Palette, Right, Up};
+    matches!(
+        binding.action,
+        Up | Down | Left | Right | PageUp | PageDown | First | Last | Palette | Accept | Complete
+    )
+}
+
+/// What the palette offers for what is typed: an event or a moment first, then the commands of the place that it was called from.
+#[must_use]
+pub fn commands(model: &Model) -> Vec<Command> {
+    let wanted = typed(model);
+    let mut commands = Vec::new();
+    if let Ok(id) = wanted.trim_start_matches('#').parse() {
+        commands.push(Command::GoToEvent(id));
+    } else if let Some(moment) = timestamp::parse(&wanted.to_uppercase()) {
+        commands.push(Command::GoToMoment(moment));
+    }
+    let here = model.keymap.bindings(model.context_below());
+    for (binding, keys) in here.filter(|(binding, _)| !is_for_keys_alone(binding)) {
+        let said = format!("{} {}", binding.name, binding.words).to_lowercase();
+        let is_known =
+            |one: &Command| matches!(one, Command::Do { action, .. } if *action == binding.action);
+        if wanted.split_whitespace().all(|word| said.contains(word))
+            && !commands.iter().any(is_known)
+        {
+            commands.push(Command::Do {
+                action: binding.action,
+                name: binding.name,
+                words: binding.words,
+                key: keys.first().map(|key| key.name()).unwrap_or_default(),
+            });
+        }
+    }
+    commands
+}
+
+/// The palette's lines.
+#[must_use]
+pub fn palette(model: &Model, width: usize) -> Vec<Line> {
+    let Some(Overlay::Palette { cursor, .. }) = &model.overlay else {
+        return Vec::new();
+    };
+    let commands = commands(model);
+    if commands.is_empty() {
+        let text = "  No command has that in its name. An event's id or a moment goes there: 15, 2020-02-17 03:09";
+        return vec![line(Tone::Faint, clipped(text, width))];
+    }
+    let lines = commands.iter().enumerate().map(|(at, command)| {
+        let sign = if at == *cursor { "▌" } else { " " };
+        let tone = if at == *cursor {
+            Tone::Strong
+        } else {
+            Tone::Plain
+        };
+        let text = match command {
+            Command::GoToEvent(id) => format!("go to event #{id}"),
+            Command::GoToMoment(moment) => {
+                format!("go to {} UTC", moment.format("%Y-%m-%d %H:%M:%S"))
+            }
+            Command::Do {
+                name, words, key, ..
+            } => format!("{} {} {words}", fitted(name, 18), fitted(key, 8)),
+        };
+        line(tone, clipped(&format!("{sign} {text}"), width))
+    });
+    lines.collect()
+}
+
+/// Where the word begins that a suggestion would replace, in characters.
+#[must_use]
+pub fn suggestion_begins(prompt: &Prompt) -> usize {
+    let before = prompt.field.before_cursor();
+    match prompt.purpose {
+        Purpose::Rows => {
+            let last = before.rsplit(',').next().unwrap_or_default();
+            let word = last.trim_start();
+            before.chars().count() - word.chars().count()
+        }
+        _ => match words(&before).last() {
+            Some(word) if !before.ends_with(' ') => word.value_at,
+            _ => before.chars().count(),
+        },
+    }
+}
+
+/// What may stand where the cursor is.
+#[must_use]
+pub fn suggestions(model: &Model) -> Vec<String> {
+    let Some(Overlay::Prompt(prompt)) = &model.overlay else {
+        return Vec::new();
+    };
+    let before = prompt.field.before_cursor();
+    let from = suggestion_begins(prompt);
+    let begun: String = before.chars().skip(from).collect();
+    let begun = begun.trim_matches('"').to_lowercase();
+    let offered: Vec<String> = match prompt.purpose {
+        Purpose::Events => {
+            let word = words(&before).into_iter().last();
+            let key = word
+                .filter(|_| !before.ends_with(' '))
+                .and_then(|word| word.key);
+            match key {
+                Some(key) => {
+                    let values = model.timeline.suggestions(key).into_iter();
+                    let quoted = values.map(|value| match value.contains(' ') {
+                        true => format!("\"{value}\" "),
+                        false => format!("{value} "),
+                    });
+                    quoted.collect()
+                }
+                None => KEYS.iter().map(|key| format!("{key}:")).collect(),
+            }
+        }
+        Purpose::Rows => {
+            let grid = model.tables.grid.iter();
+            let columns = grid.flat_map(|grid| &grid.table.columns);
+            columns.map(|column| column.name.clone()).collect()
+        }
+        _ => Vec::new(),
+    };
+    let begins = |offer: &String| {
+        let offer = offer.trim_matches(['"', ' ']).to_lowercase();
+        offer.starts_with(&begun) && offer != begun
+    };
+    offered.into_iter().filter(begins).collect()
+}
+
+/// The name of what is typed into a line, and what may be typed.
+#[must_use]
+pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
+    match purpose {
+        Purpose::Events => (
+            "filter",
+            "type: event: actor: uuid: since: until: or a text in the data",
+        ),
+        Purpose::Tables => ("filter", "a part of the table's name"),
+        Purpose::Rows => ("filter", "mass>=12, name~acid, or a text in any column"),
+        Purpose::Changes => ("filter", "a table, a uuid, or a text in the values"),
+        Purpose::Search => ("search", "a text in the value"),
+        Purpose::Export => ("write the log to", "a file that is not there yet"),
+    }
+}
+
+/// A field's text in so many cells, so that its cursor is in sight; and the cursor's cell.
+#[must_use]
+pub fn field_window(field: &Field, width: usize) -> (String, usize) {
+    let before = visible(&field.before_cursor());
+    let all = visible(field.text());
+    let cursor = crate::text::width(&before);
+    // Scrolled by whole characters, as far as the cursor needs.
+    let mut skipped = 0;
+    let mut rest: &str = &all;
+    while cursor - skipped >= width.max(1) && !rest.is_empty() {
+        let first = rest.chars().next().map_or(0, char::len_utf8);
+        skipped += crate::text::width(&rest[..first]);
+        rest = &rest[first..];
+    }
+    (fitted(rest, width), cursor - skipped)
+}

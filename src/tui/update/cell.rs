@@ -1,0 +1,193 @@
+//! One value over the whole screen.
+
+use serde_json::Value;
+
+use super::super::effect::Effect;
+use super::super::keymap::Action;
+use super::super::model::{Cell, Model, Notice, Plot};
+use super::super::pages;
+use super::{in_sight, moved};
+use crate::eventsourcing::Row;
+
+/// Parts of a JSON value with more members than this begin folded.
+const UNFOLDED: usize = 50;
+
+/// Shows a column's value; the rest of the row is for what it can be drawn against.
+pub(super) fn open(model: &mut Model, title: String, column: &str, row: &Row, now: Option<Value>) {
+    let value = row.get(column).cloned().unwrap_or_default();
+    let plot = plot(column, &value, row);
+    let mut cell = Cell {
+        title,
+        now,
+        folded: Default::default(),
+        cursor: 0,
+        top: 0,
+        search: String::new(),
+        is_plotted: plot.is_some(),
+        plot,
+        value,
+    };
+    fold_long(&cell.value, String::new(), &mut cell.folded);
+    model.cell = Some(cell);
+}
+
+fn fold_long(value: &Value, pointer: String, folded: &mut std::collections::BTreeSet<String>) {
+    let is_long = |members: usize| !pointer.is_empty() && members > UNFOLDED;
+    match value {
+        Value::Array(values) => {
+            if is_long(values.len()) {
+                folded.insert(pointer.clone());
+            }
+            for (at, value) in values.iter().enumerate() {
+                fold_long(value, format!("{pointer}/{at}"), folded);
+            }
+        }
+        Value::Object(members) => {
+            if is_long(members.len()) {
+                folded.insert(pointer.clone());
+            }
+            for (name, value) in members {
+                fold_long(value, pages::pointer_to(&pointer, name), folded);
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The numbers of an array, if it is one of numbers only.
+fn numbers(value: &Value) -> Option<Vec<f64>> {
+    let values = value.as_array().filter(|values| values.len() > 1)?;
+    values.iter().map(Value::as_f64).collect()
+}
+
+/// An array of numbers against another one of the same length, or against its own places.
+fn plot(column: &str, value: &Value, row: &Row) -> Option<Plot> {
+    let own = numbers(value)?;
+    let others = row.iter().filter(|(name, _)| *name != column);
+    let other = others
+        .filter_map(|(name, value)| Some((name, numbers(value)?)))
+        .find(|(_, values)| values.len() == own.len());
+    let plot = |x_name: &str, y_name: &str, x: Vec<f64>, y: Vec<f64>| Plot {
+        x_name: x_name.to_owned(),
+        y_name: y_name.to_owned(),
+        points: x.into_iter().zip(y).collect(),
+    };
+    Some(match other {
+        // What runs to the right is what is called x, or what comes first in the row.
+        Some((name, values)) => {
+            let at = |wanted: &str| row.keys().position(|key| key == wanted);
+            match column != "y" && (column == "x" || at(column) < at(name)) {
+                true => plot(column, name, own, values),
+                false => plot(name, column, values, own),
+            }
+        }
+        None => {
+            let places = (0..own.len()).map(|at| at as f64).collect();
+            plot("place", column, places, own)
+        }
+    })
+}
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let Some(cell) = &mut model.cell else {
+        return Vec::new();
+    };
+    let nodes = pages::nodes(cell, width);
+    match action {
+        Action::Open => {
+            if let Some((pointer, folded)) = nodes
+                .get(cell.cursor)
+                .and_then(|node| Some((node.pointer.clone(), node.folded?)))
+            {
+                match folded {
+                    true => drop(cell.folded.remove(&pointer)),
+                    false => drop(cell.folded.insert(pointer)),
+                }
+            }
+        }
+        // Folds the outermost parts, and unfolds all.
+        Action::Left => {
+            let outer = nodes.iter().filter(|node| node.depth == 1);
+            let outer = outer.filter(|node| node.folded.is_some());
+            cell.folded.extend(outer.map(|node| node.pointer.clone()));
+            cell.cursor = 0;
+        }
+        Action::Right => cell.folded.clear(),
+        Action::Plot => match &cell.plot {
+            Some(_) => cell.is_plotted = !cell.is_plotted,
+            None => {
+                let text = "Only an array of numbers can be drawn.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            }
+        },
+        Action::NextMatch | Action::PreviousMatch => {
+            let forwards = action == Action::NextMatch;
+            return search(model, forwards, false);
+        }
+        _ => cell.cursor = moved(action, cell.cursor, nodes.len(), height),
+    }
+    cell.cursor = cell
+        .cursor
+        .min(pages::nodes(cell, width).len().saturating_sub(1));
+    cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+    Vec::new()
+}
+
+/// Searches for a text; with `here` the line under the cursor counts too.
+pub(super) fn search_for(model: &mut Model, text: &str) -> Vec<Effect> {
+    if let Some(cell) = &mut model.cell {
+        text.clone_into(&mut cell.search);
+    }
+    search(model, true, true)
+}
+
+fn search(model: &mut Model, forwards: bool, here: bool) -> Vec<Effect> {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let Some(cell) = &mut model.cell else {
+        return Vec::new();
+    };
+    if cell.search.is_empty() {
+        return Vec::new();
+    }
+    // What is folded is searched too.
+    let folded = std::mem::take(&mut cell.folded);
+    let nodes = pages::nodes(cell, width);
+    cell.folded = folded;
+    let shown = pages::nodes(cell, width);
+    let at = shown.get(cell.cursor).map(|node| node.pointer.clone());
+    let current = nodes.iter().position(|node| {
+        Some(&node.pointer) == at.as_ref() && node.text == shown[cell.cursor].text
+    });
+    let current = current.unwrap_or_default();
+    let wanted = cell.search.to_lowercase();
+    let is_match = |place: &usize| nodes[*place].text.to_lowercase().contains(&wanted);
+    let count = nodes.len();
+    let found = match forwards {
+        true => {
+            let first = if here { 0 } else { 1 };
+            (first..=count)
+                .map(|by| (current + by) % count)
+                .find(is_match)
+        }
+        false => (1..=count)
+            .map(|by| (current + count - by) % count)
+            .find(is_match),
+    };
+    let Some(found) = found else {
+        model.notice = Some(Notice::Info(format!("\"{}\" is not in it.", cell.search)));
+        return Vec::new();
+    };
+    let target = nodes[found].clone();
+    // Everything around it is unfolded.
+    cell.folded.retain(|pointer| {
+        !(target.pointer.starts_with(&format!("{pointer}/")) || *pointer == target.pointer)
+    });
+    let now = pages::nodes(cell, width);
+    let line = now.iter().position(|node| *node == target);
+    let line = line.or_else(|| now.iter().position(|node| node.pointer == target.pointer));
+    cell.cursor = line.unwrap_or_default();
+    cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+    Vec::new()
+}

@@ -1,0 +1,139 @@
+//! Going from one thing to another that it names, and back.
+
+use super::super::effect::{Effect, Slot};
+use super::super::model::{Grid, Model, Position, RowScreen, Screen, Visited};
+use super::{row, tables, timeline};
+use crate::eventsourcing::schema::Table;
+use crate::eventsourcing::timeline::Filter;
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{EventId, RowKey};
+
+/// Links that can be gone back at most.
+const LONGEST_TRAIL: usize = 50;
+
+/// Remembers where a link was followed.
+fn leave_behind(model: &mut Model) {
+    let left = match model.screen {
+        Screen::Timeline => {
+            model.timeline.opened = None;
+            let selected = model.timeline.selected();
+            selected.map(|entry| Visited::Event(entry.event.id))
+        }
+        Screen::Tables => match &model.tables.grid {
+            Some(grid) => Some(Visited::Grid(Box::new(grid.clone()))),
+            None => Some(Visited::Tables),
+        },
+        Screen::Row => model.row.clone().map(|row| Visited::Row(Box::new(row))),
+        Screen::Audit => Some(Visited::Audit),
+        Screen::Rollback => None,
+    };
+    model.trail.extend(left);
+    let surplus = model.trail.len().saturating_sub(LONGEST_TRAIL);
+    model.trail.drain(..surplus);
+}
+
+/// To an event in the timeline.
+pub(super) fn to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
+    leave_behind(model);
+    show_event(model, id)
+}
+
+/// The same without remembering where one was.
+pub(super) fn show_event(model: &mut Model, id: EventId) -> Vec<Effect> {
+    model.screen = Screen::Timeline;
+    model.timeline.opened = None;
+    let mut effects = Vec::new();
+    // A filter that hides the event would make the link lead elsewhere.
+    let mut held = model.timeline.entries.iter();
+    let is_held = held.any(|entry| entry.event.id == id);
+    if !is_held && !model.timeline.filter.is_empty() {
+        effects.extend(timeline::show_only(model, Default::default(), None));
+    }
+    effects.extend(timeline::go_to(model, id));
+    effects
+}
+
+/// To the events that a filter shows.
+pub(super) fn to_events(model: &mut Model, text: &str) -> Vec<Effect> {
+    let Ok(filter) = Filter::parse(text) else {
+        return Vec::new();
+    };
+    leave_behind(model);
+    model.screen = Screen::Timeline;
+    text.clone_into(&mut model.timeline.filter_text);
+    timeline::show_only(model, filter, None)
+}
+
+/// To a row, or with `to_life` to its latest event.
+pub(super) fn to_row(model: &mut Model, key: RowKey, to_life: bool) -> Vec<Effect> {
+    leave_behind(model);
+    model.screen = Screen::Row;
+    model.row = Some(RowScreen::new(key, to_life));
+    row::read(model)
+}
+
+/// To the rows of a table that meet a condition.
+pub(super) fn to_rows(model: &mut Model, table: Table, condition: &str) -> Vec<Effect> {
+    leave_behind(model);
+    model.screen = Screen::Tables;
+    let mut grid = Grid::new(table, model.at());
+    condition.clone_into(&mut grid.filter);
+    model.tables.grid = Some(grid);
+    tables::select(model)
+}
+
+/// Back to where the last link was followed. `None` when none was.
+pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
+    Some(match model.trail.pop()? {
+        Visited::Event(id) => show_event(model, id),
+        Visited::Tables => {
+            model.screen = Screen::Tables;
+            model.tables.grid = None;
+            vec![Effect::Cancel(Slot::Rows)]
+        }
+        Visited::Grid(grid) => {
+            model.screen = Screen::Tables;
+            let is_current = grid.at == model.at();
+            model.tables.grid = Some(*grid);
+            match is_current {
+                true => tables::settle(model),
+                false => tables::travel(model),
+            }
+        }
+        Visited::Row(row) => {
+            model.screen = Screen::Row;
+            model.row = Some(*row);
+            row::read(model)
+        }
+        Visited::Audit => {
+            model.screen = Screen::Audit;
+            Vec::new()
+        }
+    })
+}
+
+/// Shows tables and rows as they were after an event.
+pub(super) fn travel(model: &mut Model, after: EventId, moment: Timestamp) -> Vec<Effect> {
+    model.position = Some(Position { after, moment });
+    if matches!(model.screen, Screen::Timeline) {
+        leave_behind(model);
+        model.screen = Screen::Tables;
+    }
+    arrive(model)
+}
+
+/// Shows tables and rows as they are.
+pub(super) fn return_to_now(model: &mut Model) -> Vec<Effect> {
+    match model.position.take() {
+        Some(_) => arrive(model),
+        None => Vec::new(),
+    }
+}
+
+fn arrive(model: &mut Model) -> Vec<Effect> {
+    let mut effects = tables::travel(model);
+    if model.row.is_some() {
+        effects.extend(row::read(model));
+    }
+    effects
+}

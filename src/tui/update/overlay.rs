@@ -1,0 +1,245 @@
+//! What lies over a screen: the keys, the commands by name, and lines that are typed into.
+
+use super::super::effect::Effect;
+use super::super::field::Field;
+use super::super::keymap::{Action, Key};
+use super::super::model::{Model, Overlay, Prompt, Purpose};
+use super::super::pages::{self, Command};
+use super::{act, audit, cell, moved, rollback, scroll_page, tables, timeline};
+use crate::eventsourcing::timeline::Filter;
+
+/// A key where text is typed.
+pub(super) fn typed(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
+    match &model.overlay {
+        Some(Overlay::Help { .. }) => help(model, action, key),
+        Some(Overlay::Palette { .. }) => palette(model, action, key),
+        Some(Overlay::Prompt(_)) => prompt(model, action, key),
+        _ => Vec::new(),
+    }
+}
+
+/// Text that was pasted where text is typed.
+pub(super) fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
+    match &mut model.overlay {
+        Some(Overlay::Help { field, .. } | Overlay::Palette { field, .. }) => {
+            field.paste(text);
+            Vec::new()
+        }
+        Some(Overlay::Prompt(prompt)) => {
+            prompt.field.paste(text);
+            changed(model)
+        }
+        _ => Vec::new(),
+    }
+}
+
+pub(super) fn open_help(model: &mut Model) {
+    model.overlay = Some(Overlay::Help {
+        field: Field::default(),
+        top: 0,
+    });
+}
+
+pub(super) fn open_palette(model: &mut Model) {
+    model.overlay = Some(Overlay::Palette {
+        field: Field::default(),
+        cursor: 0,
+    });
+}
+
+/// Opens the line of the place where one is.
+pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) {
+    let text = match purpose {
+        Purpose::Events => model.timeline.filter_text.clone(),
+        Purpose::Tables => model.tables.filter.clone(),
+        Purpose::Rows => {
+            let grid = model.tables.grid.as_ref();
+            grid.map(|grid| grid.filter.clone()).unwrap_or_default()
+        }
+        Purpose::Changes => {
+            let rollback = model.rollback.as_ref();
+            rollback.map(|one| one.filter.clone()).unwrap_or_default()
+        }
+        Purpose::Search => {
+            let cell = model.cell.as_ref();
+            cell.map(|cell| cell.search.clone()).unwrap_or_default()
+        }
+        Purpose::Export => audit::suggested_file(model),
+    };
+    let mut prompt = Prompt::new(purpose, &text);
+    prompt.began_at = model.timeline.selected().map(|entry| entry.event.id);
+    // One goes on writing a filter after a blank.
+    if purpose == Purpose::Events && !text.is_empty() {
+        prompt.field = Field::with(&format!("{} ", text.trim_end()));
+    }
+    model.overlay = Some(Overlay::Prompt(prompt));
+}
+
+fn help(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
+    let lines = pages::help(model).len();
+    let height = model.size.content().saturating_sub(1);
+    let Some(Overlay::Help { field, top }) = &mut model.overlay else {
+        return Vec::new();
+    };
+    match action {
+        Some(Action::Back) => model.overlay = None,
+        Some(action) => *top = scroll_page(*top, lines, height, action),
+        None => {
+            field.press(key);
+            *top = 0;
+        }
+    }
+    Vec::new()
+}
+
+fn palette(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
+    let commands = pages::commands(model);
+    let height = model.size.content().saturating_sub(1);
+    let Some(Overlay::Palette { field, cursor }) = &mut model.overlay else {
+        return Vec::new();
+    };
+    match action {
+        Some(Action::Back) => model.overlay = None,
+        Some(Action::Accept) => {
+            let chosen = commands.get(*cursor).cloned();
+            model.overlay = None;
+            return match chosen {
+                Some(command) => run(model, command),
+                None => Vec::new(),
+            };
+        }
+        Some(action) => *cursor = moved(action, *cursor, commands.len(), height),
+        None => {
+            field.press(key);
+            *cursor = 0;
+        }
+    }
+    Vec::new()
+}
+
+fn run(model: &mut Model, command: Command) -> Vec<Effect> {
+    match command {
+        Command::GoToEvent(id) => super::go_to_event(model, id),
+        Command::GoToMoment(moment) => {
+            let request = model.next_request();
+            model.timeline.locate_wanted = Some(request);
+            vec![Effect::Locate(request, moment)]
+        }
+        Command::Do { action, .. } => act(model, action),
+    }
+}
+
+fn prompt(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
+    let suggestions = pages::suggestions(model);
+    let Some(Overlay::Prompt(prompt)) = &mut model.overlay else {
+        return Vec::new();
+    };
+    let count = suggestions.len();
+    match action {
+        Some(Action::Back) => {
+            let before = prompt.before.clone();
+            prompt.field = Field::with(&before);
+            let effects = changed(model);
+            model.overlay = None;
+            effects
+        }
+        Some(Action::Down) if count > 0 => {
+            prompt.chosen = Some(prompt.chosen.map_or(0, |at| (at + 1) % count));
+            Vec::new()
+        }
+        Some(Action::Up) if count > 0 => {
+            prompt.chosen = Some(
+                prompt
+                    .chosen
+                    .map_or(count - 1, |at| (at + count - 1) % count),
+            );
+            Vec::new()
+        }
+        Some(Action::Complete) => complete(model, &suggestions, None),
+        Some(Action::Accept) if prompt.chosen.is_some() => {
+            let chosen = prompt.chosen;
+            complete(model, &suggestions, chosen)
+        }
+        Some(Action::Accept) => accept(model),
+        Some(_) => Vec::new(),
+        None => {
+            prompt.chosen = None;
+            match prompt.field.press(key) {
+                true => changed(model),
+                false => Vec::new(),
+            }
+        }
+    }
+}
+
+fn complete(model: &mut Model, suggestions: &[String], chosen: Option<usize>) -> Vec<Effect> {
+    let Some(Overlay::Prompt(prompt)) = &mut model.overlay else {
+        return Vec::new();
+    };
+    let chosen = chosen.or(prompt.chosen).unwrap_or(0);
+    let Some(suggestion) = suggestions.get(chosen) else {
+        return Vec::new();
+    };
+    let from = pages::suggestion_begins(prompt);
+    prompt.field.complete(from, suggestion);
+    prompt.chosen = None;
+    changed(model)
+}
+
+/// Takes what is typed; what is wrong with it stays to be mended.
+fn accept(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Prompt(prompt)) = &model.overlay else {
+        return Vec::new();
+    };
+    if prompt.refusal.is_some() {
+        return Vec::new();
+    }
+    let (purpose, text) = (prompt.purpose, prompt.field.text().trim().to_owned());
+    model.overlay = None;
+    match purpose {
+        Purpose::Export => audit::export(model, &text),
+        Purpose::Search => cell::search_for(model, &text),
+        _ => Vec::new(),
+    }
+}
+
+/// What is typed takes effect at once, as far as it means something.
+fn changed(model: &mut Model) -> Vec<Effect> {
+    let Some(Overlay::Prompt(prompt)) = &model.overlay else {
+        return Vec::new();
+    };
+    let (purpose, text) = (prompt.purpose, prompt.field.text().to_owned());
+    let began_at = prompt.began_at;
+    let result = match purpose {
+        Purpose::Events => Filter::parse(&text).map(|filter| {
+            model.timeline.filter_text = text.trim().to_owned();
+            timeline::show_only(model, filter, began_at)
+        }),
+        Purpose::Rows => tables::show_only(model, &text),
+        Purpose::Tables => {
+            tables::list_only(model, &text);
+            Ok(Vec::new())
+        }
+        Purpose::Changes => Ok(rollback::show_only(model, &text)),
+        Purpose::Search | Purpose::Export => Ok(Vec::new()),
+    };
+    let (effects, refusal) = match result {
+        Ok(effects) => (effects, None),
+        Err(error) => (Vec::new(), Some(error)),
+    };
+    if let Some(Overlay::Prompt(prompt)) = &mut model.overlay {
+        prompt.refusal = refusal.map(|error| match error.hint {
+            Some(hint) => format!("{}; {hint}", error.message),
+            None => error.message,
+        });
+    }
+    effects
+}
+
+/// The wheel over the keys or the commands.
+pub(super) fn scrolled(model: &mut Model, action: Action, lines: u16) -> Vec<Effect> {
+    let key = Key::F(0);
+    (0..lines)
+        .flat_map(|_| typed(model, Some(action), key))
+        .collect()
+}

@@ -1,0 +1,205 @@
+//! One row, and its life.
+
+use super::super::effect::{Effect, RequestId};
+use super::super::keymap::Action;
+use super::super::model::{Asked, Item, Model, Notice, RowScreen};
+use super::super::pages;
+use super::{cell, links, moved, rollback, told};
+use crate::eventsourcing::history::Standing;
+use crate::eventsourcing::inspect::{LifeEvent, RowInspection};
+use crate::eventsourcing::{EventId, Result, RowKey};
+
+/// Events of a row that are read at once.
+const LIFE_PAGE: usize = 50;
+
+/// Reads the row, and the latest events of its life.
+pub(super) fn read(model: &mut Model) -> Vec<Effect> {
+    let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
+    let Some(row) = &mut model.row else {
+        return Vec::new();
+    };
+    row.wanted = Some(request);
+    row.life_wanted = Some(life_request);
+    // Those that come replace what is there.
+    row.life_from = None;
+    let before = at.map_or(EventId::MAX, |at| at + 1);
+    vec![
+        Effect::Row(request, row.key.clone(), at),
+        Effect::Life(life_request, row.key.clone(), before, LIFE_PAGE),
+    ]
+}
+
+pub(super) fn inspected(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<RowInspection>,
+) -> Vec<Effect> {
+    if model.row.as_ref().and_then(|row| row.wanted) != Some(request) {
+        return Vec::new();
+    }
+    let found = told(model, result);
+    if let Some(row) = &mut model.row {
+        row.wanted = None;
+        row.inspection = found.or(row.inspection.take());
+    }
+    settle(model)
+}
+
+pub(super) fn life_read(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<Vec<LifeEvent>>,
+) -> Vec<Effect> {
+    if model.row.as_ref().and_then(|row| row.life_wanted) != Some(request) {
+        return Vec::new();
+    }
+    let found = told(model, result);
+    if let Some(row) = &mut model.row {
+        row.life_wanted = None;
+        if let Some(events) = found {
+            let is_all = events.len() < LIFE_PAGE;
+            if row.life_from.is_none() {
+                row.life.clear();
+            }
+            row.life.extend(events);
+            let last = row.life.last().map(|one| one.event.id);
+            row.life_from = last.filter(|_| !is_all);
+        }
+    }
+    settle(model)
+}
+
+/// Reads on where the life that has been read ends soon, and keeps the cursor in sight.
+pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
+    let items = pages::row_items(model);
+    let request = model.next_request();
+    let mut effects = Vec::new();
+    let Some(row) = &mut model.row else {
+        return effects;
+    };
+    if row.to_life && row.inspection.is_some() && row.life_wanted.is_none() {
+        row.to_life = false;
+        let first = items.iter().position(|item| *item == Item::Event(0));
+        row.cursor = first.unwrap_or(row.cursor);
+    }
+    row.cursor = row.cursor.min(items.len().saturating_sub(1));
+    if row.life_wanted.is_none()
+        && row.cursor + 2 * LIFE_PAGE / 3 > items.len()
+        && let Some(before) = row.life_from
+    {
+        row.life_wanted = Some(request);
+        effects.push(Effect::Life(request, row.key.clone(), before, LIFE_PAGE));
+    }
+    pages::keep_item_in_sight(model);
+    effects
+}
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let items = pages::row_items(model);
+    let height = model.size.content();
+    let Some(row) = &mut model.row else {
+        let text = "No row has been looked at yet: h on an event or a row, or Enter on its key.";
+        model.notice = Some(Notice::Info(text.to_owned()));
+        return Vec::new();
+    };
+    let item = items.get(row.cursor);
+    let event = match item {
+        Some(Item::Event(at)) => row.life.get(*at),
+        _ => None,
+    };
+    let chosen = event.map(|one| (one.event.id, one.event.timestamp));
+    match (action, item, chosen) {
+        (Action::Open, _, Some((id, _))) => return links::to_event(model, id),
+        (Action::Open, Some(item), _) => {
+            let item = item.clone();
+            return open(model, &item);
+        }
+        (Action::TimeTravel, _, Some((id, moment))) => return links::travel(model, id, moment),
+        (Action::RollBack | Action::Revert, _, Some((event, _))) => {
+            let key = row.key.clone();
+            let asked = match action {
+                Action::Revert => Asked::Revert { event },
+                _ => Asked::To { event, keep: false },
+            };
+            return rollback::begin(model, asked, Some(key));
+        }
+        (Action::GoToOrigin, _, Some(_)) => {
+            let linked = event.and_then(linked_event);
+            match linked {
+                Some(id) => return links::to_event(model, id),
+                None => {
+                    let text = "This event repeats and restores none, and none has undone it.";
+                    model.notice = Some(Notice::Info(text.to_owned()));
+                }
+            }
+        }
+        (Action::TimeTravel | Action::RollBack | Action::Revert | Action::GoToOrigin, _, None) => {
+            let text = "Choose one of the row's events first: they stand below its columns.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+        }
+        _ => {
+            row.to_life = false;
+            row.cursor = moved(action, row.cursor, items.len(), height);
+        }
+    }
+    settle(model)
+}
+
+fn linked_event(one: &LifeEvent) -> Option<EventId> {
+    let by = match one.standing {
+        Standing::UndoneBy(rollback) | Standing::BookkeepingOf(rollback) => Some(rollback),
+        Standing::Effective => None,
+    };
+    one.event.origin.or(by)
+}
+
+fn open(model: &mut Model, item: &Item) -> Vec<Effect> {
+    match item {
+        Item::Column(name) => open_column(model, name),
+        Item::Naming { table, column } => {
+            let Some(table) = model.tables.table(table).cloned() else {
+                return Vec::new();
+            };
+            let uuid = model.row.as_ref().map(|row| row.key.uuid);
+            let condition = uuid.map(|uuid| format!("{column}={uuid}"));
+            links::to_rows(model, table, &condition.unwrap_or_default())
+        }
+        Item::Event(_) => Vec::new(),
+    }
+}
+
+fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
+    let Some(RowScreen {
+        key,
+        inspection: Some(inspection),
+        ..
+    }) = &model.row
+    else {
+        return Vec::new();
+    };
+    let Some(state) = inspection.row.clone() else {
+        return Vec::new();
+    };
+    let value = state.get(name).cloned().unwrap_or_default();
+    let column = inspection.table.column(name);
+    if let Some(to) = column.and_then(|column| column.references.as_ref())
+        && let Some(Ok(uuid)) = value.as_str().map(str::parse)
+    {
+        let key = RowKey {
+            table: to.table.clone(),
+            uuid,
+        };
+        return links::to_row(model, key, false);
+    }
+    let title = format!("{}.{name} of {}", key.table, &key.uuid.to_string()[..8]);
+    let now = inspection.now.as_ref().map(|now| {
+        let now = now.get(name).cloned();
+        now.unwrap_or_default()
+    });
+    let now = now.filter(|now| match column {
+        Some(column) => !column.same(now, &value),
+        None => *now != value,
+    });
+    cell::open(model, title, name, &state, now);
+    Vec::new()
+}

@@ -1,0 +1,266 @@
+//! The header, the screens' names, what there is to tell, and the footer.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+use ratatui::widgets::{Clear, Widget};
+
+use super::{Look, put, put_page};
+use crate::eventsourcing::rollback::RollbackPlan;
+use crate::text::{clipped, count, fitted, visible, width};
+use crate::tui::keymap::{Action, Binding, Context};
+use crate::tui::model::{Asked, Model, Overlay, Screen};
+use crate::tui::pages::{self, Tone};
+
+/// Cells of the database's name that the header shows before it leaves out counts.
+const NAME: usize = 20;
+
+pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let info = &model.info;
+    let head = model
+        .head
+        .map_or_else(|| "…".to_owned(), |head| format!("#{head}"));
+    let shown = match model.position {
+        Some(position) => format!("PAST #{} of {head}", position.after),
+        None => format!("LIVE {head}"),
+    };
+    let mut badges = String::new();
+    if info.read_only.is_some() {
+        badges.push_str("  READ-ONLY");
+    }
+    if model.connection.lost > 0 {
+        badges.push_str("  CONNECTION LOST");
+    }
+    let unknown = || "…".to_owned();
+    let events = model.events.map(|events| count(events, "event", "events"));
+    let rows = model.tables.rows().map(|(rows, is_estimated)| {
+        let about = if is_estimated { "~" } else { "" };
+        format!("{about}{}", count(rows, "row", "rows"))
+    });
+    let rows = rows.unwrap_or_else(unknown);
+    let counts = [
+        format!("{} · {rows} ", events.unwrap_or_else(unknown)),
+        format!("{rows} "),
+        String::new(),
+    ];
+    let name = visible(&info.name);
+    // Which database it is and whether it can be written matter more than the counts, and stay where there is no room.
+    let state = format!("  {}  {shown}{badges}", info.backend.as_str());
+    let columns = usize::from(area.width);
+    let room =
+        |right: &str| columns.saturating_sub(width(" ebb  ") + width(&state) + width(right) + 1);
+    let enough = width(&name).min(NAME);
+    let right = counts.iter().find(|right| room(right) >= enough);
+    let right = right.map_or("", String::as_str);
+    let left = format!(" ebb  {}{state}", clipped(&name, room(right).clamp(4, 30)));
+    let left = fitted(&left, columns.saturating_sub(width(right) + 1));
+    put(buffer, area, 0, &format!("{left} {right}"), look.bar());
+}
+
+pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let mut text = String::from(" ");
+    for (_, name, _) in pages::tabs(model) {
+        text.push_str(&name);
+    }
+    if model.screen == Screen::Rollback && model.rollback.is_some() {
+        let stage = match model.context_below() {
+            Context::Planning | Context::Preview => "Preview",
+            Context::Confirm => "Confirm",
+            Context::Progress => "Progress",
+            _ => "Result",
+        };
+        text.push_str(&format!(" {stage}"));
+    }
+    let (note, tone) = match (model.position, model.is_read_anew()) {
+        (_, true) => ("reading… ".to_owned(), Tone::Strong),
+        (Some(position), false) => {
+            let back = model.keymap.key_for(model.context_below(), Action::Now);
+            let long = format!(
+                "as after #{}, {} · {back}: now ",
+                position.after,
+                position.moment.format("%Y-%m-%d %H:%M:%S")
+            );
+            let room = usize::from(area.width).saturating_sub(width(&text) + 1);
+            let middle = format!("after #{} · {back}: now ", position.after);
+            let notes = [long, middle, format!("past · {back}: now ")];
+            let note = notes.into_iter().find(|note| width(note) <= room);
+            let note = note.unwrap_or_default();
+            (note, Tone::Warning)
+        }
+        (None, false) => (place_in_page(model), Tone::Faint),
+    };
+    let room = usize::from(area.width).saturating_sub(width(&note));
+    put(
+        buffer,
+        area,
+        1,
+        &fitted(&text, room),
+        look.style(Tone::Strong),
+    );
+    let right = Rect {
+        x: area.x + u16::try_from(room).unwrap_or(area.width).min(area.width),
+        width: u16::try_from(width(&note)).unwrap_or(0).min(area.width),
+        ..area
+    };
+    put(buffer, right, 1, &note, look.style(tone));
+}
+
+/// Where one is in a page that is longer than the screen.
+fn place_in_page(model: &Model) -> String {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let of = |top: usize, lines: usize| match lines > height {
+        true => format!("{}–{} of {lines} ", top + 1, (top + height).min(lines)),
+        false => String::new(),
+    };
+    match (model.context_below(), &model.rollback) {
+        (Context::Preview, Some(rollback)) => {
+            of(rollback.top, pages::rollback_length(model, width))
+        }
+        (Context::Event, _) => {
+            let top = model.timeline.opened.unwrap_or_default();
+            of(top, pages::event(model, width, true).len())
+        }
+        _ => String::new(),
+    }
+}
+
+/// What there is to tell, over the last lines of the content.
+pub(super) fn draw_notice(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let Some(notice) = &model.notice else {
+        return;
+    };
+    let lines = pages::notice(model, notice, model.size.page_width());
+    let height = u16::try_from(lines.len())
+        .unwrap_or(u16::MAX)
+        .min(area.height / 2);
+    let place = Rect {
+        y: area.bottom().saturating_sub(1 + height),
+        height,
+        ..area
+    };
+    Clear.render(place, buffer);
+    let inside = Rect {
+        x: place.x + 1,
+        width: place.width.saturating_sub(2),
+        ..place
+    };
+    put_page(buffer, inside, &lines, 0, look);
+}
+
+/// Whether an action has anything to act on here.
+fn does_something(action: Action, model: &Model) -> bool {
+    let asked = model.rollback.as_ref().map(|rollback| rollback.asked);
+    match action {
+        Action::ToggleBoundary => matches!(asked, Some(Asked::To { .. })),
+        Action::ToggleScope => {
+            let scopes = model.rollback.as_ref().map(|one| one.scopes().len());
+            scopes > Some(1)
+        }
+        Action::ToggleStrategy => {
+            let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());
+            plan.is_some_and(RollbackPlan::takes_back_everything)
+        }
+        Action::Proceed => {
+            let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());
+            let can = plan.is_some_and(|plan| plan.blockers.is_empty() && !plan.is_empty());
+            can && model.info.read_only.is_none()
+        }
+        Action::Plot => model.cell.as_ref().is_some_and(|cell| cell.plot.is_some()),
+        Action::Undo | Action::Redo => model.info.read_only.is_none(),
+        _ => true,
+    }
+}
+
+/// The keys that a newcomer needs, as many as there is room for; help and the way out always.
+pub(super) fn draw_footer(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let context = model.context();
+    let last = usize::from(area.height).saturating_sub(1);
+    let mut text = String::from(" ");
+    if context == Context::Confirm {
+        text.push_str("type the id, then Enter  ·  Enter alone or Esc: cancel");
+    } else {
+        let is_kept = |binding: &Binding| {
+            use Action::{Back, Help, Quit, Stop};
+            matches!(binding.action, Help | Quit | Stop)
+                || (binding.action == Back && model.overlay.is_some())
+        };
+        let hint = |(binding, keys): (&'static Binding, &[_])| {
+            let key: Option<&crate::tui::keymap::Key> = keys.first();
+            key.map(|key| {
+                (
+                    is_kept(binding),
+                    format!("{} {}", key.name(), binding.words),
+                )
+            })
+        };
+        let here = model.keymap.bindings(context);
+        let hinted =
+            here.filter(|(binding, _)| binding.hinted && does_something(binding.action, model));
+        let hints: Vec<(bool, String)> = hinted.filter_map(hint).collect();
+        let kept = hints.iter().filter(|(kept, _)| *kept);
+        let needed: usize = kept.map(|(_, hint)| width(hint) + 2).sum();
+        let mut room = usize::from(area.width).saturating_sub(1 + needed);
+        for (kept, hint) in &hints {
+            if *kept || width(hint) + 2 <= room {
+                text.push_str(hint);
+                text.push_str("  ");
+            }
+            if !kept {
+                room = room.saturating_sub(width(hint) + 2);
+            }
+        }
+    }
+    let text = fitted(text.trim_end(), usize::from(area.width));
+    put(buffer, area, last, &text, look.bar());
+}
+
+/// The line that is typed into, at the foot of the screen, with what is wrong with it or may stand in it above.
+pub(super) fn draw_prompt(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let Some(Overlay::Prompt(prompt)) = &model.overlay else {
+        return;
+    };
+    let (label, may) = pages::prompt_label(prompt.purpose);
+    let columns = usize::from(area.width);
+    let foot = |lines: u16| Rect {
+        y: area.bottom().saturating_sub(1 + lines),
+        height: lines,
+        ..area
+    };
+    let above = foot(2);
+    Clear.render(above, buffer);
+    let (text, tone) = match &prompt.refusal {
+        Some(refusal) => (format!(" {refusal}"), Tone::Warning),
+        None => {
+            let offers = pages::suggestions(model);
+            let offers =
+                offers
+                    .iter()
+                    .enumerate()
+                    .map(|(at, offer)| match prompt.chosen == Some(at) {
+                        true => format!("[{}]", offer.trim()),
+                        false => format!(" {} ", offer.trim()),
+                    });
+            let offers: Vec<String> = offers.collect();
+            match offers.is_empty() {
+                true => (format!(" {may}"), Tone::Faint),
+                false => (format!(" {}", offers.join(" ")), Tone::Plain),
+            }
+        }
+    };
+    put(buffer, above, 0, &visible(&text), look.style(tone));
+    let label = format!(" {label}: ");
+    let room = columns.saturating_sub(width(&label) + 1);
+    let (shown, cursor) = pages::field_window(&prompt.field, room);
+    put(
+        buffer,
+        above,
+        1,
+        &format!("{label}{shown}"),
+        look.style(Tone::Strong),
+    );
+    let at = width(&label) + cursor;
+    if let Ok(at) = u16::try_from(at)
+        && at < area.width
+    {
+        buffer[(area.x + at, above.y + 1)].set_style(look.bar());
+    }
+}

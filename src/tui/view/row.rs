@@ -1,0 +1,61 @@
+//! One row: its columns, the rows that name it, and its life.
+
+use ratatui::buffer::Buffer;
+use ratatui::layout::Rect;
+
+use super::{Look, put};
+use crate::tui::model::Model;
+use crate::tui::pages::{self, Line, Tone};
+
+/// A list of lines, of which the one under the cursor is marked.
+pub(super) fn draw_marked(
+    buffer: &mut Buffer,
+    area: Rect,
+    lines: &[(Line, bool)],
+    top: usize,
+    look: Look,
+) {
+    let margin = Rect {
+        x: area.x.saturating_sub(1),
+        width: 1,
+        ..area
+    };
+    let shown = lines.iter().skip(top).take(usize::from(area.height));
+    for (at, (line, is_selected)) in shown.enumerate() {
+        let style = match is_selected {
+            true => look.cursor(),
+            false => look.style(line.tone),
+        };
+        put(buffer, area, at, &line.text, style);
+        if *is_selected {
+            put(buffer, margin, at, "▌", look.cursor());
+        }
+    }
+}
+
+pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let Some(row) = &model.row else {
+        let text = "No row has been looked at yet: h on an event, or Enter on a row's key.";
+        put(buffer, area, 0, text, look.style(Tone::Faint));
+        return;
+    };
+    let mut item = 0;
+    let lines = pages::row(model, usize::from(area.width)).into_iter();
+    let lines: Vec<(Line, bool)> = lines
+        .map(|(line, is_item)| {
+            let is_selected = is_item.is_some() && item == row.cursor;
+            item += usize::from(is_item.is_some());
+            (line, is_selected)
+        })
+        .collect();
+    draw_marked(buffer, area, &lines, row.top, look);
+}
+
+pub(super) fn draw_audit(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
+    let lines = pages::audit(model, usize::from(area.width)).into_iter();
+    let lines: Vec<(Line, bool)> = lines
+        .enumerate()
+        .map(|(at, (line, _))| (line, at == model.audit.cursor))
+        .collect();
+    draw_marked(buffer, area, &lines, model.audit.top, look);
+}
