@@ -10,6 +10,7 @@ mod install;
 mod jsonb;
 mod legacy;
 mod log;
+mod reads;
 mod rollback;
 mod row_events;
 mod rows;
@@ -24,7 +25,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use serde_json::Value;
-use sqlx::{PgPool, Postgres, Transaction};
+use sqlx::{Connection, PgPool, Postgres, Transaction};
 use uuid::Uuid;
 
 use super::version::Found;
@@ -45,12 +46,16 @@ use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey}
 use append::Appender;
 use error::failed;
 use legacy::LegacyStore;
+use reads::{Reading, Reads};
 use source::OWN;
 use watch::Watch;
 
 /// An open event store.
 struct PostgresStore {
+    /// For writing.
     pool: PgPool,
+    /// The same for reading.
+    reads: Reads,
     appender: Appender,
     watch: Watch,
     info: StoreInfo,
@@ -61,6 +66,7 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<Arc<dyn Eve
     Ok(match found {
         Found::Legacy => Arc::new(LegacyStore::open(pool, info).await?),
         _ => Arc::new(PostgresStore {
+            reads: Reads::new(pool.clone()),
             pool,
             appender: Appender::default(),
             watch: Watch::default(),
@@ -93,8 +99,8 @@ pub(super) async fn take_over(
 }
 
 /// One snapshot for the tables and the log: a writer at work must be no finding.
-async fn snapshot(pool: &PgPool) -> Result<Transaction<'static, Postgres>> {
-    let begin = pool.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
+async fn snapshot(reading: &mut Reading) -> Result<Transaction<'_, Postgres>> {
+    let begin = reading.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     begin.await.map_err(failed)
 }
 
@@ -105,7 +111,7 @@ impl EventStore for PostgresStore {
     }
 
     async fn head(&self) -> Result<EventId> {
-        log::head(&self.pool).await
+        log::head(&self.reads).await
     }
 
     async fn next_head(&self, known: EventId) -> Result<EventId> {
@@ -113,23 +119,23 @@ impl EventStore for PostgresStore {
     }
 
     async fn event_count(&self, through: EventId) -> Result<u64> {
-        log::event_count(&self.pool, through).await
+        log::event_count(&self.reads, through).await
     }
 
     async fn transaction(&self, event: &Event) -> Result<(EventId, EventId)> {
-        log::transaction(&self.pool, &OWN, event).await
+        log::transaction(&self.reads, &OWN, event).await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        log::event(&self.pool, &OWN, id).await
+        log::event(&self.reads, &OWN, id).await
     }
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
-        log::page(&self.pool, &OWN, request).await
+        log::page(&self.reads, &OWN, request).await
     }
 
     async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
-        counting::count_events(&self.pool, &OWN, filter, first, last).await
+        counting::count_events(&self.reads, &OWN, filter, first, last).await
     }
 
     async fn activity(
@@ -138,35 +144,35 @@ impl EventStore for PostgresStore {
         first: EventId,
         last: EventId,
     ) -> Result<Vec<(String, u64)>> {
-        counting::activity(&self.pool, &OWN, by, first, last).await
+        counting::activity(&self.reads, &OWN, by, first, last).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
-        log::history(&self.pool, through).await
+        log::history(&self.reads, through).await
     }
 
     async fn position_before(&self, moment: Timestamp) -> Result<EventId> {
-        log::position_before(&self.pool, moment).await
+        log::position_before(&self.reads, moment).await
     }
 
     async fn position_through(&self, moment: Timestamp) -> Result<EventId> {
-        log::position_through(&self.pool, moment).await
+        log::position_through(&self.reads, moment).await
     }
 
     async fn types(&self) -> Result<Vec<String>> {
-        log::types(&self.pool, &OWN).await
+        log::types(&self.reads, &OWN).await
     }
 
     async fn tables(&self) -> Result<Vec<Table>> {
-        schema::tables(&self.pool).await
+        schema::tables(&self.reads).await
     }
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
-        rows::count(&self.pool, &OWN, table).await
+        rows::count(&self.reads, &OWN, table).await
     }
 
     async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
-        rows::estimate(&self.pool, &OWN, table).await
+        rows::estimate(&self.reads, &OWN, table).await
     }
 
     async fn rows(
@@ -175,7 +181,7 @@ impl EventStore for PostgresStore {
         after: Option<&RowCursor>,
         limit: usize,
     ) -> Result<RowPage> {
-        rows::page(&self.pool, &OWN, table, after, limit).await
+        rows::page(&self.reads, &OWN, table, after, limit).await
     }
 
     async fn row_keys(
@@ -185,11 +191,11 @@ impl EventStore for PostgresStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<Uuid>> {
-        log::row_keys(&self.pool, &OWN, table, through, after, limit).await
+        log::row_keys(&self.reads, &OWN, table, through, after, limit).await
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        row_events::events_of(&self.pool, &OWN, rows, through).await
+        row_events::events_of(&self.reads, &OWN, rows, through).await
     }
 
     async fn earlier_events(
@@ -199,7 +205,7 @@ impl EventStore for PostgresStore {
         mention: Mention<'_>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        row_events::earlier_events(&self.pool, &OWN, row, before, mention, limit).await
+        row_events::earlier_events(&self.reads, &OWN, row, before, mention, limit).await
     }
 
     async fn latest_events(
@@ -209,7 +215,7 @@ impl EventStore for PostgresStore {
         through: EventId,
         latest: usize,
     ) -> Result<Vec<Event>> {
-        row_events::latest_events(&self.pool, &OWN, table, rows, through, latest).await
+        row_events::latest_events(&self.reads, &OWN, table, rows, through, latest).await
     }
 
     async fn rows_with_latest(
@@ -218,22 +224,24 @@ impl EventStore for PostgresStore {
         rows: &[Uuid],
         latest: usize,
     ) -> Result<Vec<RowAudit>> {
-        let mut snapshot = snapshot(&self.pool).await?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = snapshot(&mut reading).await?;
         let audits = rows::with_latest(&mut snapshot, &OWN, table, rows, latest).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         Ok(audits)
     }
 
     async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
-        row_events::count_changes(&self.pool, &OWN, ids, scope).await
+        row_events::count_changes(&self.reads, &OWN, ids, scope).await
     }
 
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
-        row_events::count_living(&self.pool, &OWN, ids, scope).await
+        row_events::count_living(&self.reads, &OWN, ids, scope).await
     }
 
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
-        row_events::rows_touched(&self.pool, &OWN, ids, scope).await
+        row_events::rows_touched(&self.reads, &OWN, ids, scope).await
     }
 
     async fn outside_references(
@@ -241,16 +249,18 @@ impl EventStore for PostgresStore {
         tables: &[Table],
         changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &OWN, tables, changes).await
+        rows::outside_references(&self.reads, &OWN, tables, changes).await
     }
 
     async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
-        unfit::unfit(&self.pool, &OWN, table, values).await
+        unfit::unfit(&self.reads, &OWN, table, values).await
     }
 
     async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        violations::violations(&mut connection, tables, changes).await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let read = violations::violations(&mut reading, tables, changes).await;
+        reading.done();
+        read
     }
 
     async fn missing_right(&self) -> Result<Option<String>> {
@@ -267,9 +277,11 @@ impl EventStore for PostgresStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<RowAudit>> {
-        let mut snapshot = snapshot(&self.pool).await?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = snapshot(&mut reading).await?;
         let page = rows::audit_page(&mut snapshot, &OWN, table, after, limit).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         Ok(page)
     }
 
@@ -295,6 +307,6 @@ impl EventStore for PostgresStore {
     async fn close(&self) {
         self.watch.close();
         self.appender.close();
-        self.pool.close().await;
+        self.reads.close().await;
     }
 }

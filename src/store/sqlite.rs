@@ -11,6 +11,7 @@ mod differences;
 mod error;
 mod log;
 mod native;
+mod reads;
 mod refusal;
 mod rehearsal;
 mod replay;
@@ -46,10 +47,14 @@ use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventStore, NewEvent, Result, RowKey};
 use error::failed;
+use reads::Reads;
 
 /// An open event store.
 struct SqliteStore {
+    /// For writing.
     pool: SqlitePool,
+    /// The same for reading.
+    reads: Reads,
     info: StoreInfo,
     /// For the connection of its own that a rollback needs.
     options: SqliteConnectOptions,
@@ -78,7 +83,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn head(&self) -> Result<EventId> {
-        log::head(&self.pool).await
+        log::head(&self.reads).await
     }
 
     async fn next_head(&self, known: EventId) -> Result<EventId> {
@@ -86,15 +91,15 @@ impl EventStore for SqliteStore {
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        log::event(&self.pool, id).await
+        log::event(&self.reads, id).await
     }
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
-        log::page(&self.pool, request).await
+        log::page(&self.reads, request).await
     }
 
     async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
-        counting::count_events(&self.pool, filter, first, last).await
+        counting::count_events(&self.reads, filter, first, last).await
     }
 
     async fn activity(
@@ -103,37 +108,41 @@ impl EventStore for SqliteStore {
         first: EventId,
         last: EventId,
     ) -> Result<Vec<(String, u64)>> {
-        counting::activity(&self.pool, by, first, last).await
+        counting::activity(&self.reads, by, first, last).await
     }
 
     async fn history(&self, through: EventId) -> Result<History> {
-        log::history(&self.pool, through).await
+        log::history(&self.reads, through).await
     }
 
     async fn position_before(&self, moment: Timestamp) -> Result<EventId> {
-        log::position_before(&self.pool, moment).await
+        log::position_before(&self.reads, moment).await
     }
 
     async fn position_through(&self, moment: Timestamp) -> Result<EventId> {
-        log::position_through(&self.pool, moment).await
+        log::position_through(&self.reads, moment).await
     }
 
     async fn types(&self) -> Result<Vec<String>> {
-        log::types(&self.pool).await
+        log::types(&self.reads).await
     }
 
     async fn tables(&self) -> Result<Vec<Table>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        schema::tables(&mut connection).await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let read = schema::tables(&mut reading).await;
+        reading.done();
+        read
     }
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
-        rows::count(&self.pool, table).await
+        rows::count(&self.reads, table).await
     }
 
     async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        rows::estimate(&mut connection, table).await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let read = rows::estimate(&mut reading, table).await;
+        reading.done();
+        read
     }
 
     async fn rows(
@@ -142,7 +151,7 @@ impl EventStore for SqliteStore {
         after: Option<&RowCursor>,
         limit: usize,
     ) -> Result<RowPage> {
-        rows::page(&self.pool, table, after, limit).await
+        rows::page(&self.reads, table, after, limit).await
     }
 
     async fn row_keys(
@@ -152,11 +161,11 @@ impl EventStore for SqliteStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<Uuid>> {
-        log::row_keys(&self.pool, table, through, after, limit).await
+        log::row_keys(&self.reads, table, through, after, limit).await
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        row_events::events_of(&self.pool, rows, through).await
+        row_events::events_of(&self.reads, rows, through).await
     }
 
     async fn earlier_events(
@@ -166,7 +175,7 @@ impl EventStore for SqliteStore {
         mention: Mention<'_>,
         limit: usize,
     ) -> Result<Vec<Event>> {
-        row_events::earlier_events(&self.pool, row, before, mention, limit).await
+        row_events::earlier_events(&self.reads, row, before, mention, limit).await
     }
 
     async fn latest_events(
@@ -176,7 +185,7 @@ impl EventStore for SqliteStore {
         through: EventId,
         latest: usize,
     ) -> Result<Vec<Event>> {
-        row_events::latest_events(&self.pool, table, rows, through, latest).await
+        row_events::latest_events(&self.reads, table, rows, through, latest).await
     }
 
     async fn rows_with_latest(
@@ -185,22 +194,24 @@ impl EventStore for SqliteStore {
         rows: &[Uuid],
         latest: usize,
     ) -> Result<Vec<RowAudit>> {
-        let mut snapshot = self.pool.begin().await.map_err(failed)?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = reading.begin().await.map_err(failed)?;
         let audits = rows::with_latest(&mut snapshot, table, rows, latest).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         Ok(audits)
     }
 
     async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
-        row_events::count_changes(&self.pool, ids, scope).await
+        row_events::count_changes(&self.reads, ids, scope).await
     }
 
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
-        row_events::count_living(&self.pool, ids, scope).await
+        row_events::count_living(&self.reads, ids, scope).await
     }
 
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
-        row_events::rows_touched(&self.pool, ids, scope).await
+        row_events::rows_touched(&self.reads, ids, scope).await
     }
 
     async fn outside_references(
@@ -208,18 +219,24 @@ impl EventStore for SqliteStore {
         tables: &[Table],
         changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        rows::outside_references(&mut connection, tables, changes).await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let read = rows::outside_references(&mut reading, tables, changes).await;
+        reading.done();
+        read
     }
 
     async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        unfit::unfit(&mut connection, table, values).await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let read = unfit::unfit(&mut reading, table, values).await;
+        reading.done();
+        read
     }
 
     async fn violations(&self, tables: &[Table], changes: &Changes) -> Result<Vec<Violation>> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        let keys = schema::foreign_keys(&mut *connection).await?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let keys = schema::foreign_keys(&mut *reading).await;
+        reading.done();
+        let keys = keys?;
         rehearsal::violations(self.options.get_filename(), tables, &keys, changes).await
     }
 
@@ -235,9 +252,11 @@ impl EventStore for SqliteStore {
         limit: usize,
     ) -> Result<Vec<RowAudit>> {
         // One transaction reads one state of the file: a writer at work must be no finding.
-        let mut snapshot = self.pool.begin().await.map_err(failed)?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = reading.begin().await.map_err(failed)?;
         let page = rows::audit_page(&mut snapshot, table, after, limit).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         Ok(page)
     }
 

@@ -5,6 +5,7 @@ mod batches;
 mod clients;
 mod concurrency;
 mod deadlocks;
+mod dropped;
 mod foreign_keys;
 mod foreseen;
 mod hazards;

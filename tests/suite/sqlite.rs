@@ -1,8 +1,13 @@
 //! What SQLite does of its own accord, and the log must not be surprised by.
 
+use std::str::FromStr;
+use std::time::Duration;
+
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventKind, verify};
 use serde_json::json;
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
 use crate::support::{Database, create, delete, event, id, run, update};
 
@@ -196,6 +201,67 @@ fn a_key_among_the_columns_that_is_no_uuid_is_named() {
                 "{}",
                 error.message
             );
+        }
+    });
+}
+
+/// Waits until some connection is in the middle of reading the file, or none is: while one is, the write-ahead log cannot be emptied,
+/// if there is something in it.
+async fn until_read(watch: &mut SqliteConnection, is_read: bool) {
+    for _ in 0..20_000 {
+        watch
+            .execute("INSERT INTO watched VALUES (1)")
+            .await
+            .unwrap();
+        let (busy, _, _): (bool, i64, i64) = sqlx::query_as("PRAGMA wal_checkpoint(TRUNCATE)")
+            .fetch_one(&mut *watch)
+            .await
+            .unwrap();
+        if busy == is_read {
+            return;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("it never came to be that something reads: {is_read}");
+}
+
+/// A read that has no end is stopped when it is dropped, and a write is not stopped by one that was dropped before it.
+#[test]
+fn a_dropped_read_is_stopped() {
+    run(async {
+        let lab = Database::lab(Backend::Sqlite).await;
+        lab.sql(
+            "CREATE TABLE watched (n INTEGER);
+             CREATE VIEW endless AS
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n) SELECT n FROM n, eventstore",
+        )
+        .await
+        .unwrap();
+        let url = format!("sqlite:{}", lab.argument());
+        let options = SqliteConnectOptions::from_str(&url).unwrap();
+        let mut watch = options
+            .busy_timeout(Duration::ZERO)
+            .connect()
+            .await
+            .unwrap();
+        let endless = ebbtide::eventsourcing::schema::Table::gone("endless");
+        for n in 1..=5 {
+            let event = create("fragment", id(n), json!({"smiles": n.to_string()}));
+            let appended = lab.append(vec![event]).await;
+            // All connections, and more.
+            let tasks: Vec<_> = (0..6)
+                .map(|_| {
+                    let (store, endless) = (lab.store.clone(), endless.clone());
+                    tokio::spawn(async move { store.row_count(&endless).await })
+                })
+                .collect();
+            until_read(&mut watch, true).await;
+            tasks.iter().for_each(tokio::task::JoinHandle::abort);
+            for task in tasks {
+                assert!(task.await.expect_err("dropped").is_cancelled());
+            }
+            until_read(&mut watch, false).await;
+            assert_eq!(lab.store.head().await.unwrap(), appended[0].id);
         }
     });
 }

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor};
 
 use super::error::failed;
 use super::legacy;
+use super::reads::note_process;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
@@ -203,8 +204,14 @@ impl Server {
                 Box::pin(async move {
                     let naming =
                         sqlx::query("SELECT set_config('ebb.person', $1, false)").bind(person);
-                    connection.execute(naming).await.map(drop)
+                    connection.execute(naming).await?;
+                    note_process(connection).await
                 })
+            })
+            // In the place of the pool's own.
+            .test_before_acquire(false)
+            .before_acquire(|connection, _| {
+                Box::pin(async move { note_process(connection).await.map(|()| true) })
             })
             .connect_lazy_with(self.options.clone())
     }

@@ -1,9 +1,10 @@
 //! How many events of the log there are of one kind or another.
 
-use sqlx::{PgPool, Postgres, QueryBuilder};
+use sqlx::{Postgres, QueryBuilder};
 
 use super::error::failed;
 use super::log::push_where;
+use super::reads::Reads;
 use super::source::Source;
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::timeline::Filter;
@@ -11,7 +12,7 @@ use crate::eventsourcing::{EventId, Result};
 
 /// How many of the events from one id through another a page with this filter would show.
 pub(super) async fn count_events(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     filter: &Filter,
     first: EventId,
@@ -23,14 +24,14 @@ pub(super) async fn count_events(
     query.push(" AND ").push_bind(last);
     let count: i64 = query
         .build_query_scalar()
-        .fetch_one(pool)
+        .fetch_one(reads)
         .await
         .map_err(failed)?;
     Ok(count.unsigned_abs())
 }
 
 pub(super) async fn activity(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     by: ActivityBy,
     first: EventId,
@@ -50,7 +51,7 @@ pub(super) async fn activity(
     query.push(r#" GROUP BY 1) AS g WHERE g.name IS NOT NULL ORDER BY g.name COLLATE "C""#);
     let counts: Vec<(String, i64)> = query
         .build_query_as()
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await
         .map_err(failed)?;
     Ok(counts

@@ -20,6 +20,7 @@ use sqlx::{AssertSqlSafe, PgConnection, PgPool, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use super::source::Source;
 use super::{counting, log, row_events, rows, schema, unfit, watch};
 use crate::eventsourcing::activity::ActivityBy;
@@ -115,7 +116,7 @@ pub(super) type StoredColumns = (String, Vec<(String, Option<Value>)>);
 
 /// Such an event store, open.
 pub(super) struct LegacyStore {
-    pool: PgPool,
+    reads: Reads,
     info: StoreInfo,
     source: Source,
     filler: Filler,
@@ -131,7 +132,7 @@ impl LegacyStore {
         .await
         .map_err(failed)?;
         Ok(Self {
-            pool,
+            reads: Reads::new(pool),
             info,
             source: source(has_user),
             filler: Filler::default(),
@@ -140,10 +141,10 @@ impl LegacyStore {
 
     /// Lays over these events what the database made of them, as far as it can be told.
     async fn fill(&self, events: Vec<&mut Event>) -> Result<()> {
-        let mut connection = self.pool.acquire().await.map_err(failed)?;
-        self.filler
-            .fill(&mut connection, &self.source, events)
-            .await
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let filled = self.filler.fill(&mut reading, &self.source, events).await;
+        reading.done();
+        filled
     }
 
     /// The last event of the longest run of events from the first one on, none of which is past the moment. A search
@@ -157,7 +158,7 @@ impl LegacyStore {
         query.push_bind(moment).push("), 9223372036854775807)");
         query
             .build_query_scalar()
-            .fetch_one(&self.pool)
+            .fetch_one(&self.reads)
             .await
             .map_err(failed)
     }
@@ -177,12 +178,12 @@ impl EventStore for LegacyStore {
     }
 
     async fn head(&self) -> Result<EventId> {
-        log::head_in(&self.pool, &self.source).await
+        log::head_in(&self.reads, &self.source).await
     }
 
     /// These event stores do not tell: the log is asked once a second.
     async fn next_head(&self, known: EventId) -> Result<EventId> {
-        watch::ask_until_next(&self.pool, &self.source, known).await
+        watch::ask_until_next(&self.reads, &self.source, known).await
     }
 
     async fn event_count(&self, through: EventId) -> Result<u64> {
@@ -191,20 +192,20 @@ impl EventStore for LegacyStore {
             self.source.log
         )))
         .bind(through)
-        .fetch_one(&self.pool)
+        .fetch_one(&self.reads)
         .await
         .map_err(failed)?;
         Ok(count.unsigned_abs())
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
-        let mut event = log::event(&self.pool, &self.source, id).await?;
+        let mut event = log::event(&self.reads, &self.source, id).await?;
         self.fill(event.iter_mut().collect()).await?;
         Ok(event)
     }
 
     async fn page(&self, request: &PageRequest) -> Result<Page> {
-        let mut page = log::page(&self.pool, &self.source, request).await?;
+        let mut page = log::page(&self.reads, &self.source, request).await?;
         // Of data that was left out nobody knows which columns it names.
         let whole = page
             .entries
@@ -216,7 +217,7 @@ impl EventStore for LegacyStore {
     }
 
     async fn count_events(&self, filter: &Filter, first: EventId, last: EventId) -> Result<u64> {
-        counting::count_events(&self.pool, &self.source, filter, first, last).await
+        counting::count_events(&self.reads, &self.source, filter, first, last).await
     }
 
     async fn activity(
@@ -225,7 +226,7 @@ impl EventStore for LegacyStore {
         first: EventId,
         last: EventId,
     ) -> Result<Vec<(String, u64)>> {
-        counting::activity(&self.pool, &self.source, by, first, last).await
+        counting::activity(&self.reads, &self.source, by, first, last).await
     }
 
     async fn history(&self, _through: EventId) -> Result<History> {
@@ -241,23 +242,23 @@ impl EventStore for LegacyStore {
     }
 
     async fn transaction(&self, event: &Event) -> Result<(EventId, EventId)> {
-        log::transaction(&self.pool, &self.source, event).await
+        log::transaction(&self.reads, &self.source, event).await
     }
 
     async fn types(&self) -> Result<Vec<String>> {
-        log::types(&self.pool, &self.source).await
+        log::types(&self.reads, &self.source).await
     }
 
     async fn tables(&self) -> Result<Vec<Table>> {
-        schema::tables_in(&self.pool, &self.source).await
+        schema::tables_in(&self.reads, &self.source).await
     }
 
     async fn row_count(&self, table: &Table) -> Result<u64> {
-        rows::count(&self.pool, &self.source, table).await
+        rows::count(&self.reads, &self.source, table).await
     }
 
     async fn row_estimate(&self, table: &Table) -> Result<Option<u64>> {
-        rows::estimate(&self.pool, &self.source, table).await
+        rows::estimate(&self.reads, &self.source, table).await
     }
 
     async fn rows(
@@ -266,7 +267,7 @@ impl EventStore for LegacyStore {
         after: Option<&RowCursor>,
         limit: usize,
     ) -> Result<RowPage> {
-        rows::page(&self.pool, &self.source, table, after, limit).await
+        rows::page(&self.reads, &self.source, table, after, limit).await
     }
 
     async fn row_keys(
@@ -276,11 +277,11 @@ impl EventStore for LegacyStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<Uuid>> {
-        log::row_keys(&self.pool, &self.source, table, through, after, limit).await
+        log::row_keys(&self.reads, &self.source, table, through, after, limit).await
     }
 
     async fn events_of(&self, rows: &[RowKey], through: EventId) -> Result<Vec<Event>> {
-        let mut events = row_events::events_of(&self.pool, &self.source, rows, through).await?;
+        let mut events = row_events::events_of(&self.reads, &self.source, rows, through).await?;
         self.fill(events.iter_mut().collect()).await?;
         Ok(events)
     }
@@ -293,7 +294,7 @@ impl EventStore for LegacyStore {
         limit: usize,
     ) -> Result<Vec<Event>> {
         let mut events =
-            row_events::earlier_events(&self.pool, &self.source, row, before, mention, limit)
+            row_events::earlier_events(&self.reads, &self.source, row, before, mention, limit)
                 .await?;
         self.fill(events.iter_mut().collect()).await?;
         Ok(events)
@@ -307,7 +308,7 @@ impl EventStore for LegacyStore {
         latest: usize,
     ) -> Result<Vec<Event>> {
         let mut events =
-            row_events::latest_events(&self.pool, &self.source, table, rows, through, latest)
+            row_events::latest_events(&self.reads, &self.source, table, rows, through, latest)
                 .await?;
         self.fill(events.iter_mut().collect()).await?;
         Ok(events)
@@ -319,25 +320,27 @@ impl EventStore for LegacyStore {
         rows: &[Uuid],
         latest: usize,
     ) -> Result<Vec<RowAudit>> {
-        let mut snapshot = super::snapshot(&self.pool).await?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = super::snapshot(&mut reading).await?;
         let mut audits =
             rows::with_latest(&mut snapshot, &self.source, table, rows, latest).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         let events = audits.iter_mut().flat_map(|audit| &mut audit.events);
         self.fill(events.collect()).await?;
         Ok(audits)
     }
 
     async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts> {
-        row_events::count_changes(&self.pool, &self.source, ids, scope).await
+        row_events::count_changes(&self.reads, &self.source, ids, scope).await
     }
 
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
-        row_events::count_living(&self.pool, &self.source, ids, scope).await
+        row_events::count_living(&self.reads, &self.source, ids, scope).await
     }
 
     async fn rows_touched(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<RowKey>> {
-        row_events::rows_touched(&self.pool, &self.source, ids, scope).await
+        row_events::rows_touched(&self.reads, &self.source, ids, scope).await
     }
 
     async fn outside_references(
@@ -345,12 +348,12 @@ impl EventStore for LegacyStore {
         tables: &[Table],
         changes: &Changes,
     ) -> Result<Vec<OutsideReference>> {
-        rows::outside_references(&self.pool, &self.source, tables, changes).await
+        rows::outside_references(&self.reads, &self.source, tables, changes).await
     }
 
     /// Nothing can be rolled back here, so nothing stands in the way of it.
     async fn unfit(&self, table: &Table, values: &[(String, Value)]) -> Result<Vec<usize>> {
-        unfit::unfit(&self.pool, &self.source, table, values).await
+        unfit::unfit(&self.reads, &self.source, table, values).await
     }
 
     async fn violations(&self, _tables: &[Table], _changes: &Changes) -> Result<Vec<Violation>> {
@@ -368,9 +371,11 @@ impl EventStore for LegacyStore {
         after: Option<Uuid>,
         limit: usize,
     ) -> Result<Vec<RowAudit>> {
-        let mut snapshot = super::snapshot(&self.pool).await?;
+        let mut reading = self.reads.acquire().await.map_err(failed)?;
+        let mut snapshot = super::snapshot(&mut reading).await?;
         let mut page = rows::audit_page(&mut snapshot, &self.source, table, after, limit).await?;
         snapshot.commit().await.map_err(failed)?;
+        reading.done();
         let events = page.iter_mut().flat_map(|audit| &mut audit.events);
         self.fill(events.collect()).await?;
         Ok(page)
@@ -393,7 +398,7 @@ impl EventStore for LegacyStore {
     }
 
     async fn close(&self) {
-        self.pool.close().await;
+        self.reads.close().await;
     }
 }
 

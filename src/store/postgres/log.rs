@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 use sqlx::postgres::{PgExecutor, PgRow};
-use sqlx::{AssertSqlSafe, FromRow, PgPool, Postgres, QueryBuilder, Row as _};
+use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use super::source::{OWN, Source};
 use crate::eventsourcing::history::{History, Rollback};
 use crate::eventsourcing::timeline::{
@@ -126,7 +127,7 @@ async fn in_order(
     Ok(found.into_iter().map(|Decoded(event)| event).collect())
 }
 
-pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) -> Result<Page> {
+pub(super) async fn page(reads: &Reads, source: &Source, request: &PageRequest) -> Result<Page> {
     let mut query = QueryBuilder::<Postgres>::new("SELECT ");
     match request.detail {
         Detail::Whole => query.push(EVENT).push(", NULL::bigint AS left_out"),
@@ -171,7 +172,7 @@ pub(super) async fn page(pool: &PgPool, source: &Source, request: &PageRequest) 
     });
     query.push_bind(limit);
 
-    let rows = query.build().fetch_all(pool).await.map_err(failed)?;
+    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
     let more = rows.len() > request.limit;
     let mut entries = Vec::with_capacity(rows.len().min(request.limit));
     for row in rows.iter().take(request.limit) {
@@ -231,7 +232,7 @@ pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     }
 }
 
-pub(super) async fn history(pool: &PgPool, through: EventId) -> Result<History> {
+pub(super) async fn history(reads: &Reads, through: EventId) -> Result<History> {
     let rows = sqlx::query(
         r#"SELECT s.id, f.id AS finish, s.data, s."timestamp", s.actor,
                   sourcing.position_before(sourcing.moment_before(s.data), s.id) AS keeps_through
@@ -243,7 +244,7 @@ pub(super) async fn history(pool: &PgPool, through: EventId) -> Result<History> 
             ORDER BY f.id"#,
     )
     .bind(through)
-    .fetch_all(pool)
+    .fetch_all(reads)
     .await
     .map_err(failed)?;
     let rollbacks: Result<Vec<Rollback>> = rows.iter().map(rollback).collect();
@@ -261,28 +262,28 @@ fn rollback(row: &PgRow) -> Result<Rollback> {
     )
 }
 
-pub(super) async fn position_before(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
+pub(super) async fn position_before(reads: &Reads, moment: Timestamp) -> Result<EventId> {
     sqlx::query_scalar("SELECT sourcing.position_before($1, 9223372036854775807)")
         .bind(moment)
-        .fetch_one(pool)
+        .fetch_one(reads)
         .await
         .map_err(failed)
 }
 
-pub(super) async fn position_through(pool: &PgPool, moment: Timestamp) -> Result<EventId> {
+pub(super) async fn position_through(reads: &Reads, moment: Timestamp) -> Result<EventId> {
     // No timestamp lies between.
-    position_before(pool, moment + chrono::TimeDelta::microseconds(1)).await
+    position_before(reads, moment + chrono::TimeDelta::microseconds(1)).await
 }
 
 /// How many events there are up to this id: as many, unless some were taken over from a program whose ids have gaps.
-pub(super) async fn event_count(pool: &PgPool, through: EventId) -> Result<u64> {
+pub(super) async fn event_count(reads: &Reads, through: EventId) -> Result<u64> {
     let count: i64 = sqlx::query_scalar(
         "SELECT coalesce((SELECT CASE WHEN $1 >= o.through THEN o.events + $1 - o.through
                                       ELSE (SELECT count(*) FROM sourcing.eventstore e WHERE e.id <= $1) END
                             FROM sourcing.taken_over o), $1)",
     )
     .bind(through)
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(failed)?;
     Ok(count.unsigned_abs())
@@ -290,7 +291,7 @@ pub(super) async fn event_count(pool: &PgPool, through: EventId) -> Result<u64> 
 
 /// The first and the last of the events around this one that share its timestamp.
 pub(super) async fn transaction(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     event: &Event,
 ) -> Result<(EventId, EventId)> {
@@ -302,12 +303,12 @@ pub(super) async fn transaction(
     )))
     .bind(event.id)
     .bind(event.timestamp)
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(failed)
 }
 
-pub(super) async fn types(pool: &PgPool, source: &Source) -> Result<Vec<String>> {
+pub(super) async fn types(reads: &Reads, source: &Source) -> Result<Vec<String>> {
     // From one name to the next in the index, instead of through every event.
     sqlx::query_scalar(AssertSqlSafe(format!(
         r#"WITH RECURSIVE name AS (
@@ -318,13 +319,13 @@ pub(super) async fn types(pool: &PgPool, source: &Source) -> Result<Vec<String>>
            SELECT type FROM name WHERE type IS NOT NULL ORDER BY type COLLATE "C""#,
         log = source.log
     )))
-    .fetch_all(pool)
+    .fetch_all(reads)
     .await
     .map_err(failed)
 }
 
 pub(super) async fn row_keys(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     table: &str,
     through: EventId,
@@ -347,7 +348,7 @@ pub(super) async fn row_keys(
         .push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
     query
         .build_query_scalar()
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await
         .map_err(failed)
 }

@@ -1,11 +1,12 @@
 //! The events of rows: which there are, and how many, among some ids.
 
 use sqlx::postgres::PgExecutor;
-use sqlx::{AssertSqlSafe, PgPool, Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
 use super::log::{Decoded, EVENT, from};
+use super::reads::Reads;
 use super::source::Source;
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::scope::Scope;
@@ -72,7 +73,7 @@ fn parameters(ids: &Ranges, scope: &Scope) -> Parameters {
 }
 
 pub(super) async fn count_changes(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     ids: &Ranges,
     scope: &Scope,
@@ -88,7 +89,7 @@ pub(super) async fn count_changes(
     .bind(last)
     .bind(table)
     .bind(uuid)
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(failed)?;
     Ok(ChangeCounts {
@@ -99,7 +100,7 @@ pub(super) async fn count_changes(
 }
 
 pub(super) async fn count_living(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     ids: &Ranges,
     scope: &Scope,
@@ -117,14 +118,14 @@ pub(super) async fn count_living(
     .bind(last)
     .bind(table)
     .bind(uuid)
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(failed)?;
     Ok(living.unsigned_abs())
 }
 
 pub(super) async fn rows_touched(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     ids: &Ranges,
     scope: &Scope,
@@ -138,7 +139,7 @@ pub(super) async fn rows_touched(
     .bind(last)
     .bind(table)
     .bind(uuid)
-    .fetch_all(pool)
+    .fetch_all(reads)
     .await
     .map_err(failed)?;
     Ok(keys
@@ -148,7 +149,7 @@ pub(super) async fn rows_touched(
 }
 
 pub(super) async fn earlier_events(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     row: &RowKey,
     before: EventId,
@@ -183,7 +184,7 @@ pub(super) async fn earlier_events(
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX));
     let found: Vec<Decoded> = query
         .build_query_as()
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await
         .map_err(failed)?;
     Ok(found.into_iter().map(|Decoded(event)| event).collect())

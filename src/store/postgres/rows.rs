@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use futures_util::TryStreamExt;
 use sqlx::postgres::PgExecutor;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, FromRow, PgConnection, PgPool, Postgres, QueryBuilder};
+use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use super::row_events;
 use super::source::Source;
 use crate::eventsourcing::rollback::{Changes, RowAction};
@@ -98,13 +99,13 @@ fn unreadable(table: &Table, error: sqlx::Error) -> Error {
     }
 }
 
-pub(super) async fn count(pool: &PgPool, source: &Source, table: &Table) -> Result<u64> {
-    let place = place(pool, source, table).await?;
+pub(super) async fn count(reads: &Reads, source: &Source, table: &Table) -> Result<u64> {
+    let place = place(reads, source, table).await?;
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT count(*) FROM {}",
         place.quoted
     )))
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(|error| unreadable(table, error))?;
     Ok(count.unsigned_abs())
@@ -143,13 +144,13 @@ pub(super) async fn estimate(
 }
 
 pub(super) async fn page(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     table: &Table,
     after: Option<&RowCursor>,
     limit: usize,
 ) -> Result<RowPage> {
-    let place = place(pool, source, table).await?;
+    let place = place(reads, source, table).await?;
     let columns: Vec<String> = place
         .order
         .iter()
@@ -182,7 +183,7 @@ pub(super) async fn page(
 
     let mut found: Vec<(Json<Row>, Vec<String>)> = query
         .build_query_as()
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await
         .map_err(|error| unreadable(table, error))?;
     let more = found.len() > limit;
@@ -283,7 +284,7 @@ struct OutsideKey {
 }
 
 pub(super) async fn outside_references(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     tables: &[Table],
     changes: &Changes,
@@ -321,7 +322,7 @@ pub(super) async fn outside_references(
         tables = source.tables
     )))
     .bind(&names)
-    .fetch_all(pool)
+    .fetch_all(reads)
     .await
     .map_err(failed)?;
     let mut references = Vec::new();
@@ -330,7 +331,7 @@ pub(super) async fn outside_references(
             .get(key.pointed.as_str())
             .map(Vec::as_slice)
             .unwrap_or_default();
-        let (found, unseen) = match pointed_at(pool, &key, uuids).await {
+        let (found, unseen) = match pointed_at(reads, &key, uuids).await {
             Ok(found) => (found, None),
             // Which of the rows, nobody here may know.
             Err(error) if error.code == ErrorCode::NotAllowed => {
@@ -353,7 +354,7 @@ pub(super) async fn outside_references(
 
 /// Which of these rows the foreign key points at. A stranger's table is not looked into, as the database does not either when it
 /// rolls back: the casts of its columns' types are code of its owner's.
-async fn pointed_at(pool: &PgPool, key: &OutsideKey, uuids: &[Uuid]) -> Result<Vec<Uuid>> {
+async fn pointed_at(reads: &Reads, key: &OutsideKey, uuids: &[Uuid]) -> Result<Vec<Uuid>> {
     if let Some(owner) = &key.stranger {
         return Err(Error::new(
             ErrorCode::NotAllowed,
@@ -371,7 +372,7 @@ async fn pointed_at(pool: &PgPool, key: &OutsideKey, uuids: &[Uuid]) -> Result<V
         matching = key.matching,
     )))
     .bind(uuids)
-    .fetch_all(pool)
+    .fetch_all(reads)
     .await
     .map_err(failed)
 }

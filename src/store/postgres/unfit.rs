@@ -3,18 +3,19 @@
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use sqlx::AssertSqlSafe;
 use sqlx::types::Json;
-use sqlx::{AssertSqlSafe, PgPool};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use super::source::Source;
 use crate::eventsourcing::schema::{Column, Table};
 use crate::eventsourcing::{Result, timestamp};
 
 /// The places of those that do not fit, ascending.
 pub(super) async fn unfit(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     table: &Table,
     values: &[(String, Value)],
@@ -30,7 +31,7 @@ pub(super) async fn unfit(
     }
     let mut found = Vec::new();
     for (column, places) in doubtful {
-        let Some(reading) = reading(pool, source, table, column).await? else {
+        let Some(reading) = reading(reads, source, table, column).await? else {
             continue;
         };
         // Where one of them makes the server fail, by halves.
@@ -39,7 +40,7 @@ pub(super) async fn unfit(
             let given: Vec<&Value> = places.iter().map(|place| &values[*place].1).collect();
             let changed: sqlx::Result<Vec<i64>> = sqlx::query_scalar(AssertSqlSafe(&*reading))
                 .bind(Json(given))
-                .fetch_all(pool)
+                .fetch_all(reads)
                 .await;
             match changed {
                 Ok(changed) => {
@@ -62,7 +63,7 @@ pub(super) async fn unfit(
 /// The query that reads values as the column's type and gives the places, from 1 on, of those that would not come back as they were. `None`
 /// where there is no such column.
 async fn reading(
-    pool: &PgPool,
+    reads: &Reads,
     source: &Source,
     table: &Table,
     column: &str,
@@ -76,7 +77,7 @@ async fn reading(
     )))
     .bind(&table.name)
     .bind(column)
-    .fetch_optional(pool)
+    .fetch_optional(reads)
     .await
     .map_err(failed)?;
     Ok(found.map(|(definition, state, name, is_json)| {

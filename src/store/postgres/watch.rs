@@ -4,7 +4,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use sqlx::PgPool;
-use sqlx::postgres::{PgListener, PgPoolOptions};
+use sqlx::postgres::{PgExecutor, PgListener, PgPoolOptions};
 use tokio::runtime::Handle;
 use tokio::time::{sleep, timeout};
 
@@ -74,12 +74,12 @@ impl Watch {
 
 /// The same for an event store that does not tell: asks again and again.
 pub(super) async fn ask_until_next(
-    pool: &PgPool,
+    executor: impl PgExecutor<'_> + Copy,
     source: &Source,
     known: EventId,
 ) -> Result<EventId> {
     loop {
-        let head = log::head_in(pool, source).await?;
+        let head = log::head_in(executor, source).await?;
         if head != known {
             return Ok(head);
         }

@@ -9,6 +9,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 
 use super::SqliteStore;
 use super::error::failed;
+use super::reads::Reads;
 use super::watch::Watch;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
@@ -90,10 +91,14 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteSto
         .person
         .as_deref()
         .filter(|person| !person.is_empty());
+    let pool = SqlitePoolOptions::new()
+        .max_connections(CONNECTIONS)
+        // None is ever lost, and each use begins with a word to the connection's thread.
+        .test_before_acquire(false)
+        .connect_lazy_with(connect.clone());
     Ok(SqliteStore {
-        pool: SqlitePoolOptions::new()
-            .max_connections(CONNECTIONS)
-            .connect_lazy_with(connect.clone()),
+        reads: Reads::new(pool.clone()),
+        pool,
         info: StoreInfo {
             backend: Backend::Sqlite,
             name: name.to_string_lossy().into_owned(),

@@ -1,16 +1,17 @@
 //! How many events of the log there are of one kind or another.
 
-use sqlx::{QueryBuilder, Sqlite, SqlitePool};
+use sqlx::{QueryBuilder, Sqlite};
 
 use super::error::failed;
 use super::log::push_where;
+use super::reads::Reads;
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::{EventId, Result};
 
 /// How many of the events from one id through another a page with this filter would show.
 pub(super) async fn count_events(
-    pool: &SqlitePool,
+    reads: &Reads,
     filter: &Filter,
     first: EventId,
     last: EventId,
@@ -21,14 +22,14 @@ pub(super) async fn count_events(
     query.push(" AND ").push_bind(last);
     let count: i64 = query
         .build_query_scalar()
-        .fetch_one(pool)
+        .fetch_one(reads)
         .await
         .map_err(failed)?;
     Ok(count.unsigned_abs())
 }
 
 pub(super) async fn activity(
-    pool: &SqlitePool,
+    reads: &Reads,
     by: ActivityBy,
     first: EventId,
     last: EventId,
@@ -47,7 +48,7 @@ pub(super) async fn activity(
     query.push(" GROUP BY 1 HAVING name IS NOT NULL ORDER BY 1");
     let counts: Vec<(String, i64)> = query
         .build_query_as()
-        .fetch_all(pool)
+        .fetch_all(reads)
         .await
         .map_err(failed)?;
     Ok(counts

@@ -1,10 +1,11 @@
 //! Reading and writing the event store's own table.
 
 use sqlx::sqlite::{SqliteExecutor, SqliteRow};
-use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use crate::eventsourcing::history::{History, Rollback};
 use crate::eventsourcing::timeline::{
     Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
@@ -139,7 +140,7 @@ pub(super) async fn event(executor: impl SqliteExecutor<'_>, id: EventId) -> Res
     Ok(found.map_err(failed)?.map(|Decoded(event)| event))
 }
 
-pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Page> {
+pub(super) async fn page(reads: &Reads, request: &PageRequest) -> Result<Page> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT ");
     match request.detail {
         Detail::Whole => query.push(EVENT).push(", NULL AS left_out"),
@@ -180,7 +181,7 @@ pub(super) async fn page(pool: &SqlitePool, request: &PageRequest) -> Result<Pag
     });
     query.push_bind(limit);
 
-    let rows = query.build().fetch_all(pool).await.map_err(failed)?;
+    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
     let more = rows.len() > request.limit;
     let mut entries = Vec::with_capacity(rows.len().min(request.limit));
     for row in rows.iter().take(request.limit) {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::codec::Stored;
 use super::error::{ConstraintKind, constraint_kind, failed};
+use super::reads::Stop;
 use super::schema::{ForeignKey, quoted};
 use super::write::{encoded, insert_row, insert_rows, most_rows_at_once};
 use crate::eventsourcing::rollback::{Changes, RowChange};
@@ -44,6 +45,7 @@ pub(super) async fn violations(
         .in_memory(true)
         .foreign_keys(false);
     let mut stage = options.connect().await.map_err(failed)?;
+    let _stop = Stop::on(&mut stage).await.map_err(failed)?;
     sqlx::query("ATTACH ? AS lab")
         .bind(uri(file))
         .execute(&mut stage)

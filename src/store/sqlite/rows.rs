@@ -2,10 +2,11 @@
 
 use std::collections::HashMap;
 
-use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection, SqlitePool};
+use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::reads::Reads;
 use super::schema::{self, quoted};
 use super::{codec, connect, row_events};
 use crate::eventsourcing::rollback::{Changes, RowAction};
@@ -13,12 +14,12 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, RowKey};
 
-pub(super) async fn count(pool: &SqlitePool, table: &Table) -> Result<u64> {
+pub(super) async fn count(reads: &Reads, table: &Table) -> Result<u64> {
     let count: i64 = sqlx::query_scalar(AssertSqlSafe(format!(
         "SELECT count(*) FROM {}",
         quoted(&table.name)
     )))
-    .fetch_one(pool)
+    .fetch_one(reads)
     .await
     .map_err(failed)?;
     Ok(count.unsigned_abs())
@@ -57,14 +58,14 @@ fn gone(table: &Table) -> Error {
 }
 
 /// What puts a table's rows in an order: its key, the rowid, or its primary key's columns when it has no rowid.
-async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
+async fn order(reads: &Reads, table: &Table) -> Result<Vec<String>> {
     if let Some(key) = table.key() {
         return Ok(vec![quoted(key)]);
     }
     let without_rowid: bool =
         sqlx::query_scalar("SELECT wr FROM pragma_table_list WHERE schema = 'main' AND name = ?")
             .bind(&table.name)
-            .fetch_optional(pool)
+            .fetch_optional(reads)
             .await
             .map_err(failed)?
             .ok_or_else(|| gone(table))?;
@@ -88,19 +89,19 @@ async fn order(pool: &SqlitePool, table: &Table) -> Result<Vec<String>> {
     let key: Vec<String> =
         sqlx::query_scalar("SELECT name FROM pragma_table_xinfo(?) WHERE pk > 0 ORDER BY pk")
             .bind(&table.name)
-            .fetch_all(pool)
+            .fetch_all(reads)
             .await
             .map_err(failed)?;
     Ok(key.iter().map(|name| quoted(name)).collect())
 }
 
 pub(super) async fn page(
-    pool: &SqlitePool,
+    reads: &Reads,
     table: &Table,
     after: Option<&RowCursor>,
     limit: usize,
 ) -> Result<RowPage> {
-    let order = order(pool, table).await?;
+    let order = order(reads, table).await?;
     let places: Vec<String> = order.iter().map(|name| format!("t.{name}")).collect();
     // The cursor is an SQL literal of each value, which SQLite itself writes and reads back exactly.
     let literals: Vec<String> = places
@@ -129,7 +130,7 @@ pub(super) async fn page(
     query.push(format_args!(" ORDER BY {} LIMIT ", places.join(", ")));
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
 
-    let found = query.build().fetch_all(pool).await.map_err(failed)?;
+    let found = query.build().fetch_all(reads).await.map_err(failed)?;
     let mut page = RowPage::default();
     for row in found.iter().take(limit) {
         page.rows.push(codec::row(table, row, 1)?);
