@@ -5,6 +5,8 @@
 
 #[path = "../common.rs"]
 mod common;
+#[path = "../log.rs"]
+mod log;
 #[path = "../work.rs"]
 #[allow(dead_code, reason = "the benchmark of appending uses the rest")]
 mod work;
@@ -29,6 +31,9 @@ const REPETITIONS: usize = 5;
 /// Above this many events the seed is not measured: it takes minutes.
 const SEED_UP_TO: usize = 100_000;
 
+/// So many events at the end of a log come in small transactions.
+const IN_SMALL: usize = 1000;
+
 /// How often the one row is changed.
 const CHANGES_OF_ONE_ROW: usize = 100_000;
 
@@ -51,22 +56,6 @@ async fn run(sizes: &[usize]) -> Outcome<()> {
     }
     one_row(&server).await?;
     println!("\n{}", server.facts().await?);
-    Ok(())
-}
-
-/// The transactions: one half, then all but the last thousand, then ten at a time.
-fn transactions(work: &[NewEvent]) -> Vec<&[NewEvent]> {
-    let (first, rest) = work.split_at(work.len() / 2);
-    let (second, last) = rest.split_at(rest.len() - 1000);
-    let mut all = vec![first, second];
-    all.extend(last.chunks(10));
-    all
-}
-
-async fn fill(store: &dyn EventStore, work: &[NewEvent]) -> Outcome<()> {
-    for transaction in transactions(work) {
-        store.append(transaction.to_vec()).await?;
-    }
     Ok(())
 }
 
@@ -120,7 +109,7 @@ async fn on_postgres(server: &Server, work: &[NewEvent]) -> Outcome<()> {
     let size = work.len();
     server.create("filled", "base_ebb").await?;
     let store = open(&server.at("filled")).await?;
-    fill(&*store, work).await?;
+    log::fill(&*store, work, IN_SMALL).await?;
     store.close().await;
     let mut client = PgConnection::connect(&server.at("filled")).await?;
     client.execute("VACUUM ANALYZE").await?;
@@ -335,10 +324,7 @@ async fn on_sqlite(work: &[NewEvent]) -> Outcome<()> {
     let directory = tempfile::tempdir()?;
     let filled = directory.path().join("filled.db");
     let lab = ebbtide::demo::schema(Backend::Sqlite);
-    let store = store::init(&Address::Sqlite(filled.clone()), &options(), Some(lab))
-        .await?
-        .store;
-    fill(&*store, work).await?;
+    let store = log::in_file(&filled, lab, work, IN_SMALL).await?;
     reads(&*store, size, "SQLite").await?;
     let mut table = milliseconds(format!("roll back the last 10 of {size} events, SQLite"));
     for _ in 0..REPETITIONS {
