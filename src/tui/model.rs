@@ -23,7 +23,7 @@ pub use overlay::{Overlay, Prompt, Purpose};
 pub use rollback::{Asked, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, RowScreen};
 pub use tables::{GRID_PAGE, Grid, GridRow, Tables};
-pub use timeline::{Matches, Place, Timeline};
+pub use timeline::{Listed, Matches, Place, Timeline};
 
 /// Which screen is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

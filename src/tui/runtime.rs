@@ -64,10 +64,13 @@ pub async fn run<B: Backend>(
         effects.perform(effect);
     }
     let mut input_open = true;
+    let mut has_changed = true;
     loop {
-        terminal
-            .draw(|frame| view::draw(frame, &model, look))
-            .map_err(|error| broken(&error))?;
+        if std::mem::replace(&mut has_changed, true) {
+            terminal
+                .draw(|frame| view::draw(frame, &model, look))
+                .map_err(|error| broken(&error))?;
+        }
         // Input first: a key is answered before the database's answers, however many there are. Then the answers; then
         // the ends of tasks, which matter only when one panicked.
         let message = tokio::select! {
@@ -83,6 +86,7 @@ pub async fn run<B: Backend>(
             ended = effects.ended() => {
                 ended.map_err(|error| Error::new(ErrorCode::Io, format!("ebb has a fault: {error}"))
                     .hint("please report it; what was written is in the log"))?;
+                has_changed = false;
                 continue;
             }
         };

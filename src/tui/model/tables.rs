@@ -181,12 +181,15 @@ impl Grid {
         })
     }
 
-    /// How many rows are known to be there.
+    /// How many rows are known to be there: with the first one of a page that has not been read yet, so that a key that goes there is not lost.
     #[must_use]
     pub fn known_rows(&self) -> usize {
-        let before_last = (self.starts.len() - 1) * GRID_PAGE;
-        let last = self.pages.get(&(self.starts.len() - 1)).map_or(0, Vec::len);
-        self.rows.unwrap_or(before_last + last)
+        let last = self.starts.len() - 1;
+        let in_last = match self.pages.get(&last) {
+            Some(page) => page.len(),
+            None => usize::from(last > 0),
+        };
+        self.rows.unwrap_or(last * GRID_PAGE + in_last)
     }
 
     /// The columns that are shown, in their order: those that are pinned first, and the two times, which say the least, last.

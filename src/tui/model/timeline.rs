@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 use crate::eventsourcing::inspect::Inspection;
 use crate::eventsourcing::strip::Strip;
 use crate::eventsourcing::timeline::{Direction, Entry, Filter};
-use crate::eventsourcing::{EventId, EventKind};
+use crate::eventsourcing::{Event, EventId, EventKind, Row};
+use crate::text::{clipped, summary};
 use crate::tui::effect::RequestId;
 
 /// Where a page of events goes.
@@ -32,6 +33,34 @@ pub struct Matches {
     pub is_all: bool,
 }
 
+/// Cells of a value in a summary.
+const VALUE: usize = 24;
+
+/// Cells of a summary: more than any list shows.
+const SUMMARY: usize = 300;
+
+/// An event as the list has it: what it holds is kept as the list shows it, and read again where it is looked at.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Listed {
+    /// The event, without its data.
+    pub event: Event,
+    /// Its data in one line.
+    pub summary: String,
+}
+
+impl From<Entry> for Listed {
+    fn from(entry: Entry) -> Self {
+        let mut event = entry.event;
+        let summary = match entry.left_out {
+            Some(bytes) => format!("({bytes} bytes)"),
+            None => clipped(&summary(&event.data, VALUE), SUMMARY),
+        };
+        event.data = Row::new();
+        event.filled = None;
+        Self { event, summary }
+    }
+}
+
 /// A part of the log, newest first.
 #[derive(Debug, Default)]
 pub struct Timeline {
@@ -42,7 +71,7 @@ pub struct Timeline {
     /// How many they are.
     pub matches: Option<Matches>,
     /// The events.
-    pub entries: VecDeque<Entry>,
+    pub entries: VecDeque<Listed>,
     /// Where reading on goes on towards the latest event, itself not in it; `None` when the latest is held.
     pub newer_from: Option<EventId>,
     /// Where it goes on towards the first event; `None` when the first is held, or nothing is.
@@ -86,7 +115,7 @@ pub struct Timeline {
 impl Timeline {
     /// The event under the cursor.
     #[must_use]
-    pub fn selected(&self) -> Option<&Entry> {
+    pub fn selected(&self) -> Option<&Listed> {
         self.entries.get(self.cursor)
     }
 
@@ -112,7 +141,7 @@ impl Timeline {
 
     /// The events that came after the last key was pressed, as far as they are held.
     #[must_use]
-    pub fn is_new(&self, entry: &Entry) -> bool {
+    pub fn is_new(&self, entry: &Listed) -> bool {
         self.seen_head.is_some_and(|head| entry.event.id > head)
     }
 

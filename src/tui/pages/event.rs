@@ -30,15 +30,20 @@ pub fn event_title(model: &Model) -> String {
     };
     let event = &entry.event;
     let table = event.row.as_ref().map_or("", |key| key.table.as_str());
-    visible(format!("#{} {} {table}", event.id, event.kind).trim_end())
+    let shown = model.timeline.detail.as_ref().map(|detail| detail.event.id);
+    let stale = match shown.is_some_and(|shown| shown != event.id) {
+        true => " · reading…",
+        false => "",
+    };
+    visible(format!("#{} {} {table}{stale}", event.id, event.kind).trim_end())
 }
 
 /// The event under the cursor: in a pane, or whole.
 #[must_use]
 pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
-    let Some(entry) = model.timeline.selected() else {
+    if model.timeline.selected().is_none() {
         return Vec::new();
-    };
+    }
     let Some(detail) = &model.timeline.detail else {
         let text = match model.timeline.detail_wanted {
             Some(_) => "reading…",
@@ -46,15 +51,7 @@ pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
         };
         return vec![line(Tone::Faint, text)];
     };
-    if detail.event.id != entry.event.id {
-        // The one before stays on the screen, marked, so that nothing jumps while the cursor runs.
-        let mut lines = vec![line(
-            Tone::Faint,
-            format!("(#{} until this one is read)", detail.event.id),
-        )];
-        lines.extend(inspection(detail, width, whole));
-        return lines;
-    }
+    // The one before stays on the screen until this one is read, as its title says, so that nothing jumps while the cursor runs.
     inspection(detail, width, whole)
 }
 

@@ -446,7 +446,9 @@ fn put_beside(model: &mut Model, direction: Direction, page: Page) {
     match direction {
         Direction::Older => {
             timeline.older_from = next_from(&page, timeline.searched_until, 1);
-            timeline.entries.extend(page.entries);
+            timeline
+                .entries
+                .extend(page.entries.into_iter().map(Into::into));
             // What scrolled far away is let go: a log of any length is seen in the same memory.
             let surplus = timeline.entries.len().saturating_sub(HELD);
             let surplus = surplus.min(timeline.top);
@@ -461,7 +463,7 @@ fn put_beside(model: &mut Model, direction: Direction, page: Page) {
             timeline.newer_from = next_from(&page, timeline.searched_until, head);
             page.entries
                 .into_iter()
-                .for_each(|entry| timeline.entries.push_front(entry));
+                .for_each(|entry| timeline.entries.push_front(entry.into()));
             // The line under the cursor stays where it is, unless the cursor follows.
             if timeline.follows {
                 (timeline.cursor, timeline.top) = (0, 0);
@@ -492,13 +494,13 @@ fn put_instead(model: &mut Model, direction: Direction, page: Page) {
         Direction::Older => {
             timeline.newer_from = None;
             timeline.older_from = next_from(&page, until, 1);
-            timeline.entries = page.entries.into();
+            timeline.entries = page.entries.into_iter().map(Into::into).collect();
             (timeline.cursor, timeline.top) = (0, 0);
         }
         Direction::Newer => {
             timeline.older_from = None;
             timeline.newer_from = next_from(&page, until, head);
-            timeline.entries = page.entries.into_iter().rev().collect();
+            timeline.entries = page.entries.into_iter().rev().map(Into::into).collect();
             timeline.cursor = timeline.entries.len().saturating_sub(1);
             timeline.top = timeline.cursor;
         }

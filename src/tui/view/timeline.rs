@@ -6,10 +6,9 @@ use ratatui::style::Style;
 
 use super::{Look, NOT_READ, put, put_page, put_pieces};
 use crate::eventsourcing::history::Standing;
-use crate::eventsourcing::timeline::Entry;
 use crate::eventsourcing::{EventKind, timestamp};
-use crate::text::{count, fitted, summary, visible, width};
-use crate::tui::model::{Model, Timeline};
+use crate::text::{count, fitted, visible, width};
+use crate::tui::model::{Listed, Model, Timeline};
 use crate::tui::pages::{self, Tone, sign, standing_note};
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
@@ -188,7 +187,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 fn entry_line(
     model: &Model,
     at: usize,
-    entry: &Entry,
+    entry: &Listed,
     (id_width, table_width): (usize, usize),
     look: Look,
 ) -> Vec<(String, Style)> {
@@ -204,10 +203,6 @@ fn entry_line(
     let (table, uuid) = match &event.row {
         Some(key) => (visible(&key.table), key.uuid.to_string()[..8].to_owned()),
         None => (event.kind.to_string(), " ".repeat(8)),
-    };
-    let data = match entry.left_out {
-        Some(bytes) => format!("({bytes} bytes)"),
-        None => summary(&event.data, 24),
     };
     let is_selected = at == timeline.cursor;
     let plain = match (is_selected, standing) {
@@ -243,7 +238,7 @@ fn entry_line(
         (format!("{} ", fitted(&table, table_width)), plain),
         (format!("{uuid} "), toned(Tone::Faint)),
         (standing_note(standing, event.origin), plain),
-        (data, plain),
+        (entry.summary.clone(), plain),
     ]
 }
 
