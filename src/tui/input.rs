@@ -1,11 +1,13 @@
 //! What the terminal and the operating system send.
 
 use crossterm::event::{
-    Event, EventStream, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent,
-    MouseEventKind,
+    Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
 use futures_util::{Stream, StreamExt, stream};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::io::Errno;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::keymap::Key;
 use super::layout::Size;
@@ -13,11 +15,30 @@ use super::message::{Message, Mouse};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 
 /// Keys, changes of the size, and the signals to end; ends when the terminal is gone.
+///
+/// The terminal is read by a thread of its own: where it vanishes without a signal, crossterm reads its end again and again and never returns,
+/// which would keep everything else from running. Another thread waits for that end, and says so.
 pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
-    let events = EventStream::new()
-        // An error is a terminal that is gone: nothing more will come from it.
-        .take_while(|event| std::future::ready(event.is_ok()))
-        .flat_map(|event| stream::iter(event.map(messages).unwrap_or_default()));
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let ended = sender.clone();
+    thread("the terminal's keys", move || {
+        // An error is a terminal that is gone, and a closed channel screens that are: nothing more is to be read.
+        while let Ok(event) = crossterm::event::read() {
+            if messages(event)
+                .into_iter()
+                .any(|one| sender.send(one).is_err())
+            {
+                break;
+            }
+        }
+    })?;
+    thread("the terminal's end", move || {
+        wait_for_end();
+        drop(ended.send(Message::Terminate));
+    })?;
+    let events = stream::unfold(receiver, |mut receiver| async move {
+        Some((receiver.recv().await?, receiver))
+    });
     let mut signals = Vec::new();
     for kind in [SignalKind::terminate(), SignalKind::hangup()] {
         let listening = signal(kind).map_err(|error| {
@@ -35,6 +56,32 @@ pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
     // The stream must end with the events, though signals could still come.
     let events = events.chain(stream::once(std::future::ready(Message::Terminate)));
     Ok(stream::select(events, ending))
+}
+
+fn thread(name: &str, work: impl FnOnce() + Send + 'static) -> Result<()> {
+    let begun = std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(work);
+    begun.map(drop).map_err(|error| {
+        Error::new(
+            ErrorCode::Io,
+            format!("the terminal cannot be read: {error}"),
+        )
+    })
+}
+
+/// Returns when the terminal has hung up, or cannot be asked.
+fn wait_for_end() {
+    let stdin = std::io::stdin();
+    loop {
+        // No event is asked for: a hang-up and an error are told all the same.
+        let mut waiting = [PollFd::new(&stdin, PollFlags::empty())];
+        match poll(&mut waiting, None) {
+            Ok(_) if waiting[0].revents().is_empty() => {}
+            Err(Errno::INTR) => {}
+            Ok(_) | Err(_) => return,
+        }
+    }
 }
 
 fn messages(event: Event) -> Vec<Message> {
