@@ -61,8 +61,12 @@ enum End {
 }
 
 async fn run(args: Args, output: &Output) -> Result<End> {
-    let global = args.global;
-    let command = match (args.command, args.place) {
+    let mut global = args.global;
+    let mut place = args.place;
+    if args.command.is_none() || place.is_none() {
+        take_profile(&mut global, &mut place)?;
+    }
+    let command = match (args.command, place) {
         (Some(_), Some(stray)) => {
             // It may be a URL with a password in it, which an address never shows.
             let stray = stray.parse::<Address>()?;
@@ -111,6 +115,20 @@ async fn on_store(store: &dyn EventStore, command: Command, output: &Output) -> 
     }
 }
 
+/// Replaces the name of a profile by what it stands for.
+fn take_profile(global: &mut Global, place: &mut Option<String>) -> Result<()> {
+    let given = match place {
+        Some(_) => place,
+        None => &mut global.database,
+    };
+    if let Some(profile) = config::profile(given.as_deref())? {
+        *given = Some(profile.database);
+        global.read_only |= profile.read_only;
+        global.production = profile.production;
+    }
+    Ok(())
+}
+
 /// Opens the database that the arguments or the environment name.
 async fn open(global: &Global, place: Option<&str>) -> Result<Arc<dyn EventStore>> {
     let address = config::address(global.database.as_deref().or(place))?;
@@ -134,7 +152,7 @@ async fn show_store(store: Arc<dyn EventStore>, global: &Global, output: &Output
         let settings = tui::Settings {
             look: tui::view::Look::of_environment(file.theme),
             keymap: file.keymap,
-            production: false,
+            production: global.production,
         };
         let mouse = file.mouse.unwrap_or(true) && !global.no_mouse;
         tui::run(store.clone(), settings, mouse).await?;

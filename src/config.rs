@@ -36,6 +36,23 @@ pub fn address(given: Option<&str>) -> Result<Address> {
     }
 }
 
+/// The profile that is meant, when the database given, or the one in the environment, is neither an address nor a file that is there, but the
+/// name of one in the configuration file.
+///
+/// # Errors
+/// What is wrong with the configuration file.
+pub fn profile(given: Option<&str>) -> Result<Option<file::Profile>> {
+    let from_environment = || ADDRESS_VARIABLES.into_iter().find_map(variable);
+    let Some(name) = given.map(str::to_owned).or_else(from_environment) else {
+        return Ok(None);
+    };
+    let is_address = name.contains([':', '/', '.']) || std::path::Path::new(&name).exists();
+    match is_address {
+        true => Ok(None),
+        false => Ok(file::read()?.profiles.remove(&name)),
+    }
+}
+
 /// How to open it, for this user.
 ///
 /// # Errors

@@ -16,7 +16,7 @@ use crate::eventsourcing::{EventId, EventKind};
     a person's name to the actor of events."
 )]
 pub(super) struct Args {
-    /// Opens the screens on this database: a SQLite file, or a PostgreSQL URL
+    /// Opens the screens on this database: a SQLite file, a PostgreSQL URL, or a profile
     #[arg(value_name = "DATABASE")]
     pub(super) place: Option<String>,
 
@@ -30,7 +30,7 @@ pub(super) struct Args {
 /// What every command takes.
 #[derive(Debug, ClapArgs)]
 pub(super) struct Global {
-    /// The database: a SQLite file (lab.db), or a PostgreSQL URL (postgres://host/database)
+    /// The database: a SQLite file (lab.db), a PostgreSQL URL (postgres://host/database), or a profile of the configuration file
     #[arg(short, long = "database", value_name = "DATABASE", global = true)]
     pub(super) database: Option<String>,
 
@@ -41,6 +41,10 @@ pub(super) struct Global {
     /// Prints JSON: one object a line for lists, else one object
     #[arg(long, global = true)]
     pub(super) json: bool,
+
+    /// Whether the profile says that others depend on the database.
+    #[arg(skip)]
+    pub(super) production: bool,
 
     /// Leaves the mouse to the terminal: text is then selected without Shift
     #[arg(long, global = true)]

@@ -126,6 +126,7 @@ impl Effects {
                 answer(Message::Tables(request, store.tables().await));
             }),
             Effect::Count(request, tables, at, large) => self.read(Slot::Counts, async move {
+                answer(Message::Counting(request, store.head().await));
                 for table in tables {
                     let counted = count(&*store, &table, at, large).await;
                     answer(Message::Counted(request, table.name, counted));

@@ -111,6 +111,8 @@ pub enum Action {
     Open,
     /// One step back.
     Back,
+    /// Ends a filter; one step back where there is none.
+    Clear,
     /// Reads everything anew.
     Reload,
     /// Shows only what is typed.

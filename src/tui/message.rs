@@ -90,6 +90,8 @@ pub enum Message {
     Inspected(RequestId, Box<Result<Option<Inspection>>>),
     /// The tables.
     Tables(RequestId, Result<Vec<Table>>),
+    /// The log's head when the rows of tables begin to be counted.
+    Counting(RequestId, Result<EventId>),
     /// The row count of one table.
     Counted(RequestId, String, Result<RowCount>),
     /// A page of a table.

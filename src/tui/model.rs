@@ -294,6 +294,12 @@ impl Model {
         !self.timeline.filter_text.is_empty()
     }
 
+    /// The database's name, where it has to be typed before a rollback.
+    #[must_use]
+    pub fn production_name(&self) -> Option<&str> {
+        self.production.then_some(self.info.name.as_str())
+    }
+
     /// The position at which rows are read; `None` for now.
     #[must_use]
     pub fn at(&self) -> Option<EventId> {

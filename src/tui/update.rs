@@ -58,6 +58,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Located(request, result) => located(model, request, result),
         Message::Inspected(request, result) => timeline::inspected(model, request, *result),
         Message::Tables(request, result) => tables::listed(model, request, result),
+        Message::Counting(request, result) => tables::counting(model, request, result),
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
         Message::Rows(request, result) => tables::rows(model, request, result),
         Message::Row(request, result) => row::inspected(model, request, *result),
@@ -161,6 +162,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         (Action::Back, _) => back(model),
+        (Action::Clear, _) => clear(model),
         (Action::Reload, _) => {
             let events = timeline::read_around(model);
             reload_with(model, events)
@@ -267,6 +269,7 @@ fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
         None => {
             let mut effects = vec![Effect::Watch(overview.head, 0)];
             effects.extend(timeline::read_strip(model));
+            effects.extend(timeline::count_matches(model));
             effects
         }
         Some(before) if before != overview.head => {
@@ -341,6 +344,21 @@ fn reload_with(model: &mut Model, events: Effect) -> Vec<Effect> {
     effects
 }
 
+/// Ends a filter; one step back where there is none.
+fn clear(model: &mut Model) -> Vec<Effect> {
+    match model.context() {
+        Context::Timeline if model.is_filtered() => {
+            model.timeline.filter_text.clear();
+            timeline::show_only(model, Default::default(), None)
+        }
+        Context::Tables if !model.tables.filter.is_empty() => {
+            tables::list_only(model, "");
+            Vec::new()
+        }
+        _ => back(model),
+    }
+}
+
 /// One step back. Never leaves the program.
 fn back(model: &mut Model) -> Vec<Effect> {
     if model.overlay.take().is_some() || model.cell.take().is_some() {
@@ -349,11 +367,6 @@ fn back(model: &mut Model) -> Vec<Effect> {
     match model.context() {
         Context::Event => model.timeline.opened = None,
         Context::Planning | Context::Preview | Context::Result => return rollback::cancel(model),
-        Context::Timeline if model.is_filtered() => {
-            model.timeline.filter_text.clear();
-            return timeline::show_only(model, Default::default(), None);
-        }
-        Context::Tables if !model.tables.filter.is_empty() => tables::list_only(model, ""),
         context => {
             if let Some(effects) = links::go_back(model) {
                 return effects;
@@ -418,7 +431,7 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
 /// Cancels what is being read; what is there stays.
 fn cancel_reads(model: &mut Model) -> Vec<Effect> {
     use super::model::Verification;
-    let is_counted = model.tables.rows().is_some();
+    let is_counted = model.tables.rows(model.head).is_some();
     let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
     let rows = model.tables.grid.as_mut().and_then(|grid| {
         grid.renewing = false;

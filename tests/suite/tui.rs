@@ -1,9 +1,11 @@
 //! The screens: their transitions, what they look like, a story played on them, and a real terminal.
 
 mod grid;
+mod links;
 pub(crate) mod player;
 mod preview;
 pub(crate) mod pty;
+mod random;
 mod screens;
 mod story;
 mod transitions;

@@ -29,6 +29,8 @@ const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 /// What `q` leaves; elsewhere it goes one step back.
 const OUTERMOST: &[Context] = &[Timeline, Tables, Row, Audit, NoRollback, Progress];
+/// The pages on which nothing lies that could be left.
+const OUTER: &[Context] = &[Timeline, Tables, Audit, NoRollback];
 const INNER: &[Context] = &[
     Event,
     Grid,
@@ -348,14 +350,15 @@ pub const BINDINGS: &[Binding] = &[
         "back",
         &[Help, Palette, Prompt],
     ),
-    // At the outermost places: ends a search, and a filter.
+    // At the outermost places Esc ends a filter first, and Backspace goes back to where a link was followed.
     on(
         "clear",
-        Action::Back,
-        &[Key::Esc, Key::Backspace],
-        "clear the filter, back",
-        &[Timeline, Tables, Audit, NoRollback],
+        Action::Clear,
+        &[Key::Esc],
+        "end the filter, back",
+        OUTER,
     ),
+    on("return", Action::Back, &[Key::Backspace], "back", OUTER),
     on(
         "palette",
         Action::Palette,

@@ -176,6 +176,16 @@ impl Rollback {
         }
     }
 
+    /// What has to be typed: that id, and where others depend on the database, its name too.
+    #[must_use]
+    pub fn to_type(&self, production: Option<&str>) -> Option<String> {
+        let id = self.id_to_type()?;
+        Some(match production {
+            Some(name) => format!("{id} {name}"),
+            None => id.to_string(),
+        })
+    }
+
     /// The scopes that can be chosen: the database, and the chosen event's table and row.
     #[must_use]
     pub fn scopes(&self) -> Vec<Scope> {

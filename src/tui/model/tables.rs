@@ -21,6 +21,8 @@ pub struct Tables {
     pub estimates: HashMap<String, u64>,
     /// The request for those.
     pub counts_wanted: Option<RequestId>,
+    /// The log's head when counting began.
+    pub counted_at: Option<EventId>,
     /// Only tables with this in their names are listed.
     pub filter: String,
     /// The table under the cursor, among those that are listed.
@@ -56,11 +58,12 @@ impl Tables {
         })
     }
 
-    /// The rows of all tables, and whether some are only estimated; `None` while some are not known.
+    /// The rows of all tables, and whether that is only about right, as where the log has grown to this head since; `None` while some are not
+    /// known.
     #[must_use]
-    pub fn rows(&self) -> Option<(u64, bool)> {
+    pub fn rows(&self, head: Option<EventId>) -> Option<(u64, bool)> {
         let list = self.list.as_ref()?;
-        let mut estimated = false;
+        let mut estimated = self.counted_at < head;
         let rows = list.iter().map(|table| {
             let counted = self.counts.get(&table.name);
             estimated |= counted.is_none();

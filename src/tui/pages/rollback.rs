@@ -152,8 +152,7 @@ fn confirm(
         .flat_map(|sentence| paragraph(Tone::Plain, sentence, width))
         .collect();
     let id = rollback
-        .id_to_type()
-        .map(|id| id.to_string())
+        .to_type(model.production_name())
         .unwrap_or_default();
     let question = match info.backend {
         Backend::Postgres => format!(

@@ -103,7 +103,7 @@ fn follow(model: &mut Model) -> Vec<Effect> {
 
 fn verify(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
-    let total = model.tables.rows().map_or(0, |(rows, _)| rows);
+    let total = model.tables.rows(model.head).map_or(0, |(rows, _)| rows);
     model.audit.verification = Verification::Running {
         request,
         done: 0,

@@ -330,24 +330,26 @@ fn proceed(model: &mut Model) {
     }
 }
 
+/// Characters of the field at most.
+const LONGEST: usize = 200;
+
 /// A key in the field of the question: it reaches the field whatever else has the focus.
 pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
+    let production = model.production_name().map(str::to_owned);
     let Some(rollback) = &mut model.rollback else {
         return Vec::new();
     };
-    let id = rollback.id_to_type();
+    let wanted = rollback.to_type(production.as_deref());
     let Stage::Confirm { typed } = &mut rollback.stage else {
         return Vec::new();
     };
     match key {
-        Key::Char(character) if typed.len() < 20 => typed.push(character),
+        Key::Char(character) if typed.len() < LONGEST => typed.push(character),
         Key::Backspace => drop(typed.pop()),
-        Key::Enter if id.is_some_and(|id| *typed == id.to_string()) => {
-            return execute(model);
-        }
+        Key::Enter if wanted.as_ref() == Some(typed) => return execute(model),
         Key::Enter | Key::Esc => {
-            let why = match (id, typed.is_empty()) {
-                (Some(id), false) => format!(": {typed} was typed, and it is {id}"),
+            let why = match (wanted, typed.is_empty()) {
+                (Some(wanted), false) => format!(": {typed} was typed, and it is {wanted}"),
                 _ => String::new(),
             };
             rollback.stage = Stage::Preview;

@@ -8,7 +8,7 @@ use super::super::pages;
 use super::{cell, in_sight, links, moved, told};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::selection::Selection;
-use crate::eventsourcing::{Error, ErrorCode, Result, RowKey};
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result, RowKey};
 
 /// Pages of a grid that are held at most.
 const HELD_PAGES: usize = 6;
@@ -101,6 +101,17 @@ fn count(model: &mut Model, large: bool) -> Option<Effect> {
     let request = model.next_request();
     model.tables.counts_wanted = Some(request);
     Some(Effect::Count(request, list, model.at(), large))
+}
+
+pub(super) fn counting(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<EventId>,
+) -> Vec<Effect> {
+    if model.tables.counts_wanted == Some(request) {
+        model.tables.counted_at = told(model, result);
+    }
+    Vec::new()
 }
 
 pub(super) fn counted(

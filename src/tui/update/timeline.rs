@@ -50,17 +50,18 @@ fn direction(place: Place) -> Direction {
 
 fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Effect {
     let request = model.next_request();
-    let head = model.head.unwrap_or(EventId::MAX - 1);
+    let head = model.head;
     let timeline = &mut model.timeline;
     timeline.wanted = Some((request, place));
     let direction = direction(place);
-    timeline.searched_until = match (timeline.filter.is_empty(), direction) {
-        (true, _) => None,
-        (false, Direction::Older) => {
+    timeline.searched_until = match (head.filter(|_| !timeline.filter.is_empty()), direction) {
+        // Without a filter no page looks at more than it brings; without the head it is not known where a piece begins.
+        (None, _) => None,
+        (Some(head), Direction::Older) => {
             let from = from.unwrap_or(head + 1);
             Some((from - SEARCHED).max(1))
         }
-        (false, Direction::Newer) => Some((from.unwrap_or(0) + SEARCHED).min(head)),
+        (Some(head), Direction::Newer) => Some((from.unwrap_or(0) + SEARCHED).min(head)),
     };
     Effect::Page(
         request,
@@ -251,7 +252,7 @@ pub(super) fn show_only(
 }
 
 /// Counts the events that the filter shows.
-fn count_matches(model: &mut Model) -> Option<Effect> {
+pub(super) fn count_matches(model: &mut Model) -> Option<Effect> {
     let head = model.head?;
     if model.timeline.filter.is_empty() {
         return None;

@@ -24,6 +24,9 @@ pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         None => format!("LIVE {head}"),
     };
     let mut badges = String::new();
+    if model.production {
+        badges.push_str("  PRODUCTION");
+    }
     if info.read_only.is_some() {
         badges.push_str("  READ-ONLY");
     }
@@ -32,7 +35,7 @@ pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: 
     }
     let unknown = || "…".to_owned();
     let events = model.events.map(|events| count(events, "event", "events"));
-    let rows = model.tables.rows().map(|(rows, is_estimated)| {
+    let rows = model.tables.rows(model.head).map(|(rows, is_estimated)| {
         let about = if is_estimated { "~" } else { "" };
         format!("{about}{}", count(rows, "row", "rows"))
     });
@@ -176,7 +179,10 @@ pub(super) fn draw_footer(buffer: &mut Buffer, area: Rect, model: &Model, look: 
     let last = usize::from(area.height).saturating_sub(1);
     let mut text = String::from(" ");
     if context == Context::Confirm {
-        text.push_str("type the id, then Enter  ·  Enter alone or Esc: cancel");
+        text.push_str(match model.production {
+            true => "type the id and the name, then Enter  ·  Enter alone or Esc: cancel",
+            false => "type the id, then Enter  ·  Enter alone or Esc: cancel",
+        });
     } else {
         let is_kept = |binding: &Binding| {
             use Action::{Back, Help, Quit, Stop};

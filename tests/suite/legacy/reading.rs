@@ -286,7 +286,7 @@ of_each! {
     async fn the_screens_show_it_and_say_why_nothing_can_be_written(maker) {
         let old = Old::mad_lab(maker).await;
         play(old.lab.store.clone(), (120, 40), LOOK, async |mut player| {
-            player.see(&["▌  #19", "READ-ONLY", "18 events"]).await;
+            player.see(&["▌ #19", "READ-ONLY", "18 events"]).await;
             // Of mdb's events nobody knows who wrote them.
             let screen = player.see(&["#19 create molecule", "2020-02-17 03:10:16.722259 UTC"]).await;
             assert_eq!(screen.contains("· by"), maker == Maker::Molar, "{screen}");

@@ -196,6 +196,12 @@ impl Player {
         self.wait(&format!("{wanted:?}, settled,"), seen).await
     }
 
+    /// Waits until the screen has so many lines.
+    pub(crate) async fn see_lines(&mut self, lines: usize) -> String {
+        let seen = |screen: &String| screen.split('\n').count() == lines;
+        self.wait(&format!("{lines} lines"), seen).await
+    }
+
     /// Waits until this is no longer on the screen.
     pub(crate) async fn see_no(&mut self, gone: &str) -> String {
         self.wait(&format!("no {gone:?}"), |screen| !screen.contains(gone))

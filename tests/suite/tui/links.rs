@@ -1,0 +1,188 @@
+//! Looking around: filters, jumps, links and the way back, the past, what arrives meanwhile.
+
+use ebbtide::tui::keymap::Key;
+use serde_json::json;
+
+use super::player::{LOOK, play};
+use crate::support::{Database, create, id, on_both};
+
+on_both! {
+    async fn a_filter_shows_what_matches_and_a_link_leads_back_to_it(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("type:mol");
+            player.see(&["molecule   molecule_fragment"]).await;
+            player.press(Key::Tab);
+            player.see(&["3 matches", "filter: type:molecule"]).await;
+            player.press(Key::Enter);
+            player.see_settled(&["3 matches", "▌ #18", "#10 ", "#6 "]).await;
+            player.press(Key::End);
+            player.see(&["▌ #6", "#6 create molecule"]).await;
+            // Its life, and from an event of it back to the timeline, and back twice.
+            player.press(Key::Char('h'));
+            player.see(&["[3 Row]", "▌~ #10 update"]).await;
+            player.press(Key::Enter);
+            player.see(&["[1 Timeline]", "▌ #10", "3 matches"]).await;
+            player.press(Key::Backspace);
+            player.see(&["[3 Row]", "▌~ #10 update"]).await;
+            player.press(Key::Backspace);
+            player.see(&["[1 Timeline]", "▌ #6", "3 matches"]).await;
+            // All events again, around the one under the cursor.
+            player.press(Key::Esc);
+            player.see(&["▌ #6 ", "#5 ", "#7 "]).await;
+            player.see_no("matches").await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn a_filter_that_is_left_by_escape_is_the_one_before(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("event:update");
+            player.press(Key::Enter);
+            player.see(&["2 matches", "▌ #12"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("nothing-like-it");
+            player.see(&["No event matches", "0 matches"]).await;
+            player.press(Key::Esc);
+            player.see(&["filter: event:update", "2 matches", "▌ #12"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn a_moment_and_an_event_are_gone_to_and_bursts_jumped(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18", "▁▁▁"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("2020-02-17 03:09:50");
+            player.see(&["go to 2020-02-17 03:09:50 UTC"]).await;
+            player.press(Key::Enter);
+            player.see(&["▌ #11"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("#4");
+            player.press(Key::Enter);
+            player.see(&["▌ #4", "#4 create"]).await;
+            player.press(Key::Char(']'));
+            player.see(&["▌ #11"]).await;
+            player.press(Key::Char('['));
+            player.see(&["▌ #1 "]).await;
+            player.press(Key::Char('['));
+            player.see(&["There is no burst of events before"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("99");
+            player.press(Key::Enter);
+            player.see(&["There is no event #99: the log has #1 to #18"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn the_past_is_shown_marked_and_left_again(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18", "18 events · 16 rows"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("6");
+            player.press(Key::Enter);
+            player.see(&["▌ #6"]).await;
+            player.press(Key::Char('t'));
+            player.see(&["PAST #6 of #18", "[2 Tables]", "18 events · 6 rows"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("molecule");
+            player.press(Key::Enter);
+            player.press(Key::Enter);
+            player.see(&["molecule · 1 row", "▌~ c053009a", "A-UGLY-TYPO-C*"]).await;
+            // The row itself, as it was then.
+            player.press(Key::Enter);
+            player.see(&["as it was after #6", "A-UGLY-TYPO-C  (now ABC)", "#6 create"]).await;
+            player.see_no("#10 update").await;
+            player.press(Key::Char('T'));
+            player.see(&["LIVE #18", "smiles       ABC", "#10 update"]).await;
+            player.press(Key::Esc);
+            player.see(&["molecule · 2 rows", "DEF", "18 events · 16 rows"]).await;
+            player.see_no("*").await;
+            player.press(Key::Esc);
+            player.press(Key::Char('1'));
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn rows_are_sorted_and_filtered_and_keys_followed_both_ways(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18", "16 rows"]).await;
+            player.press(Key::Char('2'));
+            player.see(&["[2 Tables]", "molecule_fragment"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("molecule_fr");
+            player.press(Key::Enter);
+            player.press(Key::Enter);
+            player.see(&["molecule_fragment · 3 rows"]).await;
+            // metadata, molecule_id, fragment_id, order
+            (0..4).for_each(|_| player.press(Key::Right));
+            player.see(&["· order "]).await;
+            player.press(Key::Char('s'));
+            player.see(&["order ↑"]).await;
+            player.press(Key::Char('s'));
+            let descending = player.see_settled(&["order ↓", "▌"]).await;
+            let first = descending.lines().find(|line| line.starts_with('▌')).unwrap();
+            assert!(first.contains(" 2"), "{first}");
+            player.press(Key::Char('/'));
+            player.type_text("order>=1");
+            player.see(&["2 rows"]).await;
+            player.type_text("x");
+            player.see(&["holds numbers, and \"1x\" is none of them"]).await;
+            player.press(Key::Backspace);
+            player.press(Key::Enter);
+            player.see_settled(&["molecule_fragment · 2 rows · only order>=1"]).await;
+            // To the molecule that a row names, and from there to the rows that name it.
+            (0..2).for_each(|_| player.press(Key::Left));
+            player.see(&["· molecule_id "]).await;
+            player.press(Key::Enter);
+            player.see(&["[3 Row]", "smiles       ABC", "molecule_fragment.molecule_id"]).await;
+            (0..5).for_each(|_| player.press(Key::Down));
+            player.see(&["▌molecule_fragment.molecule_id"]).await;
+            player.press(Key::Enter);
+            player.see(&["molecule_fragment · 3 rows · only molecule_id=c053009a"]).await;
+            player.press(Key::Backspace);
+            player.see(&["[3 Row]", "▌molecule_fragment.molecule_id"]).await;
+            player.press(Key::Backspace);
+            player.see(&["molecule_fragment · 2 rows · only order>=1"]).await;
+            player.press(Key::Backspace);
+            player.press(Key::Char('1'));
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn what_arrives_meanwhile_is_marked_and_moves_nothing(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18", "LIVE #18", "16 rows"]).await;
+            (0..4).for_each(|_| player.press(Key::Down));
+            let before = player.see_settled(&["▌ #14", "#14 create"]).await;
+            let line = |screen: &str| screen.lines().position(|line| line.starts_with('▌'));
+            lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
+            let after = player.see(&["LIVE #19", "▌ #14"]).await;
+            assert_eq!(line(&after), line(&before), "{after}");
+            player.press_until(Key::Up, "▌ #19").await;
+            // Following, the cursor goes to what comes.
+            player.press(Key::Char('f'));
+            player.see(&["follows new events"]).await;
+            lab.append(vec![create("molecule", id(2), json!({"smiles": "LATER"}))]).await;
+            player.see(&["LIVE #20", "▌•#20", "20 events · ~16 rows", "#20 create molecule"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+}
