@@ -100,7 +100,9 @@ pub async fn run<B: Backend>(
                     }
                     Effect::Suspend => {
                         surroundings.suspend()?;
-                        terminal.clear().map_err(|error| broken(&error))?;
+                        // What was drawn before is gone. `clear` would ask the terminal where the cursor is, and its answer would go to the thread
+                        // that reads the keys.
+                        terminal.swap_buffers();
                         let size = terminal.size().map_err(|error| broken(&error))?;
                         messages.push_back(Message::Resized(Size {
                             columns: size.width,

@@ -9,7 +9,7 @@ use crossterm::event::{
 };
 use crossterm::execute;
 use crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
@@ -42,7 +42,14 @@ pub fn enter(mouse: bool) -> Result<Terminal<CrosstermBackend<Stdout>>> {
 /// `Io` when there is none.
 pub(super) fn take(mouse: bool) -> Result<()> {
     let taken = enable_raw_mode()
-        .and_then(|()| execute!(io::stdout(), EnterAlternateScreen, EnableBracketedPaste))
+        .and_then(|()| {
+            execute!(
+                io::stdout(),
+                EnterAlternateScreen,
+                Clear(ClearType::All),
+                EnableBracketedPaste
+            )
+        })
         .and_then(|()| match mouse {
             true => execute!(io::stdout(), EnableMouseCapture),
             false => Ok(()),

@@ -105,7 +105,7 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     let action = model.keymap.action(context, key);
     match action {
         Some(Action::Interrupt) => return interrupt(model, interrupted_before),
-        Some(Action::Suspend) => return vec![Effect::Suspend],
+        Some(Action::Suspend) => return suspend(model),
         _ => {}
     }
     // What was told has been read by whoever presses the next key, and new events have been seen.
@@ -122,6 +122,16 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         Some(action) => act(model, action),
         None => Vec::new(),
     }
+}
+
+/// Stops the process until the shell wakes it; not while a rollback is at work, for which others may be waiting.
+fn suspend(model: &mut Model) -> Vec<Effect> {
+    if !model.is_running() {
+        return vec![Effect::Suspend];
+    }
+    let text = "A rollback is at work, and others may wait for it: Esc asks it to stop first.";
+    model.notice = Some(Notice::Info(text.to_owned()));
+    Vec::new()
 }
 
 fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
@@ -142,7 +152,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match (action, context) {
         (Action::Quit, _) => leave(model),
         (Action::Interrupt, _) => interrupt(model, false),
-        (Action::Suspend, _) => vec![Effect::Suspend],
+        (Action::Suspend, _) => suspend(model),
         (Action::Help, _) => {
             overlay::open_help(model);
             Vec::new()

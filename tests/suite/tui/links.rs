@@ -186,3 +186,34 @@ on_both! {
         .await;
     }
 }
+
+/// A server that ends every connection is a lost connection, which is found again by itself; nothing on the screen is lost.
+#[test]
+fn a_lost_connection_is_found_again() {
+    use ebbtide::eventsourcing::store::Backend;
+    use sqlx::{Connection, Executor, PgConnection};
+    crate::support::run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let mut other = PgConnection::connect(&lab.argument()).await.unwrap();
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see_settled(&["▌ #18", "LIVE #18", "16 rows"]).await;
+            player.press(Key::Down);
+            player.see_settled(&["▌ #17", "#17 create"]).await;
+            other
+                .execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                      WHERE datname = current_database() AND pid <> pg_backend_pid()",
+                )
+                .await
+                .unwrap();
+            player.see(&["The database is there again.", "▌ #17"]).await;
+            other
+                .execute("INSERT INTO sourcing.eventstore (event, type, uuid, data) VALUES ('create', 'fragment', gen_random_uuid(), '{\"smiles\": \"NEW\"}')")
+                .await
+                .unwrap();
+            player.see(&["LIVE #19", "▌ #17"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    });
+}

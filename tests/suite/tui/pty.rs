@@ -99,6 +99,23 @@ impl Session {
         }
     }
 
+    fn resize(&mut self, columns: u16, rows: u16) {
+        let mut screen = self.screen.0.lock().unwrap();
+        let (rows_there, columns_there) =
+            (NonZero::new(rows).unwrap(), NonZero::new(columns).unwrap());
+        screen
+            .parser
+            .screen_mut()
+            .set_size(rows_there, columns_there);
+        let size = PtySize {
+            rows,
+            cols: columns,
+            pixel_width: 0,
+            pixel_height: 0,
+        };
+        self.master.as_ref().unwrap().resize(size).unwrap();
+    }
+
     pub(crate) fn press(&mut self, keys: &str) {
         let keyboard = self.keyboard.as_mut().unwrap();
         keyboard.write_all(keys.as_bytes()).unwrap();
@@ -206,6 +223,57 @@ fn a_signal_to_end_restores_the_terminal() {
         assert_eq!(session.end(), 0, "{name}");
         session.assert_terminal_restored();
     }
+}
+
+#[test]
+fn ctrl_z_gives_the_terminal_back_until_the_shell_wakes_it() {
+    let lab = mad_lab();
+    let mut shell = CommandBuilder::new("bash");
+    shell.args(["--norc", "--noprofile", "-i"]);
+    shell.env("PS1", "shell> ");
+    let mut session = Session::run(shell);
+    session.see("shell> ");
+    session.press(&format!(
+        "{} {}\r",
+        env!("CARGO_BIN_EXE_ebb"),
+        lab.argument()
+    ));
+    session.see("18 events · 16 rows");
+    session.press("jj");
+    session.see("#16 create data_unit");
+    session.press("\x1a");
+    session.see("Stopped");
+    session.press("fg\r");
+    session.see("#16 create data_unit");
+    session.press("k");
+    session.see("#17 create xy_data");
+    session.press("q");
+    session.wait("the shell's screen", |screen| {
+        !screen.parser.screen().alternate_screen()
+    });
+    session.press("exit\r");
+    assert_eq!(session.end(), 0);
+}
+
+#[test]
+fn a_storm_of_sizes_ends_with_the_last_one() {
+    let lab = mad_lab();
+    let mut session = Session::start(&lab.argument());
+    session.see("18 events · 16 rows");
+    for turn in 0..200_u16 {
+        session.resize(40 + turn * 7 % 120, 10 + turn * 5 % 50);
+    }
+    session.resize(100, 30);
+    session.wait("the footer in the last line", |screen| {
+        let rows: Vec<String> = screen.parser.screen().rows(0, 100).collect();
+        rows.len() == 30
+            && rows[29].contains("? help  q quit")
+            && rows[3].contains("#18")
+            && rows[0].contains("16 rows")
+    });
+    session.press("q");
+    assert_eq!(session.end(), 0);
+    session.assert_terminal_restored();
 }
 
 #[test]

@@ -292,3 +292,100 @@ fn ctrl_c_cancels_what_is_being_read() {
         "a late answer is dropped"
     );
 }
+
+#[test]
+fn a_lost_connection_is_tried_again_ever_more_slowly_and_told_once() {
+    let mut model = showing(1, 20);
+    model.head = Some(20);
+    let lost = || Error::new(ErrorCode::Unreachable, "the connection is lost");
+    let mut pauses = Vec::new();
+    for turn in 0..10 {
+        let effects = update(&mut model, Message::Head(Err(lost())));
+        match effects.as_slice() {
+            [Effect::Watch(_, pause)] => pauses.push(*pause),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(model.notice.is_some(), turn == 0, "told once");
+        press(&mut model, Key::Down);
+    }
+    assert!(pauses.windows(2).all(|two| two[0] <= two[1]), "{pauses:?}");
+    assert!(pauses[0] < 1000 && *pauses.last().unwrap() == 30_000);
+    assert_eq!(model.timeline.entries.len(), 20, "what is shown stays");
+    let effects = update(&mut model, Message::Head(Ok(20)));
+    assert!(effects.contains(&Effect::Watch(20, 0)));
+    assert!(
+        effects.iter().any(|one| matches!(one, Effect::Page(..))),
+        "it is read anew"
+    );
+    assert_eq!(model.connection.lost, 0);
+}
+
+#[test]
+fn a_rollback_at_work_is_not_suspended() {
+    let mut model = showing(1, 20);
+    assert_eq!(press(&mut model, Key::Ctrl('z')), [Effect::Suspend]);
+    press(&mut model, Key::Char('R'));
+    model.rollback.as_mut().unwrap().stage = Stage::Running {
+        done: 0,
+        total: 0,
+        elapsed: 0,
+        stopping: false,
+        writer: None,
+    };
+    assert_eq!(press(&mut model, Key::Ctrl('z')), []);
+}
+
+#[test]
+fn what_is_confirmed_is_typed_and_not_pasted() {
+    let mut model = showing(1, 20);
+    press(&mut model, Key::Char('R'));
+    model.rollback.as_mut().unwrap().stage = Stage::Confirm {
+        typed: String::new(),
+    };
+    assert_eq!(update(&mut model, Message::Pasted("20".to_owned())), []);
+    assert!(matches!(
+        &model.rollback.as_ref().unwrap().stage,
+        Stage::Confirm { typed } if typed.is_empty()
+    ));
+}
+
+#[test]
+fn a_search_goes_on_piece_by_piece_until_it_is_cancelled() {
+    use ebbtide::tui::model::Place;
+    let mut model = showing(1, 20);
+    model.head = Some(1_000_000);
+    model.timeline.newer_from = None;
+    press(&mut model, Key::Char('/'));
+    let mut effects = Vec::new();
+    for character in "acid".chars() {
+        effects = press(&mut model, Key::Char(character));
+    }
+    let mut asked = Vec::new();
+    for _ in 0..3 {
+        let (request, page) = match effects.iter().find(|one| matches!(one, Effect::Page(..))) {
+            Some(Effect::Page(request, page)) => (*request, page.clone()),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(page.filter.search.as_deref(), Some("acid"));
+        asked.push((page.from, page.until));
+        let none = Page {
+            entries: Vec::new(),
+            more: false,
+        };
+        effects = update(&mut model, Message::Page(request, Ok(none)));
+    }
+    assert_eq!(
+        asked,
+        [
+            (None, Some(980_001)),
+            (Some(980_001), Some(960_001)),
+            (Some(960_001), Some(940_001))
+        ]
+    );
+    assert!(matches!(model.timeline.wanted, Some((_, Place::Beside(_)))));
+    press(&mut model, Key::Enter);
+    let cancelled = press(&mut model, Key::Ctrl('c'));
+    assert!(cancelled.contains(&Effect::Cancel(Slot::Page)));
+    assert!(cancelled.contains(&Effect::Cancel(Slot::Matches)));
+    assert!(model.timeline.wanted.is_none());
+}
