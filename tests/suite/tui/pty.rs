@@ -248,8 +248,10 @@ fn ctrl_z_gives_the_terminal_back_until_the_shell_wakes_it() {
     session.press("k");
     session.see("#17 create xy_data");
     session.press("q");
-    session.wait("the shell's screen", |screen| {
-        !screen.parser.screen().alternate_screen()
+    // Typed before the shell asks, it would go to the program, which reads until its end.
+    session.wait("the shell's next question", |screen| {
+        let screen = screen.parser.screen();
+        !screen.alternate_screen() && screen.contents().trim_end().ends_with("shell>")
     });
     session.press("exit\r");
     assert_eq!(session.end(), 0);
