@@ -70,8 +70,6 @@ pub enum Message {
     Mouse(Mouse),
     /// The terminal has another size.
     Resized(Size),
-    /// ebb was woken after it had been suspended.
-    Resumed,
     /// The process was asked to end, or the terminal is gone.
     Terminate,
     /// What the log is as a whole.

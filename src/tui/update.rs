@@ -39,7 +39,6 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             effects.extend(rollback::settle(model));
             effects
         }
-        Message::Resumed => Vec::new(),
         Message::Terminate => leave(model),
         Message::Overview(request, result) => {
             if model.overview_wanted != Some(request) {
@@ -280,6 +279,7 @@ fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
             let mut effects = vec![Effect::Watch(overview.head, 0)];
             effects.extend(timeline::read_strip(model));
             effects.extend(timeline::count_matches(model));
+            effects.extend(timeline::catch_up(model));
             effects
         }
         Some(before) if before != overview.head => {

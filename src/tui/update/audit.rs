@@ -79,10 +79,6 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let height = model.size.content();
     model.audit.cursor = moved(action, model.audit.cursor, leads.len(), height);
     model.audit.top = in_sight(model.audit.top, model.audit.cursor, height);
-    // The heading above the first line comes into sight with it.
-    if model.audit.cursor == 0 {
-        model.audit.top = 0;
-    }
     Vec::new()
 }
 

@@ -66,7 +66,7 @@ pub(super) fn planned(
             effects.extend(settle(model));
             effects
         }
-        // With a plan on the screen, as after a key that asked for another one, it is the plan that is kept.
+        // The plan before it, if there is one, is not what the keys ask for any more.
         None => cancel(model),
     }
 }

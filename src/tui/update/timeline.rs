@@ -308,6 +308,20 @@ pub(super) fn strip_read(
     Vec::new()
 }
 
+/// After the head has been read for the first time: events may have come after the page that was read before it.
+pub(super) fn catch_up(model: &mut Model) -> Vec<Effect> {
+    let head = model.head.unwrap_or_default();
+    let timeline = &mut model.timeline;
+    let first = timeline.entries.front().map(|entry| entry.event.id);
+    if let Some(first) = first.filter(|first| *first < head)
+        && timeline.has_newest()
+        && timeline.filter.is_empty()
+    {
+        timeline.newer_from = Some(first);
+    }
+    settle(model)
+}
+
 /// After the log has grown from one head to another: reads on where the newest is in sight; the line under the cursor stays.
 pub(super) fn grown(model: &mut Model, before: EventId) -> Vec<Effect> {
     let timeline = &mut model.timeline;
@@ -493,7 +507,9 @@ fn put_instead(model: &mut Model, direction: Direction, page: Page) {
     timeline.detail_stale = true;
     match direction {
         Direction::Older => {
-            timeline.newer_from = None;
+            // Events may have come between the reading of the head and that of the page, in either order.
+            let first = page.entries.first().map(|entry| entry.event.id);
+            timeline.newer_from = first.filter(|first| timeline.filter.is_empty() && *first < head);
             timeline.older_from = next_from(&page, until, 1);
             timeline.entries = page.entries.into_iter().map(Into::into).collect();
             (timeline.cursor, timeline.top) = (0, 0);

@@ -389,3 +389,41 @@ fn a_search_goes_on_piece_by_piece_until_it_is_cancelled() {
     assert!(cancelled.contains(&Effect::Cancel(Slot::Matches)));
     assert!(model.timeline.wanted.is_none());
 }
+
+#[test]
+fn what_came_between_the_first_page_and_the_head_is_read_too() {
+    use ebbtide::eventsourcing::history::History;
+    use ebbtide::tui::message::Overview;
+    for is_page_first in [true, false] {
+        let (mut model, effects) = model();
+        let overview = effects.iter().find_map(|effect| match effect {
+            Effect::Overview(request) => Some(*request),
+            _ => None,
+        });
+        let head = Overview {
+            head: 21,
+            events: 21,
+            history: History::default(),
+        };
+        let page = Page {
+            entries: (1..=20).rev().map(entry).collect(),
+            more: false,
+        };
+        let mut answers = [
+            Message::Page(page_request(&effects), Ok(page)),
+            Message::Overview(overview.unwrap(), Ok(head)),
+        ];
+        if !is_page_first {
+            answers.reverse();
+        }
+        let asked: Vec<Effect> = answers
+            .into_iter()
+            .flat_map(|answer| update(&mut model, answer))
+            .collect();
+        let newer = asked.iter().any(|effect| {
+            matches!(effect, Effect::Page(_, page)
+                if page.from == Some(20) && page.direction == Direction::Newer)
+        });
+        assert!(newer, "page first: {is_page_first}: {asked:?}");
+    }
+}
