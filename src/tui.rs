@@ -20,6 +20,7 @@ mod effects;
 mod input;
 pub mod outside;
 pub mod runtime;
+pub mod scrolling;
 pub mod terminal;
 
 use std::io::Write;

@@ -100,8 +100,9 @@ pub async fn run<B: Backend>(
                     }
                     Effect::Suspend => {
                         surroundings.suspend()?;
-                        // What was drawn before is gone. `clear` would ask the terminal where the cursor is, and its answer would go to the thread
-                        // that reads the keys.
+                        // What was drawn before is gone, and has to be for those who remember it. The terminal's own `clear` would ask where the
+                        // cursor is, and the answer would go to the thread that reads the keys.
+                        terminal.backend_mut().clear().map_err(|error| broken(&error))?;
                         terminal.swap_buffers();
                         let size = terminal.size().map_err(|error| broken(&error))?;
                         messages.push_back(Message::Resized(Size {

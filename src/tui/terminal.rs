@@ -1,6 +1,6 @@
 //! Taking the terminal, and giving it back as it was.
 
-use std::io::{self, Stdout};
+use std::io::{self, BufWriter, Stdout};
 use std::sync::Once;
 
 use crossterm::cursor::Show;
@@ -9,18 +9,23 @@ use crossterm::event::{
 };
 use crossterm::execute;
 use crossterm::terminal::{
-    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, DisableLineWrap, EnableLineWrap, EnterAlternateScreen, LeaveAlternateScreen,
+    disable_raw_mode, enable_raw_mode,
 };
 use ratatui::Terminal;
-use ratatui::backend::CrosstermBackend;
+use ratatui::layout::Size;
 
+use super::scrolling::Scrolling;
 use crate::eventsourcing::{Error, ErrorCode, Result};
+
+/// Bytes of a frame that go to the terminal at once: more than one that fills a large terminal.
+const FRAME: usize = 1 << 16;
 
 /// Takes the terminal. From here on a panic gives it back before it says anything.
 ///
 /// # Errors
 /// `Io` when there is no terminal, or it cannot be drawn on.
-pub fn enter(mouse: bool) -> Result<Terminal<CrosstermBackend<Stdout>>> {
+pub fn enter(mouse: bool) -> Result<Terminal<Scrolling<BufWriter<Stdout>>>> {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
         let previous = std::panic::take_hook();
@@ -30,7 +35,8 @@ pub fn enter(mouse: bool) -> Result<Terminal<CrosstermBackend<Stdout>>> {
         }));
     });
     take(mouse)?;
-    Terminal::new(CrosstermBackend::new(io::stdout())).map_err(|error| {
+    let frames = BufWriter::with_capacity(FRAME, io::stdout());
+    Terminal::new(Scrolling::new(frames, size)).map_err(|error| {
         leave();
         unusable(&error)
     })
@@ -46,6 +52,8 @@ pub(super) fn take(mouse: bool) -> Result<()> {
             execute!(
                 io::stdout(),
                 EnterAlternateScreen,
+                // A symbol at the edge that the terminal takes for a wider one would go on in the next line.
+                DisableLineWrap,
                 Clear(ClearType::All),
                 EnableBracketedPaste
             )
@@ -58,6 +66,10 @@ pub(super) fn take(mouse: bool) -> Result<()> {
         leave();
         unusable(&error)
     })
+}
+
+fn size() -> io::Result<Size> {
+    crossterm::terminal::size().map(Size::from)
 }
 
 fn unusable(error: &io::Error) -> Error {
@@ -74,6 +86,7 @@ pub fn leave() {
         io::stdout(),
         DisableMouseCapture,
         DisableBracketedPaste,
+        EnableLineWrap,
         LeaveAlternateScreen,
         Show
     ));

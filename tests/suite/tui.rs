@@ -7,5 +7,6 @@ mod preview;
 pub(crate) mod pty;
 mod random;
 mod screens;
+mod scrolling;
 mod story;
 mod transitions;
