@@ -8,6 +8,7 @@ use super::{End, parse};
 use crate::eventsourcing::rows::{self, ROWS_AT_ONCE, RowsRequest, RowsStart};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::{ErrorCode, EventId, EventStore, Result, Row, inspect};
 use crate::text;
 
@@ -34,6 +35,7 @@ pub(super) async fn run(store: &dyn EventStore, args: Args, output: &Output) -> 
         at: position,
         selection,
         first: left,
+        detail: Detail::Whole,
     };
     let mut is_empty = true;
     let mut next = Some(RowsStart::default());

@@ -13,7 +13,8 @@ use super::row;
 use super::schema::{Table, Tracking};
 use super::selection::Selection;
 use super::states::{RowEvents, Wanted};
-use super::store::{EventStore, RowCursor};
+use super::store::{EventStore, LeftOut, RowCursor, RowsQuery, VALUE_BEGINNING, VALUE_LIMIT};
+use super::timeline::Detail;
 
 /// Rows that are read at once.
 pub const ROWS_AT_ONCE: usize = 200;
@@ -32,6 +33,8 @@ pub struct RowsRequest {
     pub selection: Selection,
     /// Where they are sorted: how many of the first matter.
     pub first: usize,
+    /// Whether long values are brought.
+    pub detail: Detail,
 }
 
 /// Where a page of them begins.
@@ -42,8 +45,8 @@ pub struct RowsStart(Start);
 enum Start {
     #[default]
     First,
-    /// With these, and then with what comes after in the order of the keys.
-    After(Arc<[Row]>, Option<Cursor>),
+    /// After this row, in the order of the keys.
+    After(Cursor),
     /// With this one of these.
     At(Arc<[Place]>, usize),
 }
@@ -67,6 +70,8 @@ enum Place {
 pub struct RowsPage {
     /// The rows, every column in the table's order.
     pub rows: Vec<Row>,
+    /// What was left out of each.
+    pub left_out: Vec<LeftOut>,
     /// Where the next page begins, when there may be one.
     pub next: Option<RowsStart>,
 }
@@ -88,14 +93,80 @@ pub async fn page(
             reader.check()?;
             match request.selection.is_sorted() {
                 true => reader.these(reader.sorted().await?.into(), 0, limit).await,
-                false => reader.after(Vec::new(), Some(None), limit).await,
+                false => reader.after(None, limit).await,
             }
         }
-        Start::After(ready, cursor) => {
-            let after = cursor.clone().map(Some);
-            reader.after(ready.to_vec(), after, limit).await
-        }
+        Start::After(cursor) => reader.after(Some(cursor.clone()), limit).await,
         Start::At(places, at) => reader.these(places.clone(), *at, limit).await,
+    }
+}
+
+/// One row whole: the one with this key, where the table has one, and otherwise the n-th of the page that begins there. `None` when it is not there.
+///
+/// # Errors
+/// Those of [`page`].
+pub async fn whole(
+    store: &dyn EventStore,
+    request: &RowsRequest,
+    key: Option<Uuid>,
+    (start, n): (&RowsStart, usize),
+) -> Result<Option<Row>> {
+    let request = RowsRequest {
+        detail: Detail::Whole,
+        ..request.clone()
+    };
+    let reader = Reader {
+        store,
+        request: &request,
+    };
+    let found = match key {
+        Some(uuid) => reader.read_again(&[Place::Key(uuid)]).await?,
+        None => {
+            let page = page(store, &request, start, n + 1).await?;
+            page.rows.into_iter().skip(n).collect()
+        }
+    };
+    Ok(found.into_iter().next())
+}
+
+/// A row as it was read.
+struct Found {
+    row: Row,
+    left_out: LeftOut,
+    cursor: Cursor,
+}
+
+/// Puts the beginnings of long texts, and NULL, in the place of long values.
+pub fn summarise(row: &mut Row, left_out: &mut LeftOut) {
+    for (name, value) in row.iter_mut() {
+        let bytes = size(value);
+        if bytes > VALUE_LIMIT && !left_out.contains_key(name) {
+            left_out.insert(name.clone(), bytes as u64);
+            *value = match value {
+                Value::String(text) => text
+                    .chars()
+                    .take(VALUE_BEGINNING)
+                    .collect::<String>()
+                    .into(),
+                _ => Value::Null,
+            };
+        }
+    }
+}
+
+/// About as many bytes as a value has as text.
+fn size(value: &Value) -> usize {
+    match value {
+        Value::Null | Value::Bool(_) => 4,
+        Value::Number(number) => number.as_str().len(),
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(|value| size(value) + 2).sum(),
+        Value::Object(members) => {
+            let members = members.iter();
+            members
+                .map(|(name, value)| name.len() + size(value) + 6)
+                .sum()
+        }
     }
 }
 
@@ -117,28 +188,35 @@ impl Reader<'_> {
         }
     }
 
-    /// Rows that are asked for, in the order of the keys: first these, and then those after the cursor, where `None` is the table's beginning.
-    async fn after(
-        &self,
-        mut rows: Vec<Row>,
-        mut after: Option<Option<Cursor>>,
-        limit: usize,
-    ) -> Result<RowsPage> {
-        while rows.len() < limit
-            && let Some(cursor) = after
-        {
-            let (read, next) = self.lot(cursor).await?;
-            let wanted = read.into_iter();
-            rows.extend(wanted.filter(|row| self.request.selection.takes(row)));
-            after = next.map(Some);
+    /// Rows that are asked for, in the order of the keys, from after the cursor on; `None` is the table's beginning.
+    async fn after(&self, mut after: Option<Cursor>, limit: usize) -> Result<RowsPage> {
+        let mut page = RowsPage::default();
+        loop {
+            // What is read beyond the page would be read again with the next one.
+            let at_once = match self.request.selection.is_everything() {
+                true => limit - page.rows.len(),
+                false => ROWS_AT_ONCE,
+            };
+            let (lot, next) = self.lot(after, at_once).await?;
+            for found in lot {
+                if page.rows.len() == limit {
+                    return Ok(self.summarised(page));
+                }
+                if self.request.selection.takes(&found.row) {
+                    page.next = Some(RowsStart(Start::After(found.cursor)));
+                    page.rows.push(found.row);
+                    page.left_out.push(found.left_out);
+                }
+            }
+            match next {
+                None => {
+                    page.next = None;
+                    return Ok(self.summarised(page));
+                }
+                Some(_) if page.rows.len() == limit => return Ok(self.summarised(page)),
+                next => after = next,
+            }
         }
-        let ready: Arc<[Row]> = rows.split_off(limit.min(rows.len())).into();
-        let cursor = after.flatten();
-        let is_end = ready.is_empty() && cursor.is_none();
-        Ok(RowsPage {
-            rows,
-            next: (!is_end).then_some(RowsStart(Start::After(ready, cursor))),
-        })
     }
 
     /// The rows at these places, from this one on.
@@ -151,34 +229,78 @@ impl Reader<'_> {
             next = end;
         }
         let next = (next < places.len()).then_some(RowsStart(Start::At(places, next)));
-        Ok(RowsPage { rows, next })
+        let left_out = vec![LeftOut::new(); rows.len()];
+        Ok(self.summarised(RowsPage {
+            rows,
+            left_out,
+            next,
+        }))
     }
 
-    /// The next rows in the order of the keys, whether they are asked for or not.
-    async fn lot(&self, after: Option<Cursor>) -> Result<(Vec<Row>, Option<Cursor>)> {
-        let table = &self.request.table;
+    /// Leaves out what a summary leaves out, where the store has brought all of it.
+    fn summarised(&self, mut page: RowsPage) -> RowsPage {
+        if self.request.detail == Detail::Summary {
+            for (row, left_out) in page.rows.iter_mut().zip(&mut page.left_out) {
+                summarise(row, left_out);
+            }
+        }
+        page
+    }
+
+    /// The next rows in the order of the keys, whether they are asked for or not, and where those after them begin, if there are any.
+    async fn lot(
+        &self,
+        after: Option<Cursor>,
+        limit: usize,
+    ) -> Result<(Vec<Found>, Option<Cursor>)> {
+        let RowsRequest {
+            table, selection, ..
+        } = self.request;
         let Some(position) = self.request.at else {
-            let after = match after {
+            let after = match &after {
                 Some(Cursor::Now(cursor)) => Some(cursor),
                 _ => None,
             };
-            let page = self.store.rows(table, after.as_ref(), ROWS_AT_ONCE).await?;
-            return Ok((page.rows, page.next.map(Cursor::Now)));
+            // What is asked for, and in which order, depends on whole values.
+            let detail = match selection.is_everything() {
+                true => self.request.detail,
+                false => Detail::Whole,
+            };
+            let query = RowsQuery {
+                table,
+                after,
+                limit,
+                detail,
+                naming: selection.naming(table),
+            };
+            let page = self.store.rows(&query).await?;
+            let next = page.rows.last().filter(|_| page.has_more);
+            let next = next.map(|found| Cursor::Now(found.cursor.clone()));
+            let found = page.rows.into_iter().map(|found| Found {
+                row: found.row,
+                left_out: found.left_out,
+                cursor: Cursor::Now(found.cursor),
+            });
+            return Ok((found.collect(), next));
         };
         let after = match after {
             Some(Cursor::Then(uuid)) => Some(uuid),
             _ => None,
         };
-        let keys = self
-            .store
-            .row_keys(&table.name, position, after, ROWS_AT_ONCE)
-            .await?;
-        let next = keys.last().copied().filter(|_| keys.len() == ROWS_AT_ONCE);
-        Ok((self.then(position, &keys).await?, next.map(Cursor::Then)))
+        let keys = self.store.row_keys(&table.name, position, after, limit);
+        let keys = keys.await?;
+        let next = keys.last().copied().filter(|_| keys.len() == limit);
+        let rows = self.then(position, &keys).await?;
+        let found = rows.into_iter().map(|(uuid, row)| Found {
+            row,
+            left_out: LeftOut::new(),
+            cursor: Cursor::Then(uuid),
+        });
+        Ok((found.collect(), next.map(Cursor::Then)))
     }
 
     /// Those of these rows that lived then, in the same order.
-    async fn then(&self, position: EventId, keys: &[Uuid]) -> Result<Vec<Row>> {
+    async fn then(&self, position: EventId, keys: &[Uuid]) -> Result<Vec<(Uuid, Row)>> {
         let mut events = std::collections::HashMap::<Uuid, Vec<Event>>::new();
         let table = &self.request.table;
         let name = &table.name;
@@ -205,14 +327,15 @@ impl Reader<'_> {
             let mut life = RowEvents::new(self.store, table, key, latest, EVENTS_AT_ONCE);
             let state = life.state(&all, &Wanted::All).await?;
             rows.extend(state.map(|state| {
-                match table.is_gone() {
+                let row = match table.is_gone() {
                     // Which column its key was, nothing tells any more.
                     true => Row::from_iter([("uuid".to_owned(), Value::String(uuid.to_string()))])
                         .into_iter()
                         .chain(state)
                         .collect(),
                     false => row::in_column_order(table, state),
-                }
+                };
+                (*uuid, row)
             }));
         }
         Ok(rows)
@@ -231,8 +354,8 @@ impl Reader<'_> {
         let most = self.request.first.saturating_mul(2).max(ROWS_AT_ONCE);
         let mut cursor = None;
         loop {
-            let (rows, next) = self.lot(cursor).await?;
-            for row in rows {
+            let (lot, next) = self.lot(cursor, ROWS_AT_ONCE).await?;
+            for Found { row, .. } in lot {
                 if !selection.takes(&row) {
                     continue;
                 }
@@ -269,7 +392,10 @@ impl Reader<'_> {
             return Ok(rows.collect());
         }
         match self.request.at {
-            Some(position) => self.then(position, &uuids).await,
+            Some(position) => {
+                let rows = self.then(position, &uuids).await?;
+                Ok(rows.into_iter().map(|(_, row)| row).collect())
+            }
             None => {
                 let rows = self.store.rows_with_latest(table, &uuids, 0).await?;
                 // Those that have gone meanwhile are left out.

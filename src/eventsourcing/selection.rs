@@ -4,6 +4,7 @@ use std::cmp::Ordering;
 
 use chrono::Datelike;
 use serde_json::{Number, Value};
+use uuid::Uuid;
 
 use super::error::{Error, ErrorCode, Result};
 use super::event::Row;
@@ -135,6 +136,26 @@ impl Selection {
         };
         self.conditions.iter().all(|condition| condition.holds(row))
             && self.anywhere.iter().all(is_somewhere)
+    }
+
+    /// Whether every row is asked for, in the order of the keys.
+    #[must_use]
+    pub(super) fn is_everything(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// A foreign key of the table and the row that it has to name, where that is asked: the database finds such rows without reading all.
+    #[must_use]
+    pub(super) fn naming(&self, table: &Table) -> Option<(&str, Uuid)> {
+        let mut conditions = self.conditions.iter();
+        conditions.find_map(|one| {
+            let column = table.column(&one.column)?;
+            let is_asked = column.references.is_some()
+                && column.kind == ColumnKind::Uuid
+                && one.comparison == Comparison::Is;
+            let uuid = one.given.as_str().filter(|_| is_asked)?.parse().ok()?;
+            Some((one.column.as_str(), uuid))
+        })
     }
 
     /// Whether the rows come in another order than that of their keys.

@@ -1,5 +1,6 @@
 //! The trait that a database has to satisfy to hold an event store.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -15,7 +16,7 @@ use super::rollback::{Changes, ConfirmedRollback, Control, RollbackOutcome};
 use super::schema::Table;
 use super::scope::Scope;
 use super::states::Mention;
-use super::timeline::{Filter, Page, PageRequest};
+use super::timeline::{Detail, Filter, Page, PageRequest};
 use super::timestamp::Timestamp;
 
 /// What kind of database it is.
@@ -55,13 +56,48 @@ pub struct StoreInfo {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RowCursor(pub(crate) String);
 
+/// In a summary of a row, values of more bytes than this are left out, as stored: compressed, where the database compresses.
+pub const VALUE_LIMIT: usize = 2 * 1024;
+
+/// Characters of a text that a summary has instead: more than a line of a screen shows.
+pub const VALUE_BEGINNING: usize = 300;
+
+/// The columns whose values were left out, with their sizes in bytes. Instead there is the beginning of a text, and otherwise NULL.
+pub type LeftOut = BTreeMap<String, u64>;
+
+/// A page of a table's rows.
+#[derive(Clone, Copy, Debug)]
+pub struct RowsQuery<'a> {
+    /// The table.
+    pub table: &'a Table,
+    /// The row before the page; `None` begins with the first.
+    pub after: Option<&'a RowCursor>,
+    /// Rows in the page at most.
+    pub limit: usize,
+    /// Whether long values are brought.
+    pub detail: Detail,
+    /// Only the rows that name this one by this column, which is a foreign key.
+    pub naming: Option<(&'a str, Uuid)>,
+}
+
+/// A row as it is now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StoredRow {
+    /// Every column in the table's order.
+    pub row: Row,
+    /// What was left out of it.
+    pub left_out: LeftOut,
+    /// Where the rows after it begin.
+    pub cursor: RowCursor,
+}
+
 /// One page of a table's rows as they are now, ordered by the primary key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RowPage {
-    /// The rows, every column in the table's order.
-    pub rows: Vec<Row>,
-    /// Where the next page begins, when there is one.
-    pub next: Option<RowCursor>,
+    /// The rows.
+    pub rows: Vec<StoredRow>,
+    /// Whether there are more after them.
+    pub has_more: bool,
 }
 
 /// How many events of each kind that changes rows.
@@ -248,9 +284,8 @@ pub trait EventStore: Send + Sync {
     /// `None` when it does not know. Fails with `UnknownTable` when the table is gone.
     async fn row_estimate(&self, table: &Table) -> Result<Option<u64>>;
 
-    /// A page of a table as it is now, after the cursor.
-    async fn rows(&self, table: &Table, after: Option<&RowCursor>, limit: usize)
-    -> Result<RowPage>;
+    /// A page of a table as it is now.
+    async fn rows(&self, query: &RowsQuery<'_>) -> Result<RowPage>;
 
     /// The keys, ascending and after `after`, of the rows of this table that the log has spoken of up to
     /// this position, whether they live or not.

@@ -38,7 +38,7 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation, Writer,
+    ChangeCounts, OutsideReference, RowAudit, RowPage, RowsQuery, StoreInfo, Violation, Writer,
 };
 use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -49,6 +49,11 @@ use legacy::LegacyStore;
 use reads::{Reading, Reads};
 use source::OWN;
 use watch::Watch;
+
+/// An identifier, quoted.
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
 
 /// An open event store.
 struct PostgresStore {
@@ -175,13 +180,8 @@ impl EventStore for PostgresStore {
         rows::estimate(&self.reads, &OWN, table).await
     }
 
-    async fn rows(
-        &self,
-        table: &Table,
-        after: Option<&RowCursor>,
-        limit: usize,
-    ) -> Result<RowPage> {
-        rows::page(&self.reads, &OWN, table, after, limit).await
+    async fn rows(&self, query: &RowsQuery<'_>) -> Result<RowPage> {
+        rows::page(&self.reads, &OWN, query).await
     }
 
     async fn row_keys(

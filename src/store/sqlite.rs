@@ -41,7 +41,7 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::states::Mention;
 use crate::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
+    ChangeCounts, OutsideReference, RowAudit, RowPage, RowsQuery, StoreInfo, Violation,
 };
 use crate::eventsourcing::timeline::{Filter, Page, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
@@ -145,13 +145,8 @@ impl EventStore for SqliteStore {
         read
     }
 
-    async fn rows(
-        &self,
-        table: &Table,
-        after: Option<&RowCursor>,
-        limit: usize,
-    ) -> Result<RowPage> {
-        rows::page(&self.reads, table, after, limit).await
+    async fn rows(&self, query: &RowsQuery<'_>) -> Result<RowPage> {
+        rows::page(&self.reads, query).await
     }
 
     async fn row_keys(

@@ -7,6 +7,7 @@ use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::{Filter, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{EventId, RowKey};
+use uuid::Uuid;
 
 /// Tells a request from those before and after it, so that a late answer can be dropped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,6 +45,8 @@ pub enum Slot {
     Counts,
     /// A page of a table.
     Rows,
+    /// A row of a table, all of it.
+    WholeRow,
     /// A row.
     Row,
     /// Events of a row.
@@ -88,6 +91,8 @@ pub enum Effect {
     Count(RequestId, Vec<Table>, Option<EventId>, bool),
     /// Read a page of a table.
     Rows(RequestId, Box<RowsRequest>, RowsStart, usize),
+    /// Read a row of a table whole: the one with this key, where the table has one, and otherwise the n-th of the page that begins there.
+    WholeRow(RequestId, Box<RowsRequest>, Option<Uuid>, RowsStart, usize),
     /// Look at one row closely, now or after an event.
     Row(RequestId, RowKey, Option<EventId>),
     /// Read events of a row before this one, at most so many.

@@ -9,17 +9,18 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use serde_json::Value;
 use uuid::Uuid;
 
 use super::effect::{Effect, PlanRequest, RequestId, Slot};
 use super::message::{GridPage, Message, Overview, RowCount};
-use super::model::{GridRow, ShownRows};
+use super::model::{GridRow, ShownRows, Since, WholeRow};
 use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::rollback::{self, Changes, ConfirmedRollback, Control};
 use crate::eventsourcing::rows::{self, RowsRequest, RowsStart};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
+use crate::eventsourcing::store::LeftOut;
+use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::{
     Error, ErrorCode, EventId, EventStore, Result, Row, activity, export, inspect, strip, verify,
 };
@@ -132,6 +133,12 @@ impl Effects {
                     answer(Message::Counted(request, table.name, counted));
                 }
             }),
+            Effect::WholeRow(request, asked, key, start, n) => {
+                self.read(Slot::WholeRow, async move {
+                    let row = whole_row(&*store, &asked, key, (&start, n)).await;
+                    answer(Message::WholeRow(request, row));
+                });
+            }
             Effect::Rows(request, asked, start, limit) => self.read(Slot::Rows, async move {
                 answer(Message::Rows(
                     request,
@@ -301,38 +308,80 @@ async fn count(
     store.row_count(table).await.map(RowCount::Counted)
 }
 
-/// A page of rows; of those of the past, each with what it is now.
+/// A page of rows; of those of the past, each with what became of it.
 async fn grid_page(
     store: &dyn EventStore,
     asked: &RowsRequest,
     start: &RowsStart,
     limit: usize,
 ) -> Result<GridPage> {
-    let page = rows::page(store, asked, start, limit).await?;
-    let mut now: Option<HashMap<String, Row>> = None;
-    if let (Some(_), Some(key)) = (asked.at, asked.table.key()) {
-        let uuid = |row: &Row| row.get(key)?.as_str()?.parse().ok();
-        let uuids: Vec<Uuid> = page.rows.iter().filter_map(uuid).collect();
-        let found = store.rows_with_latest(&asked.table, &uuids, 0).await?;
-        let stored = found.into_iter();
-        now = Some(
-            stored
-                .filter_map(|one| Some((one.uuid.to_string(), one.stored?)))
-                .collect(),
-        );
-    }
-    let key = asked.table.key().unwrap_or_default();
-    let rows = page.rows.into_iter().map(|row| {
-        let now = now.as_ref().map(|now| {
-            let uuid = row.get(key).and_then(Value::as_str)?;
-            now.get(uuid).cloned()
+    let Some(key) = asked.table.key().filter(|_| asked.at.is_some()) else {
+        let page = rows::page(store, asked, start, limit).await?;
+        let rows = page.rows.into_iter().zip(page.left_out);
+        let rows = rows.map(|(row, left_out)| GridRow {
+            row,
+            left_out,
+            since: None,
         });
-        GridRow { row, now }
+        return Ok(GridPage {
+            rows: rows.collect(),
+            next: page.next,
+        });
+    };
+    // What differs is seen only in whole values.
+    let whole = RowsRequest {
+        detail: Detail::Whole,
+        ..asked.clone()
+    };
+    let page = rows::page(store, &whole, start, limit).await?;
+    let uuid = |row: &Row| row.get(key)?.as_str()?.parse().ok();
+    let uuids: Vec<Uuid> = page.rows.iter().filter_map(uuid).collect();
+    let found = store.rows_with_latest(&asked.table, &uuids, 0).await?;
+    let stored = found.into_iter();
+    let now: HashMap<Uuid, Row> = stored
+        .filter_map(|one| Some((one.uuid, one.stored?)))
+        .collect();
+    let rows = page.rows.into_iter().map(|mut row| {
+        let now = uuid(&row).and_then(|uuid| now.get(&uuid));
+        let since = now.map_or(Since::Gone, |now| {
+            let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
+            let differs = asked.table.columns.iter().filter(|column| {
+                !column.same(&value(&row, &column.name), &value(now, &column.name))
+            });
+            Since::Differs(differs.map(|column| column.name.clone()).collect())
+        });
+        let mut left_out = LeftOut::new();
+        rows::summarise(&mut row, &mut left_out);
+        GridRow {
+            row,
+            left_out,
+            since: Some(since),
+        }
     });
     Ok(GridPage {
         rows: rows.collect(),
         next: page.next,
     })
+}
+
+/// All of a row; of one of the past, with what it is now.
+async fn whole_row(
+    store: &dyn EventStore,
+    asked: &RowsRequest,
+    key: Option<Uuid>,
+    place: (&RowsStart, usize),
+) -> Result<Option<WholeRow>> {
+    let Some(row) = rows::whole(store, asked, key, place).await? else {
+        return Ok(None);
+    };
+    let now = match (asked.at, key) {
+        (Some(_), Some(uuid)) => {
+            let found = store.rows_with_latest(&asked.table, &[uuid], 0).await?;
+            found.into_iter().next().and_then(|found| found.stored)
+        }
+        _ => None,
+    };
+    Ok(Some(WholeRow { row, now }))
 }
 
 /// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value.

@@ -3,7 +3,7 @@
 use super::effect::RequestId;
 use super::keymap::Key;
 use super::layout::Size;
-use super::model::{GridRow, ShownRows};
+use super::model::{GridRow, ShownRows, WholeRow};
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::inspect::{Inspection, LifeEvent, RowInspection};
@@ -94,6 +94,8 @@ pub enum Message {
     Counted(RequestId, String, Result<RowCount>),
     /// A page of a table.
     Rows(RequestId, Result<GridPage>),
+    /// A row of a table, all of it; `None` when it is not there any more.
+    WholeRow(RequestId, Result<Option<WholeRow>>),
     /// A row.
     Row(RequestId, Box<Result<RowInspection>>),
     /// Events of a row, the latest first.

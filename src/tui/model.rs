@@ -22,7 +22,7 @@ pub use cell::{Cell, Node, Plot};
 pub use overlay::{Overlay, Prompt, Purpose};
 pub use rollback::{Asked, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, RowScreen};
-pub use tables::{GRID_PAGE, Grid, GridRow, Tables};
+pub use tables::{GRID_PAGE, Grid, GridRow, RowFor, Since, Tables, WholeRow};
 pub use timeline::{Listed, Matches, Place, Timeline};
 
 /// Which screen is shown.

@@ -18,7 +18,7 @@ use crate::text::{visible, wrapped};
 
 pub use audit::{Lead, audit, bar};
 pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to};
-pub use copy::to_copy;
+pub use copy::{plain, to_copy};
 pub use event::{event, event_title, standing_note};
 pub use grid::{
     MARGIN, Shown, brief, cell as grid_cell, columns_in_sight, differs, heading,

@@ -102,7 +102,10 @@ pub async fn run<B: Backend>(
                         surroundings.suspend()?;
                         // What was drawn before is gone, and has to be for those who remember it. The terminal's own `clear` would ask where the
                         // cursor is, and the answer would go to the thread that reads the keys.
-                        terminal.backend_mut().clear().map_err(|error| broken(&error))?;
+                        terminal
+                            .backend_mut()
+                            .clear()
+                            .map_err(|error| broken(&error))?;
                         terminal.swap_buffers();
                         let size = terminal.size().map_err(|error| broken(&error))?;
                         messages.push_back(Message::Resized(Size {

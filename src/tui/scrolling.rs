@@ -249,9 +249,9 @@ fn cheapest(shown: &Buffer, wanted: &Buffer) -> Option<Scroll> {
                 true => line + by,
                 false => line.wrapping_sub(by),
             };
-            shown.get(from).map_or(0, |from| {
-                stays[line] - cost(from.iter(), wanted[line])
-            })
+            shown
+                .get(from)
+                .map_or(0, |from| stays[line] - cost(from.iter(), wanted[line]))
         }));
         for first in 0..height {
             for last in first + by..height {

@@ -14,7 +14,7 @@ use super::effect::{Effect, Slot};
 use super::keymap::{self, Action, Context, Key};
 use super::layout::scrolled;
 use super::message::{Message, Overview};
-use super::model::{Leaving, Model, Notice, Overlay, Purpose, Screen};
+use super::model::{Grid, Leaving, Model, Notice, Overlay, Purpose, RowFor, Screen};
 use super::pages;
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
 
@@ -60,6 +60,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Counting(request, result) => tables::counting(model, request, result),
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
         Message::Rows(request, result) => tables::rows(model, request, result),
+        Message::WholeRow(request, result) => tables::whole_read(model, request, result),
         Message::Row(request, result) => row::inspected(model, request, *result),
         Message::Life(request, result) => row::life_read(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
@@ -230,7 +231,16 @@ fn show(model: &mut Model, action: Action) -> Vec<Effect> {
 }
 
 fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
-    match pages::to_copy(model, action == Action::CopyWhole) {
+    let is_whole = action == Action::CopyWhole;
+    if model.context() == Context::Grid {
+        let column = model.tables.grid.as_ref().and_then(Grid::selected_column);
+        let purpose = match column.filter(|_| !is_whole) {
+            Some(column) => RowFor::CopyingValue(column.name.clone()),
+            None => RowFor::Copying,
+        };
+        return tables::read_whole(model, purpose).into_iter().collect();
+    }
+    match pages::to_copy(model, is_whole) {
         Some(text) => vec![Effect::Copy(text)],
         None => {
             let text = "There is nothing to copy here.";

@@ -8,6 +8,7 @@ mod reading;
 mod refusing;
 mod returned;
 mod rolling_back;
+mod summaries;
 mod unknown_rows;
 mod values;
 mod verifying;

@@ -16,7 +16,7 @@ use sqlx::{Connection, PgConnection};
 use crate::cli::command;
 use crate::contract::schema;
 use crate::postgres::servers::Server;
-use crate::support::{Database, create, delete, id, options, random, run, update};
+use crate::support::{Database, create, delete, id, options, random, rows_query, run, update};
 
 fn kills() -> usize {
     let wanted = std::env::var("EBB_TEST_KILLS").ok();
@@ -177,8 +177,12 @@ async fn read(lab: &Database) -> Result<Vec<(String, Row)>> {
     assert_eq!(verify::drift(&*store).await?.findings, []);
     let mut all = Vec::new();
     for table in store.tables().await? {
-        let page = store.rows(&table, None, 10_000).await?;
-        all.extend(page.rows.into_iter().map(|row| (table.name.clone(), row)));
+        let page = store.rows(&rows_query(&table, None, 10_000)).await?;
+        all.extend(
+            page.rows
+                .into_iter()
+                .map(|found| (table.name.clone(), found.row)),
+        );
     }
     store.close().await;
     Ok(all)

@@ -9,7 +9,7 @@ use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
-use crate::support::{Database, create, delete, event, id, run, update};
+use crate::support::{Database, create, delete, event, id, rows_query, run, update};
 
 async fn lab(schema: &str) -> Database {
     Database::with(Backend::Sqlite, schema).await
@@ -151,12 +151,13 @@ fn every_row_is_listed_when_a_column_hides_the_rowid() {
         loop {
             let page = lab
                 .store
-                .rows(&tables[0], cursor.as_ref(), 1)
+                .rows(&rows_query(&tables[0], cursor.as_ref(), 1))
                 .await
                 .unwrap();
-            seen.extend(page.rows.into_iter().map(|row| row["oid"].clone()));
-            cursor = page.next;
-            if cursor.is_none() {
+            cursor = page.rows.last().map(|found| found.cursor.clone());
+            let rows = page.rows.into_iter();
+            seen.extend(rows.map(|found| found.row["oid"].clone()));
+            if !page.has_more {
                 break;
             }
         }

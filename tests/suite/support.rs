@@ -15,6 +15,8 @@ use ebbtide::eventsourcing::rows::{self, RowsRequest, RowsStart};
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
+use ebbtide::eventsourcing::store::{RowCursor, RowsQuery};
+use ebbtide::eventsourcing::timeline::Detail;
 use ebbtide::eventsourcing::{
     Error, Event, EventId, EventKind, EventStore, NewEvent, Result, Row, timestamp, verify,
 };
@@ -213,10 +215,12 @@ impl Database {
         for table in self.store.tables().await.unwrap() {
             let mut cursor = None;
             loop {
-                let page = self.store.rows(&table, cursor.as_ref(), 100).await.unwrap();
-                all.extend(page.rows.into_iter().map(|row| (table.name.clone(), row)));
-                cursor = page.next;
-                if cursor.is_none() {
+                let query = rows_query(&table, cursor.as_ref(), 100);
+                let page = self.store.rows(&query).await.unwrap();
+                cursor = page.rows.last().map(|found| found.cursor.clone());
+                let rows = page.rows.into_iter();
+                all.extend(rows.map(|found| (table.name.clone(), found.row)));
+                if !page.has_more {
                     break;
                 }
             }
@@ -413,6 +417,21 @@ macro_rules! on_each {
 }
 pub(crate) use on_each;
 
+/// A page of a table as it is now, with all that its rows hold.
+pub(crate) fn rows_query<'a>(
+    table: &'a Table,
+    after: Option<&'a RowCursor>,
+    limit: usize,
+) -> RowsQuery<'a> {
+    RowsQuery {
+        table,
+        after,
+        limit,
+        detail: Detail::Whole,
+        naming: None,
+    }
+}
+
 /// Every row that is asked for, in the order that is asked for.
 pub(crate) async fn all_rows(
     store: &dyn EventStore,
@@ -426,6 +445,7 @@ pub(crate) async fn all_rows(
         at,
         selection,
         first: limit.unwrap_or(usize::MAX),
+        detail: Detail::Whole,
     };
     let mut left = limit.unwrap_or(usize::MAX);
     let mut all = Vec::new();

@@ -9,12 +9,17 @@ use sqlx::{AssertSqlSafe, FromRow, PgConnection, Postgres, QueryBuilder};
 use uuid::Uuid;
 
 use super::error::failed;
+use super::quoted;
 use super::reads::Reads;
 use super::row_events;
 use super::source::Source;
 use crate::eventsourcing::rollback::{Changes, RowAction};
-use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
+use crate::eventsourcing::schema::{Column, ColumnKind, Table};
+use crate::eventsourcing::store::{
+    LeftOut, OutsideReference, RowAudit, RowCursor, RowPage, RowsQuery, StoredRow, VALUE_BEGINNING,
+    VALUE_LIMIT,
+};
+use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey, row};
 
 /// A table's quoted name, the expression that gives a row of it, and the columns with their types that put its rows in an order: the primary key, or
@@ -143,35 +148,81 @@ pub(super) async fn estimate(
     }
 }
 
-pub(super) async fn page(
-    reads: &Reads,
-    source: &Source,
-    table: &Table,
-    after: Option<&RowCursor>,
-    limit: usize,
-) -> Result<RowPage> {
+/// A row without its long values, to stand in FROM beside the whole row, which is called `o` there; and the sizes of those values, in the order of the columns.
+/// `pg_column_size` is the size as stored: it does not fetch what lies outside the row, and of a text only the beginning is fetched.
+fn summary(table: &Table) -> (String, String) {
+    let is_short = |column: &Column| {
+        use ColumnKind::{Boolean, Integer, Real, Timestamp, TimestampTz, Uuid};
+        matches!(
+            column.kind,
+            Boolean | Integer | Real | Timestamp | TimestampTz | Uuid
+        )
+    };
+    let (mut values, mut sizes) = (Vec::new(), Vec::new());
+    for column in &table.columns {
+        let name = quoted(&column.name);
+        if is_short(column) {
+            values.push(format!("o.{name}"));
+            sizes.push("NULL".to_owned());
+            continue;
+        }
+        let is_long = format!("pg_column_size(o.{name}) > {VALUE_LIMIT}");
+        // Only of the server's own types: a stranger's could have a cast, which would run.
+        let is_text =
+            column.type_name == "text" || column.type_name.starts_with("character varying");
+        let beginning = match is_text {
+            true => format!("pg_catalog.left(o.{name}, {VALUE_BEGINNING})"),
+            false => "NULL".to_owned(),
+        };
+        values.push(format!(
+            "CASE WHEN {is_long} THEN {beginning} ELSE o.{name} END AS {name}"
+        ));
+        sizes.push(format!(
+            "CASE WHEN {is_long} THEN pg_column_size(o.{name})::bigint END"
+        ));
+    }
+    (
+        format!(" CROSS JOIN LATERAL (SELECT {}) t", values.join(", ")),
+        format!("ARRAY[{}]::bigint[]", sizes.join(", ")),
+    )
+}
+
+pub(super) async fn page(reads: &Reads, source: &Source, asked: &RowsQuery<'_>) -> Result<RowPage> {
+    let RowsQuery { table, limit, .. } = *asked;
     let place = place(reads, source, table).await?;
+    // The state's expression is of a row called `t`.
+    let (table_as, row, sizes) = match asked.detail {
+        Detail::Whole => ("t", String::new(), "'{}'::bigint[]".to_owned()),
+        Detail::Summary => {
+            let (row, sizes) = summary(table);
+            ("o", row, sizes)
+        }
+    };
     let columns: Vec<String> = place
         .order
         .iter()
-        .map(|(name, _)| format!("t.{name}"))
+        .map(|(name, _)| format!("{table_as}.{name}"))
         .collect();
     let texts: Vec<String> = columns
         .iter()
         .map(|column| format!("{column}::text"))
         .collect();
     let mut query = QueryBuilder::<Postgres>::new(format!(
-        "SELECT {}, ARRAY[{}] FROM {} t",
+        "SELECT {}, ARRAY[{}], {sizes} FROM {} {table_as}{row} WHERE true",
         place.state,
         texts.join(", "),
         place.quoted
     ));
-    if let Some(RowCursor(cursor)) = after {
+    if let Some((column, uuid)) = asked.naming {
+        query.push(format_args!(" AND {table_as}.{} = ", quoted(column)));
+        query.push_bind(uuid);
+    }
+    if let Some(RowCursor(cursor)) = asked.after {
         let values: Vec<String> = serde_json::from_str(cursor).map_err(|_| stale_cursor(table))?;
         if values.len() != place.order.len() {
             return Err(stale_cursor(table));
         }
-        query.push(format_args!(" WHERE ({}) > (", columns.join(", ")));
+        query.push(format_args!(" AND ({}) > (", columns.join(", ")));
         for (at, (value, (_, type_name))) in values.into_iter().zip(&place.order).enumerate() {
             query.push(if at > 0 { ", " } else { "" }).push_bind(value);
             query.push(format_args!("::text::{type_name}"));
@@ -181,22 +232,27 @@ pub(super) async fn page(
     query.push(format_args!(" ORDER BY {} LIMIT ", columns.join(", ")));
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
 
-    let mut found: Vec<(Json<Row>, Vec<String>)> = query
+    let mut found: Vec<(Json<Row>, Vec<String>, Vec<Option<i64>>)> = query
         .build_query_as()
         .fetch_all(reads)
         .await
         .map_err(|error| unreadable(table, error))?;
-    let more = found.len() > limit;
+    let has_more = found.len() > limit;
     found.truncate(limit);
-    let next = match found.last() {
-        Some((_, values)) if more => Some(RowCursor(serde_json::json!(values).to_string())),
-        _ => None,
+    let stored = |(Json(found), cursor, sizes): (Json<Row>, Vec<String>, Vec<Option<i64>>)| {
+        let left_out = table.columns.iter().zip(sizes);
+        let left_out =
+            left_out.filter_map(|(column, size)| Some((column.name.clone(), size?.unsigned_abs())));
+        StoredRow {
+            row: row::in_column_order(table, found),
+            left_out: left_out.collect::<LeftOut>(),
+            cursor: RowCursor(serde_json::json!(cursor).to_string()),
+        }
     };
-    let rows = found
-        .into_iter()
-        .map(|(Json(found), _)| row::in_column_order(table, found))
-        .collect();
-    Ok(RowPage { rows, next })
+    Ok(RowPage {
+        rows: found.into_iter().map(stored).collect(),
+        has_more,
+    })
 }
 
 fn stale_cursor(table: &Table) -> Error {

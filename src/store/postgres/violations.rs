@@ -15,6 +15,7 @@ use distinct::distinct;
 use foreign_keys::foreign_keys;
 
 use super::error::failed;
+use super::quoted;
 use crate::eventsourcing::rollback::{ChangeEntry, Changes, RowAction};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::{Violated, Violation};
@@ -170,9 +171,4 @@ fn failed_to_mean(error: &sqlx::Error) -> bool {
         .as_database_error()
         .and_then(sqlx::error::DatabaseError::code);
     code.is_some_and(|code| code.starts_with("42") && code != "42501")
-}
-
-/// An identifier, quoted.
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }

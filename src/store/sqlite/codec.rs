@@ -11,6 +11,8 @@ use uuid::Uuid;
 use super::error::failed;
 use super::schema::quoted;
 use crate::eventsourcing::schema::{Column, ColumnKind, Table};
+use crate::eventsourcing::store::{LeftOut, VALUE_BEGINNING, VALUE_LIMIT};
+use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::timestamp::{self, Timestamp};
 use crate::eventsourcing::{Result, Row, value};
 
@@ -192,17 +194,54 @@ fn from_hex(hex: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// The expressions that [`row`] reads: each column's storage class and the column.
-pub(super) fn selected(table: &Table) -> String {
-    let pairs: Vec<String> = table
+/// The expressions that [`row`] reads: each column's storage class and the column. A summary's are followed by the size of each column's value
+/// where it is left out.
+pub(super) fn selected(table: &Table, detail: Detail) -> String {
+    let names = table
         .columns
         .iter()
-        .map(|column| {
-            let name = quoted(&column.name);
-            format!("typeof(t.{name}), t.{name}")
-        })
-        .collect();
-    pairs.join(", ")
+        .map(|column| (column, quoted(&column.name)));
+    let (mut values, mut sizes) = (Vec::new(), Vec::new());
+    for (column, name) in names {
+        match detail {
+            Detail::Whole => values.push(format!("typeof(t.{name}), t.{name}")),
+            Detail::Summary => {
+                let is_long = format!("octet_length(t.{name}) > {VALUE_LIMIT}");
+                // The beginning of JSON is no JSON, and nobody reads that of bytes.
+                let beginning = match column.kind {
+                    ColumnKind::Json => "NULL".to_owned(),
+                    _ => format!(
+                        "CASE typeof(t.{name}) WHEN 'text' THEN substr(t.{name}, 1, {VALUE_BEGINNING}) END"
+                    ),
+                };
+                let value = format!("CASE WHEN {is_long} THEN {beginning} ELSE t.{name} END");
+                values.push(format!("typeof({value}), {value}"));
+                sizes.push(format!(
+                    "CASE WHEN {is_long} THEN octet_length(t.{name}) END"
+                ));
+            }
+        }
+    }
+    values.append(&mut sizes);
+    values.join(", ")
+}
+
+/// What the expressions of [`selected`], which begin at `first`, left out.
+pub(super) fn left_out(
+    table: &Table,
+    detail: Detail,
+    found: &SqliteRow,
+    first: usize,
+) -> Result<LeftOut> {
+    let mut left_out = LeftOut::new();
+    if detail == Detail::Summary {
+        let sizes = first + 2 * table.columns.len();
+        for (at, column) in table.columns.iter().enumerate() {
+            let size: Option<i64> = found.try_get(sizes + at).map_err(failed)?;
+            left_out.extend(size.map(|size| (column.name.clone(), size.unsigned_abs())));
+        }
+    }
+    Ok(left_out)
 }
 
 /// The row that the expressions of [`selected`] gave, which begin at `first`.
@@ -238,7 +277,7 @@ pub(super) async fn stored(
     };
     let found = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT {} FROM {} t WHERE t.{} = ?",
-        selected(table),
+        selected(table, Detail::Whole),
         quoted(&table.name),
         quoted(key)
     )))
@@ -261,7 +300,7 @@ pub(super) async fn stored_rows(
     let texts: Vec<String> = rows.iter().map(Uuid::to_string).collect();
     let found = sqlx::query(sqlx::AssertSqlSafe(format!(
         "SELECT w.key, {} FROM json_each(?) AS w CROSS JOIN {} t ON t.{} = w.value",
-        selected(table),
+        selected(table, Detail::Whole),
         quoted(&table.name),
         quoted(key)
     )))

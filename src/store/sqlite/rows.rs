@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use sqlx::sqlite::SqliteRow;
 use sqlx::{AssertSqlSafe, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
@@ -11,7 +12,9 @@ use super::schema::{self, quoted};
 use super::{codec, connect, row_events};
 use crate::eventsourcing::rollback::{Changes, RowAction};
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::store::{OutsideReference, RowAudit, RowCursor, RowPage};
+use crate::eventsourcing::store::{
+    OutsideReference, RowAudit, RowCursor, RowPage, RowsQuery, StoredRow,
+};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, RowKey};
 
 pub(super) async fn count(reads: &Reads, table: &Table) -> Result<u64> {
@@ -95,12 +98,8 @@ async fn order(reads: &Reads, table: &Table) -> Result<Vec<String>> {
     Ok(key.iter().map(|name| quoted(name)).collect())
 }
 
-pub(super) async fn page(
-    reads: &Reads,
-    table: &Table,
-    after: Option<&RowCursor>,
-    limit: usize,
-) -> Result<RowPage> {
+pub(super) async fn page(reads: &Reads, asked: &RowsQuery<'_>) -> Result<RowPage> {
+    let RowsQuery { table, limit, .. } = *asked;
     let order = order(reads, table).await?;
     let places: Vec<String> = order.iter().map(|name| format!("t.{name}")).collect();
     // The cursor is an SQL literal of each value, which SQLite itself writes and reads back exactly.
@@ -111,10 +110,15 @@ pub(super) async fn page(
     let mut query = QueryBuilder::<Sqlite>::new(format!(
         "SELECT json_array({}), {} FROM {} t",
         literals.join(", "),
-        codec::selected(table),
+        codec::selected(table, asked.detail),
         quoted(&table.name)
     ));
-    if let Some(RowCursor(cursor)) = after {
+    query.push(" WHERE true");
+    if let Some((column, uuid)) = asked.naming {
+        query.push(format_args!(" AND t.{} = ", quoted(column)));
+        query.push_bind(uuid.to_string());
+    }
+    if let Some(RowCursor(cursor)) = asked.after {
         let values: Vec<String> = serde_json::from_str(cursor).map_err(|error| {
             Error::new(
                 ErrorCode::Database,
@@ -122,7 +126,7 @@ pub(super) async fn page(
             )
         })?;
         query.push(format_args!(
-            " WHERE ({}) > ({})",
+            " AND ({}) > ({})",
             places.join(", "),
             values.join(", ")
         ));
@@ -131,14 +135,21 @@ pub(super) async fn page(
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
 
     let found = query.build().fetch_all(reads).await.map_err(failed)?;
-    let mut page = RowPage::default();
-    for row in found.iter().take(limit) {
-        page.rows.push(codec::row(table, row, 1)?);
-    }
-    if found.len() > limit && limit > 0 {
-        page.next = Some(RowCursor(found[limit - 1].try_get(0).map_err(failed)?));
-    }
-    Ok(page)
+    let stored = |found: &SqliteRow| {
+        Ok(StoredRow {
+            row: codec::row(table, found, 1)?,
+            left_out: codec::left_out(table, asked.detail, found, 1)?,
+            cursor: RowCursor(found.try_get(0).map_err(failed)?),
+        })
+    };
+    Ok(RowPage {
+        rows: found
+            .iter()
+            .take(limit)
+            .map(stored)
+            .collect::<Result<_>>()?,
+        has_more: found.len() > limit,
+    })
 }
 
 pub(super) async fn outside_references(

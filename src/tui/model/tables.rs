@@ -5,6 +5,8 @@ use std::collections::{BTreeSet, HashMap};
 use crate::eventsourcing::rows::{RowsRequest, RowsStart};
 use crate::eventsourcing::schema::{Column, Table};
 use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::store::LeftOut;
+use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::{EventId, Row, RowKey, schema};
 use crate::tui::effect::RequestId;
 
@@ -75,15 +77,46 @@ impl Tables {
 }
 
 /// Rows in one page of a grid.
-pub const GRID_PAGE: usize = 100;
+pub const GRID_PAGE: usize = 50;
 
-/// A row of a grid.
+/// A row of a grid, as the grid shows it: long values are read again where one is looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GridRow {
     /// The row, now or at the position that is shown.
     pub row: Row,
-    /// Where that is the past: the row as it is now, if it is there.
-    pub now: Option<Option<Row>>,
+    /// What was left out of it.
+    pub left_out: LeftOut,
+    /// Where that is the past: what became of it.
+    pub since: Option<Since>,
+}
+
+/// What a row of the past is now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Since {
+    /// It is gone.
+    Gone,
+    /// It is there, and these columns have other values.
+    Differs(BTreeSet<String>),
+}
+
+/// All of a row, and what it is now where that is the past and it is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WholeRow {
+    /// The row.
+    pub row: Row,
+    /// See there.
+    pub now: Option<Row>,
+}
+
+/// What a row is read for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RowFor {
+    /// To show this column's value.
+    Showing(String),
+    /// To copy this column's value.
+    CopyingValue(String),
+    /// To copy all of it.
+    Copying,
 }
 
 /// The rows of one table: some pages of them.
@@ -107,6 +140,8 @@ pub struct Grid {
     pub rows: Option<usize>,
     /// The page that is being read.
     pub wanted: Option<(RequestId, usize)>,
+    /// The row that is being read whole, and what for.
+    pub whole_wanted: Option<(RequestId, RowFor)>,
     /// Whether the pages that are held are to be replaced by the next one that arrives.
     pub renewing: bool,
     /// The row under the cursor.
@@ -139,6 +174,7 @@ impl Grid {
             starts: vec![RowsStart::default()],
             rows: None,
             wanted: None,
+            whole_wanted: None,
             renewing: false,
             cursor: 0,
             top: 0,
@@ -150,6 +186,15 @@ impl Grid {
         }
     }
 
+    /// The same with only the pages of which so many lines show something: the others are read again where they are wanted.
+    #[must_use]
+    pub fn in_sight(&self, lines: usize) -> Self {
+        let mut grid = self.clone();
+        let pages = grid.top / GRID_PAGE..=(grid.top + lines) / GRID_PAGE;
+        grid.pages.retain(|page, _| pages.contains(page));
+        grid
+    }
+
     /// What is asked for.
     #[must_use]
     pub fn request(&self) -> RowsRequest {
@@ -158,6 +203,7 @@ impl Grid {
             at: self.at,
             selection: self.selection.clone(),
             first: usize::MAX,
+            detail: Detail::Summary,
         }
     }
 

@@ -6,7 +6,7 @@ use super::{Lead, audit, failure, row, row_items};
 use crate::tui::keymap::Context;
 use crate::tui::model::{Item, Model};
 
-/// What is copied here: with `whole` all of the event or the row. `None` where there is nothing.
+/// What is copied here: with `whole` all of the event or the row. `None` where there is nothing. Not of a table's rows: they are read first.
 #[must_use]
 pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
     let lines = |lines: Vec<super::Line>| {
@@ -28,14 +28,6 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
                 }
                 (false, Some(key)) => Some(key.uuid.to_string()),
                 (false, None) => Some(entry.event.id.to_string()),
-            }
-        }
-        Context::Grid => {
-            let grid = model.tables.grid.as_ref()?;
-            let row = &grid.selected()?.row;
-            match whole {
-                true => Some(Value::Object(row.clone()).to_string()),
-                false => Some(plain(row.get(&grid.selected_column()?.name)?)),
             }
         }
         Context::Row => {
@@ -75,7 +67,8 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
 }
 
 /// A value as one would paste it: text without quotation marks.
-fn plain(value: &Value) -> String {
+#[must_use]
+pub fn plain(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),
         other => other.to_string(),

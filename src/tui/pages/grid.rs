@@ -5,7 +5,7 @@ use serde_json::Value;
 use crate::eventsourcing::schema::{Column, ColumnKind};
 use crate::text::{value, visible, width};
 use crate::tui::layout::Size;
-use crate::tui::model::{Grid, GridRow, Model};
+use crate::tui::model::{Grid, GridRow, Model, Since};
 
 /// A column is not wider than this, unless columns are to fit what they hold.
 const WIDEST: usize = 32;
@@ -96,33 +96,25 @@ pub fn heading(grid: &Grid, column: &Column) -> String {
 pub fn cell(column: &Column, row: &GridRow) -> String {
     let held = row.row.get(&column.name).unwrap_or(&Value::Null);
     let sign = if differs(column, row) { "*" } else { "" };
-    format!("{}{sign}", brief(column.kind, held))
+    match (held, row.left_out.get(&column.name)) {
+        (Value::Null, Some(bytes)) => format!("({bytes} bytes){sign}"),
+        _ => format!("{}{sign}", brief(column.kind, held)),
+    }
 }
 
 /// Whether, in the past, the column's value differs from what it is now.
 #[must_use]
 pub fn differs(column: &Column, row: &GridRow) -> bool {
-    let Some(Some(now)) = &row.now else {
-        return false;
-    };
-    let value = |row: &crate::eventsourcing::Row| row.get(&column.name).cloned();
-    let (then, now) = (value(&row.row), value(now));
-    !column.same(&then.unwrap_or_default(), &now.unwrap_or_default())
+    matches!(&row.since, Some(Since::Differs(columns)) if columns.contains(&column.name))
 }
 
 /// The sign of a row of the past: `-` when it is not there any more, `~` when it is another now.
 #[must_use]
-pub fn sign(grid: &Grid, row: &GridRow) -> &'static str {
-    match &row.now {
-        None => " ",
-        Some(None) => "-",
-        Some(Some(_)) => {
-            let mut columns = grid.table.columns.iter();
-            match columns.any(|column| differs(column, row)) {
-                true => "~",
-                false => " ",
-            }
-        }
+pub fn sign(row: &GridRow) -> &'static str {
+    match &row.since {
+        Some(Since::Gone) => "-",
+        Some(Since::Differs(columns)) if !columns.is_empty() => "~",
+        _ => " ",
     }
 }
 

@@ -20,7 +20,7 @@ fn leave_behind(model: &mut Model) {
             selected.map(|entry| Visited::Event(entry.event.id))
         }
         Screen::Tables => match &model.tables.grid {
-            Some(grid) => Some(Visited::Grid(Box::new(grid.clone()))),
+            Some(grid) => Some(Visited::Grid(Box::new(grid.in_sight(model.size.grid())))),
             None => Some(Visited::Tables),
         },
         Screen::Row => model.row.clone().map(|row| Visited::Row(Box::new(row))),

@@ -1,17 +1,19 @@
 //! The list of tables, and the rows of one.
 
+use serde_json::Value;
+
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
 use super::super::message::{GridPage, RowCount};
-use super::super::model::{GRID_PAGE, Grid, Model, Notice};
+use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, WholeRow};
 use super::super::pages;
 use super::{cell, in_sight, links, moved, told};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::selection::Selection;
-use crate::eventsourcing::{Error, ErrorCode, EventId, Result, RowKey};
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row, RowKey};
 
 /// Pages of a grid that are held at most.
-const HELD_PAGES: usize = 6;
+const HELD_PAGES: usize = 4;
 
 /// Reads the tables and counts their rows, and an open table from its first row: where its pages begin may have
 /// changed. What is shown stays until the new has arrived.
@@ -305,17 +307,66 @@ fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
         };
         return links::to_row(model, key, false);
     }
-    let of = grid.selected_key().map(|key| key.uuid.to_string());
-    let of = of.map_or_else(String::new, |uuid| format!(" of {}", &uuid[..8]));
-    let title = format!("{}.{name}{of}", grid.table.name);
-    let now = selected.now.as_ref().map(|now| {
-        let now = now.as_ref().and_then(|row| row.get(name));
-        now.cloned().unwrap_or_default()
-    });
-    let now = now.filter(|now| !column.same(now, &value));
-    let row = selected.row.clone();
-    cell::open(model, title, name, &row, now);
-    Vec::new()
+    let name = name.to_owned();
+    read_whole(model, RowFor::Showing(name))
+        .into_iter()
+        .collect()
+}
+
+/// Reads the row under the cursor whole: a grid holds no long values.
+pub(super) fn read_whole(model: &mut Model, purpose: RowFor) -> Option<Effect> {
+    let request = model.next_request();
+    let grid = model.tables.grid.as_mut()?;
+    grid.selected()?;
+    let key = grid.selected_key().map(|key| key.uuid);
+    let start = grid.starts.get(grid.cursor / GRID_PAGE)?.clone();
+    grid.whole_wanted = Some((request, purpose));
+    let n = grid.cursor % GRID_PAGE;
+    Some(Effect::WholeRow(
+        request,
+        Box::new(grid.request()),
+        key,
+        start,
+        n,
+    ))
+}
+
+/// A row has been read whole: shows it, or copies it.
+pub(super) fn whole_read(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<Option<WholeRow>>,
+) -> Vec<Effect> {
+    let grid = model.tables.grid.as_mut();
+    let is_wanted = |wanted: &mut (RequestId, RowFor)| wanted.0 == request;
+    let Some((_, purpose)) = grid.and_then(|grid| grid.whole_wanted.take_if(is_wanted)) else {
+        return Vec::new();
+    };
+    let (Some(found), Some(grid)) = (told(model, result), &model.tables.grid) else {
+        return Vec::new();
+    };
+    let Some(WholeRow { row, now }) = found else {
+        let text = "This row is not there any more: r reads the table again.";
+        model.notice = Some(Notice::Info(text.to_owned()));
+        return Vec::new();
+    };
+    let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
+    match purpose {
+        RowFor::Showing(name) => {
+            let uuid = grid.table.key().and_then(|key| row.get(key)?.as_str());
+            let of = uuid.and_then(|uuid| Some(format!(" of {}", uuid.get(..8)?)));
+            let title = format!("{}.{name}{}", grid.table.name, of.unwrap_or_default());
+            let now = now.map(|now| value(&now, &name));
+            let column = grid.table.column(&name);
+            let differs =
+                |now: &Value| column.is_none_or(|column| !column.same(now, &value(&row, &name)));
+            let now = now.filter(differs);
+            cell::open(model, title, &name, &row, now);
+            Vec::new()
+        }
+        RowFor::CopyingValue(name) => vec![Effect::Copy(pages::plain(&value(&row, &name)))],
+        RowFor::Copying => vec![Effect::Copy(Value::Object(row).to_string())],
+    }
 }
 
 /// Reads a page that is in sight, or soon will be, and is not held.

@@ -106,7 +106,7 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: 
     for (line, (at, row)) in rows.iter().enumerate() {
         let is_selected = *at == grid.cursor;
         let cursor = if is_selected { "▌" } else { " " };
-        let sign = row.map_or(" ", |row| pages::grid_sign(grid, row));
+        let sign = row.map_or(" ", |row| pages::grid_sign(row));
         let plain = match is_selected {
             true => look.cursor(),
             false => look.style(Tone::Plain),

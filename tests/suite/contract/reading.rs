@@ -8,7 +8,7 @@ use ebbtide::eventsourcing::{Event, EventKind, Row, inspect};
 use serde_json::{Value, json};
 
 use super::schema;
-use crate::support::{Database, all_rows, create, delete, id, moment, on_each, update};
+use crate::support::{Database, all_rows, create, delete, id, moment, on_each, rows_query, update};
 
 /// The ids of a whole log, read page by page.
 async fn paged(lab: &Database, filter: &Filter, direction: Direction, limit: usize) -> Vec<i64> {
@@ -161,10 +161,11 @@ on_each! {
             for limit in [1, 2, 3, 100] {
                 let (mut found, mut cursor) = (Vec::new(), None);
                 loop {
-                    let page = lab.store.rows(&table, cursor.as_ref(), limit).await.unwrap();
-                    found.extend(page.rows.iter().map(|row| row[column].as_str().unwrap().to_owned()));
-                    cursor = page.next;
-                    if cursor.is_none() {
+                    let query = rows_query(&table, cursor.as_ref(), limit);
+                    let page = lab.store.rows(&query).await.unwrap();
+                    found.extend(page.rows.iter().map(|one| one.row[column].as_str().unwrap().to_owned()));
+                    cursor = page.rows.last().map(|one| one.cursor.clone());
+                    if !page.has_more {
                         break;
                     }
                 }

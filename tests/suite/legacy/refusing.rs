@@ -9,7 +9,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::{Maker, Old, of_each};
 use crate::cli::{ebb, ebb_with_input};
-use crate::support::{create, fresh_address, id, options, run};
+use crate::support::{create, fresh_address, id, options, rows_query, run};
 
 const MOLECULE: &str = "c053009a-9b1d-44a7-8267-f5befdb03eb0";
 
@@ -149,7 +149,7 @@ fn the_server_refuses_what_would_be_written_while_reading() {
         let store = store::open(&address, &options()).await.unwrap();
         let table = ebbtide::eventsourcing::inspect::table(&*store, "molecule").await;
         let refused = store
-            .rows(&table.unwrap(), None, 10)
+            .rows(&rows_query(&table.unwrap(), None, 10))
             .await
             .expect_err("it writes");
         assert_eq!(refused.code, ErrorCode::ReadOnly, "{}", refused.message);

@@ -9,7 +9,7 @@ use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
 use ebbtide::eventsourcing::{EventStore, inspect};
 
 use super::{name, run_sql, superuser, until};
-use crate::support::{Database, run};
+use crate::support::{Database, rows_query, run};
 
 /// How many sessions of ebb's are at work in this database.
 fn at_work(lab: &Database, condition: &str) -> String {
@@ -43,7 +43,7 @@ const READS: [Read; 6] = [
     },
     |store, _| Box::pin(async move { drop(store.activity(ActivityBy::Day, 1, 18).await) }),
     |store, table| Box::pin(async move { drop(store.row_count(&table).await) }),
-    |store, table| Box::pin(async move { drop(store.rows(&table, None, 10).await) }),
+    |store, table| Box::pin(async move { drop(store.rows(&rows_query(&table, None, 10)).await) }),
     |store, table| Box::pin(async move { drop(store.audit_page(&table, None, 10).await) }),
 ];
 

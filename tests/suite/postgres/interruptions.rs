@@ -8,7 +8,9 @@ use serde_json::json;
 use sqlx::{Connection, PgConnection};
 
 use super::{GATE, login_url, name, refusal, run_sql, superuser, until_waiting};
-use crate::support::{Database, create, delete, fresh_address, id, options, run, update};
+use crate::support::{
+    Database, create, delete, fresh_address, id, options, rows_query, run, update,
+};
 
 #[test]
 fn a_statement_that_is_cancelled_or_times_out_writes_nothing() {
@@ -214,7 +216,11 @@ fn a_table_that_is_dropped_or_altered_under_us_is_named() {
         let request = RollbackRequest::to(RollbackTarget::BeforeEvent(15));
         let plan = rollback::plan(&*lab.store, request.clone()).await.unwrap();
         lab.sql("DROP TABLE xy_data").await.unwrap();
-        let error = lab.store.rows(xy_data, None, 10).await.expect_err("gone");
+        let error = lab
+            .store
+            .rows(&rows_query(xy_data, None, 10))
+            .await
+            .expect_err("gone");
         assert_eq!(error.code, ErrorCode::UnknownTable, "{}", error.message);
         assert!(error.message.contains("xy_data"), "{}", error.message);
         let error = lab.refused(vec![create("xy_data", id(1), json!({}))]).await;
@@ -316,8 +322,12 @@ fn a_search_path_time_zone_and_date_style_of_the_roles_own_change_nothing() {
             if table.name.starts_with("evil") {
                 continue;
             }
-            let page = odd.rows(&table, None, 100).await.unwrap();
-            rows.extend(page.rows.into_iter().map(|row| (table.name.clone(), row)));
+            let page = odd.rows(&rows_query(&table, None, 100)).await.unwrap();
+            rows.extend(
+                page.rows
+                    .into_iter()
+                    .map(|found| (table.name.clone(), found.row)),
+            );
         }
         assert_eq!(rows, expected.1);
         odd.append(vec![create("fragment", id(1), json!({"smiles": "\\"}))])

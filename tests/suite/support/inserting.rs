@@ -12,7 +12,7 @@ use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::states::Mention;
 use ebbtide::eventsourcing::store::{
-    ChangeCounts, OutsideReference, RowAudit, RowCursor, RowPage, StoreInfo, Violation,
+    ChangeCounts, OutsideReference, RowAudit, RowPage, RowsQuery, StoreInfo, Violation,
 };
 use ebbtide::eventsourcing::timeline::{Filter, Page, PageRequest};
 use ebbtide::eventsourcing::timestamp::Timestamp;
@@ -214,13 +214,8 @@ impl EventStore for Inserting {
         self.inner.row_estimate(table).await
     }
 
-    async fn rows(
-        &self,
-        table: &Table,
-        after: Option<&RowCursor>,
-        limit: usize,
-    ) -> Result<RowPage> {
-        self.inner.rows(table, after, limit).await
+    async fn rows(&self, query: &RowsQuery<'_>) -> Result<RowPage> {
+        self.inner.rows(query).await
     }
 
     async fn row_keys(

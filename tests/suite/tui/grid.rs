@@ -52,7 +52,8 @@ fn some_rows(count: usize) -> GridPage {
         let row = serde_json::json!({"data_unit_id": format!("row {n}")});
         GridRow {
             row: row.as_object().unwrap().clone(),
-            now: None,
+            left_out: Default::default(),
+            since: None,
         }
     };
     GridPage {

@@ -84,7 +84,13 @@ impl<B: Backend<Error = io::Error>> Pair<B> {
             let wanted = symbol(cell.symbol());
             // Nobody sees which colour a blank would be written in.
             let written = wanted.is_some() || is_inverse;
-            let seen_in = |colour| if written { colour } else { vt100::Color::Default };
+            let seen_in = |colour| {
+                if written {
+                    colour
+                } else {
+                    vt100::Color::Default
+                }
+            };
             assert_eq!(
                 (
                     symbol(seen.contents()),
@@ -92,9 +98,17 @@ impl<B: Backend<Error = io::Error>> Pair<B> {
                     seen.bgcolor(),
                     seen.inverse()
                 ),
-                (wanted, seen_in(colour(cell.fg)), colour(cell.bg), is_inverse),
+                (
+                    wanted,
+                    seen_in(colour(cell.fg)),
+                    colour(cell.bg),
+                    is_inverse
+                ),
                 "at {position}, of\n{}\nseen:\n{}",
-                lines.iter().map(|line| format!("{line:?}\n")).collect::<String>(),
+                lines
+                    .iter()
+                    .map(|line| format!("{line:?}\n"))
+                    .collect::<String>(),
                 self.reader.screen().contents(),
             );
         }
@@ -237,7 +251,10 @@ fn lines_that_move_are_not_sent_again() {
         (lines[0], lines[11]) = (line(0), line(99));
         let (sent, all) = (few.draw(&lines), plain.draw(&lines));
         if top > 1 {
-            assert!(sent * 2 < all, "{sent} bytes of {all} for the lines from {top}");
+            assert!(
+                sent * 2 < all,
+                "{sent} bytes of {all} for the lines from {top}"
+            );
         }
         few.check(&lines);
     }
