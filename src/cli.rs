@@ -12,6 +12,7 @@ mod init;
 mod log;
 mod output;
 mod parse;
+mod picture;
 mod rollback;
 mod show;
 mod table;
@@ -82,6 +83,12 @@ async fn run(args: Args, output: &Output) -> Result<End> {
     match command {
         Command::Demo(demo) => demo::run(&global, demo, output).await,
         Command::Init(init) => init::run(&global, init, output).await,
+        Command::Picture(asked) => {
+            let store = open(&global, None).await?;
+            let done = picture::run(store.clone(), &global, asked).await;
+            store.close().await;
+            done
+        }
         command => {
             let store = open(&global, None).await?;
             let done = on_store(&*store, command, output).await;
@@ -109,8 +116,8 @@ async fn on_store(store: &dyn EventStore, command: Command, output: &Output) -> 
         Command::Undo(undo) => rollback::undo(store, undo, output).await,
         Command::Redo(redo) => rollback::redo(store, redo, output).await,
         Command::Verify(verify) => verify::run(store, verify, output).await,
-        Command::Demo(_) | Command::Init(_) => {
-            unreachable!("these two open no store that is there, and are run before")
+        Command::Demo(_) | Command::Init(_) | Command::Picture(_) => {
+            unreachable!("these are run before: they make the store, or open the screens on it")
         }
     }
 }

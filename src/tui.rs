@@ -18,7 +18,9 @@ pub mod view;
 
 mod effects;
 mod input;
+pub mod memory;
 pub mod outside;
+pub mod picture;
 pub mod runtime;
 pub mod scrolling;
 pub mod terminal;

@@ -127,6 +127,24 @@ pub(super) enum Command {
     Redo(TakeBack),
     /// Compare the tables with the log, row by row
     Verify(Verify),
+    /// Draw a picture of the screens
+    #[command(hide = true)]
+    Picture(Picture),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(super) struct Picture {
+    /// The SVG file to write
+    pub(super) file: PathBuf,
+    /// Cells in a line
+    #[arg(long, default_value_t = 80)]
+    pub(super) columns: u16,
+    /// Lines
+    #[arg(long, default_value_t = 24)]
+    pub(super) rows: u16,
+    /// Keys, as the configuration file names them; type:TEXT; await:TEXT, which is on the screen before the next one
+    #[arg(value_name = "STEP")]
+    pub(super) steps: Vec<String>,
 }
 
 #[derive(Debug, ClapArgs)]

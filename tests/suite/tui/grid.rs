@@ -6,6 +6,7 @@ use ebbtide::eventsourcing::{Error, ErrorCode};
 use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
+use ebbtide::tui::memory;
 use ebbtide::tui::message::{GridPage, Message};
 use ebbtide::tui::model::{GridRow, Model, Screen};
 use ebbtide::tui::update::{start, update};
@@ -13,7 +14,7 @@ use ebbtide::tui::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
-use super::player::{LOOK, text};
+use super::player::LOOK;
 use crate::support::{Database, run};
 
 const SIZE: Size = Size {
@@ -68,7 +69,7 @@ fn drawn(model: &Model) -> String {
     terminal
         .draw(|frame| view::draw(frame, model, LOOK))
         .unwrap();
-    text(terminal.backend())
+    memory::text(terminal.backend().buffer())
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Looking around: filters, jumps, links and the way back, the past, what arrives meanwhile.
 
 use ebbtide::tui::keymap::Key;
+use ebbtide::tui::memory;
 use serde_json::json;
 
 use super::player::{LOOK, play};
@@ -133,7 +134,7 @@ on_both! {
             player.press(Key::Char('s'));
             player.see(&["order ↑"]).await;
             player.press(Key::Char('s'));
-            let descending = player.see_settled(&["order ↓", "▌"]).await;
+            let descending = memory::text(&player.see_settled(&["order ↓", "▌"]).await);
             let first = descending.lines().find(|line| line.starts_with('▌')).unwrap();
             assert!(first.contains(" 2"), "{first}");
             player.press(Key::Char('/'));
@@ -170,7 +171,7 @@ on_both! {
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
             player.see(&["▌ #18", "LIVE #18", "16 rows"]).await;
             (0..4).for_each(|_| player.press(Key::Down));
-            let before = player.see_settled(&["▌ #14", "#14 create"]).await;
+            let before = memory::text(&player.see_settled(&["▌ #14", "#14 create"]).await);
             let line = |screen: &str| screen.lines().position(|line| line.starts_with('▌'));
             lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
             let after = player.see(&["LIVE #19", "▌ #14"]).await;

@@ -1,95 +1,23 @@
 //! Plays keys through the real runtime and watches the screen. Waits for what is to be seen, never for a time.
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use ebbtide::eventsourcing::EventStore;
 use ebbtide::tui::Settings;
 use ebbtide::tui::keymap::{Key, Keymap};
 use ebbtide::tui::layout::Size;
+use ebbtide::tui::memory::{self, Screen};
 use ebbtide::tui::message::Message;
 use ebbtide::tui::outside::Surroundings;
 use ebbtide::tui::runtime;
 use ebbtide::tui::view::{Look, Theme};
 use futures_util::stream;
-use ratatui::Terminal;
-use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
-use ratatui::buffer::Cell;
-use ratatui::layout::Position;
-use tokio::sync::{mpsc, watch};
+use ratatui::buffer::Buffer;
+use tokio::sync::mpsc;
 
 /// Longer than anything takes: only a test that would hang forever ends by it.
 const PATIENCE: Duration = Duration::from_secs(60);
-
-/// A terminal in memory that tells what is on it whenever it has been drawn.
-struct Watched {
-    inner: Arc<Mutex<TestBackend>>,
-    screen: watch::Sender<String>,
-}
-
-/// What is on a terminal in memory, line by line.
-pub(crate) fn text(backend: &TestBackend) -> String {
-    let buffer = backend.buffer();
-    let width = usize::from(buffer.area.width);
-    let lines: Vec<String> = buffer
-        .content
-        .chunks(width)
-        .map(|cells| {
-            let line: String = cells.iter().map(Cell::symbol).collect();
-            line.trim_end().to_owned()
-        })
-        .collect();
-    lines.join("\n")
-}
-
-type Done = Result<(), core::convert::Infallible>;
-
-impl Backend for Watched {
-    type Error = core::convert::Infallible;
-
-    fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> Done {
-        self.inner.lock().unwrap().draw(content)
-    }
-
-    fn hide_cursor(&mut self) -> Done {
-        self.inner.lock().unwrap().hide_cursor()
-    }
-
-    fn show_cursor(&mut self) -> Done {
-        self.inner.lock().unwrap().show_cursor()
-    }
-
-    fn get_cursor_position(&mut self) -> Result<Position, Self::Error> {
-        self.inner.lock().unwrap().get_cursor_position()
-    }
-
-    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> Done {
-        self.inner.lock().unwrap().set_cursor_position(position)
-    }
-
-    fn clear(&mut self) -> Done {
-        self.inner.lock().unwrap().clear()
-    }
-
-    fn clear_region(&mut self, clear_type: ClearType) -> Done {
-        self.inner.lock().unwrap().clear_region(clear_type)
-    }
-
-    fn size(&self) -> Result<ratatui::layout::Size, Self::Error> {
-        self.inner.lock().unwrap().size()
-    }
-
-    fn window_size(&mut self) -> Result<WindowSize, Self::Error> {
-        self.inner.lock().unwrap().window_size()
-    }
-
-    fn flush(&mut self) -> Done {
-        let mut inner = self.inner.lock().unwrap();
-        inner.flush()?;
-        self.screen.send_replace(text(&inner));
-        Ok(())
-    }
-}
 
 /// A clipboard that says what it is given.
 struct Elsewhere;
@@ -106,9 +34,10 @@ impl Surroundings for Elsewhere {
 
 /// The one who sits there.
 pub(crate) struct Player {
-    terminal: Arc<Mutex<TestBackend>>,
+    /// How the terminal looks.
+    pub(crate) look: Look,
     keys: mpsc::UnboundedSender<Message>,
-    screen: watch::Receiver<String>,
+    screen: Screen,
 }
 
 /// How the terminal of a test looks.
@@ -124,23 +53,10 @@ pub(crate) async fn play<F: Future<Output = ()>>(
     look: Look,
     script: impl FnOnce(Player) -> F,
 ) {
-    let inner = Arc::new(Mutex::new(TestBackend::new(columns, rows)));
-    let (screen, watching) = watch::channel(String::new());
-    let mut terminal = Terminal::new(Watched {
-        inner: inner.clone(),
-        screen,
-    })
-    .unwrap();
-    let (keys, pressed) = mpsc::unbounded_channel();
-    let input = stream::unfold(pressed, |mut pressed| async move {
-        let message = pressed.recv().await?;
-        Some((message, pressed))
-    });
-    let player = Player {
-        terminal: inner,
-        keys,
-        screen: watching,
-    };
+    let (mut terminal, screen) = memory::terminal(columns, rows);
+    let (keys, mut pressed) = mpsc::unbounded_channel();
+    let input = stream::poll_fn(move |context| pressed.poll_recv(context));
+    let player = Player { look, keys, screen };
     let settings = Settings {
         look,
         keymap: Keymap::default(),
@@ -167,18 +83,18 @@ impl Player {
     }
 
     pub(crate) fn resize(&self, columns: u16, rows: u16) {
-        self.terminal.lock().unwrap().resize(columns, rows);
+        self.screen.resize(columns, rows);
         self.send(Message::Resized(Size { columns, rows }));
     }
 
     /// Waits until all of these are on the screen, and returns it.
     pub(crate) async fn see(&mut self, wanted: &[&str]) -> String {
-        let seen = |screen: &String| wanted.iter().all(|text| screen.contains(text));
+        let seen = |screen: &str| wanted.iter().all(|text| screen.contains(text));
         self.wait(&format!("{wanted:?}"), seen).await
     }
 
     /// The same, and until nothing on it is being read any more.
-    pub(crate) async fn see_settled(&mut self, wanted: &[&str]) -> String {
+    pub(crate) async fn see_settled(&mut self, wanted: &[&str]) -> Buffer {
         let unsettled = [
             "reading…",
             "searching",
@@ -187,18 +103,18 @@ impl Player {
             "making the plan",
             "\n     …",
         ];
-        let seen = |screen: &String| {
+        let seen = |screen: &str| {
             let header = screen.lines().next().unwrap_or_default();
             wanted.iter().all(|text| screen.contains(text))
                 && !header.contains('…')
                 && !unsettled.iter().any(|text| screen.contains(text))
         };
-        self.wait(&format!("{wanted:?}, settled,"), seen).await
+        self.wait_for(&format!("{wanted:?}, settled,"), seen).await
     }
 
     /// Waits until the screen has so many lines.
     pub(crate) async fn see_lines(&mut self, lines: usize) -> String {
-        let seen = |screen: &String| screen.split('\n').count() == lines;
+        let seen = |screen: &str| screen.split('\n').count() == lines;
         self.wait(&format!("{lines} lines"), seen).await
     }
 
@@ -211,17 +127,18 @@ impl Player {
     /// Presses a key again and again, as long as it takes until this is on the screen.
     pub(crate) async fn press_until(&mut self, key: Key, wanted: &str) {
         let pressing = async {
-            while !self.screen.borrow_and_update().contains(wanted) {
+            while !self.text().contains(wanted) {
                 self.keys.send(Message::Key(key)).unwrap();
-                self.screen.changed().await.unwrap();
+                assert!(self.screen.changes().await, "the screens have ended");
             }
         };
         let ended = tokio::time::timeout(PATIENCE, pressing).await;
-        assert!(
-            ended.is_ok(),
-            "{wanted:?} never came:\n{}",
-            *self.screen.borrow()
-        );
+        assert!(ended.is_ok(), "{wanted:?} never came:\n{}", self.text());
+    }
+
+    /// What is written on the screen now.
+    fn text(&self) -> String {
+        memory::text(&self.screen.now())
     }
 
     /// Waits until the footer stands in the last of so many lines.
@@ -236,16 +153,15 @@ impl Player {
         .await
     }
 
-    async fn wait(&mut self, what: &str, seen: impl FnMut(&String) -> bool) -> String {
-        let mut watching = self.screen.clone();
-        let waiting = watching.wait_for(seen);
-        let found = match tokio::time::timeout(PATIENCE, waiting).await {
-            Ok(Ok(screen)) => Some(screen.to_owned()),
-            _ => None,
-        };
-        match found {
-            Some(screen) => screen,
-            None => panic!("{what} never came:\n{}", *self.screen.borrow()),
+    async fn wait(&mut self, what: &str, seen: impl FnMut(&str) -> bool) -> String {
+        memory::text(&self.wait_for(what, seen).await)
+    }
+
+    /// Waits until what is written on the screen is so, and returns it with its colours.
+    async fn wait_for(&mut self, what: &str, seen: impl FnMut(&str) -> bool) -> Buffer {
+        match tokio::time::timeout(PATIENCE, self.screen.until(seen)).await {
+            Ok(Some(screen)) => screen,
+            _ => panic!("{what} never came:\n{}", self.text()),
         }
     }
 }

@@ -2,14 +2,22 @@
 
 use ebbtide::eventsourcing::store::{Backend, Writer};
 use ebbtide::tui::keymap::Key;
+use ebbtide::tui::memory;
 use ebbtide::tui::view::{Look, Theme};
+
+use ratatui::buffer::{Buffer, Cell};
+use ratatui::style::Color;
 
 use super::player::{LOOK, Player, play};
 use crate::support::{Database, run};
 
 const SIZES: [(u16, u16); 4] = [(60, 16), (80, 24), (120, 40), (200, 60)];
 
-/// Waits for this to be seen and for nothing to be read any more, and compares the screen with the one that was kept.
+/// What stands between a screen and its colours in what was kept.
+const COLOURS: &str = "\n\ncolours:\n";
+
+/// Waits for this to be seen and for nothing to be read any more, and compares the screen with the one that was kept: in colour, with its
+/// colours; without, its text is the same, and nothing has a colour.
 async fn keep(player: &mut Player, name: &str, size: (u16, u16), lab: &Database, wanted: &[&str]) {
     let mut wanted = wanted.to_vec();
     // The strip comes by itself, where there is room for it.
@@ -18,16 +26,78 @@ async fn keep(player: &mut Player, name: &str, size: (u16, u16), lab: &Database,
     }
     let screen = player.see_settled(&wanted).await;
     let directory = lab.argument().replace("/lab.db", "");
-    let screen = screen.replace(&directory, "DIRECTORY");
-    insta::assert_snapshot!(format!("{name}_{}x{}", size.0, size.1), screen);
+    let text = memory::text(&screen).replace(&directory, "DIRECTORY");
+    let name = format!("{name}_{}x{}", size.0, size.1);
+    if player.look == LOOK {
+        insta::assert_snapshot!(name, format!("{text}{COLOURS}{}", colours(&screen)));
+        return;
+    }
+    let file = format!(
+        "{}/tests/suite/tui/snapshots/suite__tui__screens__{name}.snap",
+        env!("CARGO_MANIFEST_DIR")
+    );
+    let kept = std::fs::read_to_string(file).unwrap();
+    let kept = kept.splitn(3, "---\n").nth(2).unwrap();
+    assert_eq!(
+        text.trim_start(),
+        kept.split(COLOURS).next().unwrap().trim_start(),
+        "{name}"
+    );
+    let is_plain = |cell: &Cell| cell.fg == Color::Reset && cell.bg == Color::Reset;
+    assert!(screen.content.iter().all(is_plain), "{name} has colours");
+}
+
+/// Which cells of each line are not as the terminal has them, and how they are.
+fn colours(screen: &Buffer) -> String {
+    let mut all = String::new();
+    for (line, cells) in screen
+        .content
+        .chunks(usize::from(screen.area.width))
+        .enumerate()
+    {
+        let style = |cell: &Cell| {
+            let mut words = Vec::new();
+            if cell.fg != Color::Reset {
+                words.push(cell.fg.to_string().to_lowercase());
+            }
+            if cell.bg != Color::Reset {
+                words.push(format!("on {}", cell.bg).to_lowercase());
+            }
+            words.extend(
+                cell.modifier
+                    .iter_names()
+                    .map(|(name, _)| name.to_lowercase()),
+            );
+            words.join(" ")
+        };
+        let (mut at, mut runs) = (0, Vec::new());
+        for run in cells.chunk_by(|a, b| style(a) == style(b)) {
+            let words = style(&run[0]);
+            if !words.is_empty() {
+                runs.push(format!("{at}-{} {words}", at + run.len() - 1));
+            }
+            at += run.len();
+        }
+        if !runs.is_empty() {
+            all.push_str(&format!("{line:>2}: {}\n", runs.join(", ")));
+        }
+    }
+    all
 }
 
 #[test]
 fn each_screen_is_as_it_was_kept() {
+    let plain = Look {
+        theme: Theme::None,
+        ..LOOK
+    };
     run(async {
-        for size in SIZES {
+        for (size, look) in SIZES
+            .into_iter()
+            .flat_map(|size| [(size, LOOK), (size, plain)])
+        {
             let lab = Database::mad_lab(Backend::Sqlite).await;
-            play(lab.store.clone(), size, LOOK, async |mut player| {
+            play(lab.store.clone(), size, look, async |mut player| {
                 let player = &mut player;
                 look_around(player, size, &lab).await;
                 roll_back(player, size, &lab).await;
@@ -337,7 +407,7 @@ fn a_rollback_at_work_is_as_it_was_kept() {
                     .unwrap();
                 insta::assert_snapshot!(
                     format!("{name}_{columns}x{rows}"),
-                    super::player::text(terminal.backend())
+                    memory::text(terminal.backend().buffer())
                 );
             }
         }
