@@ -7,6 +7,7 @@
 
 pub mod activity;
 pub mod between;
+pub mod bursts;
 pub mod diff;
 pub mod difference;
 pub mod error;

@@ -56,6 +56,8 @@ pub fn clipped(text: &str, cells: usize) -> String {
         kept.push_str(grapheme);
     }
     if cells > 0 {
+        // What was cut before is not cut twice.
+        kept.truncate(kept.trim_end_matches('…').len());
         kept.push('…');
     }
     kept

@@ -24,7 +24,11 @@ impl Filter {
             }
         }
         let search = searched.join(" ");
-        filter.search = (!search.is_empty()).then_some(search);
+        // What looks like the uuid that a list shows is one.
+        match filter.uuid_prefix.is_none() && is_uuid(&search) {
+            true => filter.uuid_prefix = Some(search.to_lowercase()),
+            false => filter.search = (!search.is_empty()).then_some(search),
+        }
         Ok(filter)
     }
 
@@ -63,7 +67,8 @@ pub struct Word {
     pub value_at: usize,
 }
 
-/// The words of a filter, in order. An open quotation mark goes to the end.
+/// The words of a filter, in order. Quotation marks hold a word together that begins and ends with one, and an open one goes to the end; elsewhere
+/// they are characters like others, so that JSON can be searched for.
 #[must_use]
 pub fn words(text: &str) -> Vec<Word> {
     let characters: Vec<char> = text.chars().collect();
@@ -81,14 +86,19 @@ pub fn words(text: &str) -> Vec<Word> {
         });
         at += key.map_or(0, |key| key.len() + 1);
         let value_at = at;
+        let quoted = characters.get(at) == Some(&'"');
+        at += usize::from(quoted);
         let mut value = String::new();
-        let mut quoted = false;
-        while at < characters.len() && (quoted || !characters[at].is_whitespace()) {
-            match characters[at] {
-                '"' => quoted = !quoted,
-                character => value.push(character),
-            }
+        while let Some(&character) = characters.get(at) {
+            let is_last = characters
+                .get(at + 1)
+                .is_none_or(|next| next.is_whitespace());
             at += 1;
+            match (quoted, character) {
+                (true, '"') if is_last => break,
+                (false, character) if character.is_whitespace() => break,
+                _ => value.push(character),
+            }
         }
         words.push(Word {
             key,
@@ -97,6 +107,15 @@ pub fn words(text: &str) -> Vec<Word> {
         });
     }
     words
+}
+
+/// Whether a text has the first eight digits of a uuid, and more of them or none.
+fn is_uuid(text: &str) -> bool {
+    let is_digit = |(at, c): (usize, char)| match at {
+        8 | 13 | 18 | 23 => c == '-',
+        _ => c.is_ascii_hexdigit(),
+    };
+    (8..=36).contains(&text.len()) && text.chars().enumerate().all(is_digit)
 }
 
 fn uuid_prefix(text: &str) -> Result<String> {
@@ -144,8 +163,27 @@ mod tests {
             Filter::parse(" type: ").expect("nothing yet"),
             Filter::default()
         );
-        let colons = Filter::parse("smiles:ABC").expect("free text");
-        assert_eq!(colons.search.as_deref(), Some("smiles:ABC"));
+        for (text, search) in [
+            ("smiles:ABC", "smiles:ABC"),
+            (r#""status":"failed""#, r#"status":"failed"#),
+            (r#"5" pipe"#, r#"5" pipe"#),
+            (r#""a  b" c"#, "a  b c"),
+            (r#""open quote"#, "open quote"),
+            ("abcdef", "abcdef"),
+            ("0e0e76e9x", "0e0e76e9x"),
+        ] {
+            let filter = Filter::parse(text).expect("free text");
+            assert_eq!(filter.search.as_deref(), Some(search), "{text}");
+        }
+        for uuid in [
+            "0e0e76e9",
+            "0E0E76E9-ab0c",
+            "e3dde6c2-ab0c-4c77-9d55-e52d58a1425d",
+        ] {
+            let filter = Filter::parse(uuid).expect("a uuid");
+            assert_eq!(filter.uuid_prefix, Some(uuid.to_lowercase()));
+            assert_eq!(filter.search, None);
+        }
     }
 
     #[test]

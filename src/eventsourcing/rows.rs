@@ -45,6 +45,8 @@ pub struct RowsStart(Start);
 enum Start {
     #[default]
     First,
+    /// With the first one, all rows being looked at first, so that it is known where each page begins.
+    Placed,
     /// After this row, in the order of the keys.
     After(Cursor),
     /// With this one of these.
@@ -65,6 +67,25 @@ enum Place {
     Itself(Row),
 }
 
+impl RowsStart {
+    /// With the first row, and all rows looked at first: their number is known then, and where each page begins.
+    #[must_use]
+    pub fn placed() -> Self {
+        Self(Start::Placed)
+    }
+
+    /// Where this page and those after it begin, of so many rows each. `None` where that is not known.
+    #[must_use]
+    pub fn pages(&self, rows: usize) -> Option<Vec<Self>> {
+        let Start::At(places, at) = &self.0 else {
+            return None;
+        };
+        let begins = (*at..places.len()).step_by(rows.max(1));
+        let starts = begins.map(|at| Self(Start::At(places.clone(), at)));
+        Some(starts.collect())
+    }
+}
+
 /// One page.
 #[derive(Clone, Debug, Default)]
 pub struct RowsPage {
@@ -72,6 +93,8 @@ pub struct RowsPage {
     pub rows: Vec<Row>,
     /// What was left out of each.
     pub left_out: Vec<LeftOut>,
+    /// How many rows there are in all, where all have been looked at.
+    pub total: Option<usize>,
     /// Where the next page begins, when there may be one.
     pub next: Option<RowsStart>,
 }
@@ -95,6 +118,10 @@ pub async fn page(
                 true => reader.these(reader.sorted().await?.into(), 0, limit).await,
                 false => reader.after(None, limit).await,
             }
+        }
+        Start::Placed => {
+            reader.check()?;
+            reader.these(reader.sorted().await?.into(), 0, limit).await
         }
         Start::After(cursor) => reader.after(Some(cursor.clone()), limit).await,
         Start::At(places, at) => reader.these(places.clone(), *at, limit).await,
@@ -228,11 +255,13 @@ impl Reader<'_> {
             rows.extend(self.read_again(&places[next..end]).await?);
             next = end;
         }
+        let total = Some(places.len());
         let next = (next < places.len()).then_some(RowsStart(Start::At(places, next)));
         let left_out = vec![LeftOut::new(); rows.len()];
         Ok(self.summarised(RowsPage {
             rows,
             left_out,
+            total,
             next,
         }))
     }

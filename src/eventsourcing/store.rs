@@ -252,6 +252,9 @@ pub trait EventStore: Send + Sync {
         last: EventId,
     ) -> Result<Vec<(String, u64)>>;
 
+    /// The ids and the moments of the events that such a page has, without anything else of them.
+    async fn moments(&self, request: &PageRequest) -> Result<Vec<(EventId, Timestamp)>>;
+
     /// Every rollback that has ended at or before this position.
     async fn history(&self, through: EventId) -> Result<History>;
 

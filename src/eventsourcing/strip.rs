@@ -74,21 +74,6 @@ impl Strip {
         let span = self.through.partition_point(|through| *through < id);
         span.min(self.through.len().saturating_sub(1))
     }
-
-    /// The first events of the bursts: of spans with events after spans without.
-    #[must_use]
-    pub fn bursts(&self) -> Vec<EventId> {
-        let mut bursts = Vec::new();
-        let (mut before, mut was_quiet) = (0, true);
-        for through in &self.through {
-            let is_quiet = *through == before;
-            if !is_quiet && was_quiet {
-                bursts.push(before + 1);
-            }
-            (before, was_quiet) = (*through, is_quiet);
-        }
-        bursts
-    }
 }
 
 #[cfg(test)]
@@ -105,10 +90,9 @@ mod tests {
     }
 
     #[test]
-    fn a_burst_begins_after_quiet() {
+    fn each_span_has_its_events() {
         let strip = strip(&[3, 3, 5, 9, 9, 9, 10]);
         assert_eq!(strip.counts().collect::<Vec<_>>(), [3, 0, 2, 4, 0, 0, 1]);
-        assert_eq!(strip.bursts(), [1, 4, 10]);
         let spans = [1, 3, 4, 5, 6, 9, 10, 11].map(|id| strip.span_of(id));
         assert_eq!(spans, [0, 0, 2, 2, 3, 3, 6, 6]);
     }

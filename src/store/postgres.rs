@@ -152,6 +152,10 @@ impl EventStore for PostgresStore {
         counting::activity(&self.reads, &OWN, by, first, last).await
     }
 
+    async fn moments(&self, request: &PageRequest) -> Result<Vec<(EventId, Timestamp)>> {
+        log::moments(&self.reads, &OWN, request).await
+    }
+
     async fn history(&self, through: EventId) -> Result<History> {
         log::history(&self.reads, through).await
     }

@@ -111,6 +111,10 @@ impl EventStore for SqliteStore {
         counting::activity(&self.reads, by, first, last).await
     }
 
+    async fn moments(&self, request: &PageRequest) -> Result<Vec<(EventId, Timestamp)>> {
+        log::moments(&self.reads, request).await
+    }
+
     async fn history(&self, through: EventId) -> Result<History> {
         log::history(&self.reads, through).await
     }

@@ -4,7 +4,7 @@ use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::rollback::{Changes, ConfirmedRollback, RollbackRequest};
 use crate::eventsourcing::rows::{RowsRequest, RowsStart};
 use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::timeline::{Filter, PageRequest};
+use crate::eventsourcing::timeline::{Direction, Filter, PageRequest};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{EventId, RowKey};
 use uuid::Uuid;
@@ -35,7 +35,7 @@ pub enum Slot {
     Matches,
     /// When things happened.
     Strip,
-    /// The position of a moment.
+    /// The position of a moment, or of a burst.
     Locate,
     /// The event under the cursor.
     Detail,
@@ -82,6 +82,10 @@ pub enum Effect {
     Strip(RequestId, EventId, usize),
     /// Find the first event at this moment or later.
     Locate(RequestId, Timestamp),
+    /// Find the last event of the transaction of this moment.
+    Travel(RequestId, Timestamp),
+    /// Find the first event of the nearest burst before or after this event, among those that a filter shows.
+    Burst(RequestId, Filter, EventId, Direction),
     /// Look at one event closely.
     Inspect(RequestId, EventId),
     /// Read the tables.

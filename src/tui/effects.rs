@@ -22,7 +22,8 @@ use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::LeftOut;
 use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::{
-    Error, ErrorCode, EventId, EventStore, Result, Row, activity, export, inspect, strip, verify,
+    Error, ErrorCode, EventId, EventStore, Result, Row, activity, bursts, export, inspect, strip,
+    verify,
 };
 
 /// How often a rollback at work says how far it is.
@@ -112,6 +113,16 @@ impl Effects {
                 let strip = strip::strip(&*store, head, spans).await;
                 answer(Message::Strip(request, strip));
             }),
+            Effect::Travel(request, moment) => self.read(Slot::Locate, async move {
+                let last = store.position_through(moment).await;
+                answer(Message::Travelled(request, moment, last));
+            }),
+            Effect::Burst(request, filter, from, direction) => {
+                self.read(Slot::Locate, async move {
+                    let first = bursts::nearest(&*store, &filter, from, direction).await;
+                    answer(Message::Burst(request, direction, first));
+                });
+            }
             Effect::Locate(request, moment) => self.read(Slot::Locate, async move {
                 let located = async {
                     let before = store.position_before(moment).await?;
@@ -325,6 +336,7 @@ async fn grid_page(
         });
         return Ok(GridPage {
             rows: rows.collect(),
+            total: page.total,
             next: page.next,
         });
     };
@@ -360,6 +372,7 @@ async fn grid_page(
     });
     Ok(GridPage {
         rows: rows.collect(),
+        total: page.total,
         next: page.next,
     })
 }
@@ -408,9 +421,15 @@ async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRows> {
 /// Writes the log to a new file, and returns how many events. What was begun and did not end is removed again.
 async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
     let failed = |error: io::Error| {
-        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {error}"));
+        // A temporary file's name in it would mean nothing to the reader.
+        let why = error.kind();
+        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {why}"));
         error.hint("nothing is overwritten: name a file that is not there yet, where you may write")
     };
+    // The whole log is not read for nothing.
+    if Path::new(name).exists() {
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
+    }
     // Both are removed with it when the work is cancelled: the name is given to the file when all is in it.
     let directory = match Path::new(name).parent() {
         Some(directory) if !directory.as_os_str().is_empty() => directory,

@@ -173,6 +173,8 @@ pub enum Action {
     ToggleLoss,
     /// To the rows of the next table.
     NextTable,
+    /// To the row of the next thing in the way of a rollback.
+    GoToBlocker,
     /// To the rows of the table before.
     PreviousTable,
     /// On to the question.

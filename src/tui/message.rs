@@ -12,7 +12,8 @@ use crate::eventsourcing::rows::RowsStart;
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::strip::Strip;
-use crate::eventsourcing::timeline::Page;
+use crate::eventsourcing::timeline::{Direction, Page};
+use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::verify::Report;
 use crate::eventsourcing::{EventId, Result};
 
@@ -41,6 +42,8 @@ pub enum RowCount {
 pub struct GridPage {
     /// The rows.
     pub rows: Vec<GridRow>,
+    /// How many rows there are in all, where that is known.
+    pub total: Option<usize>,
     /// Where the next page begins, when there may be one.
     pub next: Option<RowsStart>,
 }
@@ -84,6 +87,10 @@ pub enum Message {
     Strip(RequestId, Result<Option<Strip>>),
     /// The first event at a moment or later, or the log's last one.
     Located(RequestId, Result<EventId>),
+    /// The last event of the transaction of this moment, to which one goes back in time.
+    Travelled(RequestId, Timestamp, Result<EventId>),
+    /// The first event of a burst in this direction, if there is one.
+    Burst(RequestId, Direction, Result<Option<EventId>>),
     /// An event and what it did; `None` when there is no such event.
     Inspected(RequestId, Box<Result<Option<Inspection>>>),
     /// The tables.

@@ -20,7 +20,7 @@ use crate::eventsourcing::{Error, Event, EventId, Result};
 pub use audit::{Audit, Verification};
 pub use cell::{Cell, Node, Plot};
 pub use overlay::{Overlay, Prompt, Purpose};
-pub use rollback::{Asked, ReadRows, Rollback, ShownRows, Stage};
+pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, RowScreen};
 pub use tables::{GRID_PAGE, Grid, GridRow, RowFor, Since, Tables, WholeRow};
 pub use timeline::{Listed, Matches, Place, Timeline};
@@ -83,8 +83,8 @@ pub struct Position {
 /// What one came from by following a link.
 #[derive(Debug)]
 pub enum Visited {
-    /// The timeline at this event.
-    Event(EventId),
+    /// The timeline at this event, with the filter that it had.
+    Event(EventId, String),
     /// The list of tables.
     Tables,
     /// Rows of a table.
@@ -93,6 +93,8 @@ pub enum Visited {
     Row(Box<RowScreen>),
     /// The audit.
     Audit,
+    /// The plan of a rollback.
+    Rollback,
 }
 
 /// Whether the database can be reached.
@@ -280,6 +282,17 @@ impl Model {
                 ..
             })
         )
+    }
+
+    /// How many events came that were never in sight, above the list.
+    #[must_use]
+    pub fn unseen(&self) -> u64 {
+        let timeline = &self.timeline;
+        let is_known = timeline.seen_newest > 0 && timeline.filter.is_empty();
+        match self.head.filter(|_| is_known) {
+            Some(head) => (head - timeline.seen_newest).max(0).unsigned_abs(),
+            None => 0,
+        }
     }
 
     /// Lines of the list of events: under the strip, and the filter's line where there is one.

@@ -19,7 +19,7 @@ use crate::text::{visible, wrapped};
 pub use audit::{Lead, audit, bar};
 pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to};
 pub use copy::{plain, to_copy};
-pub use event::{event, event_title, standing_note};
+pub use event::{event, event_title, standing_note, summary_of, unknown_table};
 pub use grid::{
     MARGIN, Shown, brief, cell as grid_cell, columns_in_sight, differs, heading,
     keep_column_in_sight, rows_in_sight as grid_rows_in_sight, sign as grid_sign,

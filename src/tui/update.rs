@@ -14,7 +14,7 @@ use super::effect::{Effect, Slot};
 use super::keymap::{self, Action, Context, Key};
 use super::layout::scrolled;
 use super::message::{Message, Overview};
-use super::model::{Grid, Leaving, Model, Notice, Overlay, Purpose, RowFor, Screen};
+use super::model::{Grid, Leaving, Model, Notice, Overlay, Purpose, RowFor, RowScreen, Screen};
 use super::pages;
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
 
@@ -55,6 +55,12 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Matches(request, result) => timeline::matched(model, request, result),
         Message::Strip(request, result) => timeline::strip_read(model, request, result),
         Message::Located(request, result) => located(model, request, result),
+        Message::Travelled(request, moment, result) => {
+            links::travelled(model, request, moment, result)
+        }
+        Message::Burst(request, direction, result) => {
+            timeline::burst_found(model, request, direction, result)
+        }
         Message::Inspected(request, result) => timeline::inspected(model, request, *result),
         Message::Tables(request, result) => tables::listed(model, request, result),
         Message::Counting(request, result) => tables::counting(model, request, result),
@@ -173,6 +179,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         (Action::Back, _) => back(model),
         (Action::Clear, _) => clear(model),
+        (Action::Reload, Context::Preview | Context::Planning) => rollback::plan(model),
         (Action::Reload, _) => {
             let events = timeline::read_around(model);
             reload_with(model, events)
@@ -195,8 +202,9 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                 Context::Cell => Purpose::Search,
                 _ => Purpose::Events,
             };
-            overlay::open_prompt(model, purpose);
-            Vec::new()
+            // The list is filtered, not the event that lies over it.
+            model.timeline.opened = None;
+            overlay::open_prompt(model, purpose)
         }
         (action, Context::Failure) => {
             scroll_failure(model, action);
@@ -222,6 +230,13 @@ fn show(model: &mut Model, action: Action) -> Vec<Effect> {
     };
     // What a link left behind is not where one came from any more.
     model.trail.clear();
+    if model.screen == Screen::Row && model.row.is_none() {
+        let selected = model.timeline.selected();
+        if let Some(key) = selected.and_then(|entry| entry.event.row.clone()) {
+            model.row = Some(RowScreen::new(key, None));
+            return row::read(model);
+        }
+    }
     match model.screen {
         Screen::Tables => tables::settle(model),
         Screen::Row => row::settle(model),
@@ -284,7 +299,8 @@ fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
     let before = model.head.replace(overview.head);
     model.events = Some(overview.events);
     model.history = overview.history;
-    match before {
+    let mut looked = rollback::looked(model);
+    looked.extend(match before {
         None => {
             let mut effects = vec![Effect::Watch(overview.head, 0)];
             effects.extend(timeline::read_strip(model));
@@ -300,7 +316,8 @@ fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
             effects
         }
         Some(_) => Vec::new(),
-    }
+    });
+    looked
 }
 
 /// Milliseconds until a lost connection is tried again: twice as long each time, up to half a minute.
@@ -370,6 +387,16 @@ fn clear(model: &mut Model) -> Vec<Effect> {
         Context::Timeline if model.is_filtered() => {
             model.timeline.filter_text.clear();
             timeline::show_only(model, Default::default(), None)
+        }
+        Context::Grid
+            if model
+                .tables
+                .grid
+                .as_ref()
+                .is_some_and(|grid| !grid.filter.is_empty()) =>
+        {
+            // What asks for every row is never refused.
+            tables::show_only(model, "").unwrap_or_default()
         }
         Context::Tables if !model.tables.filter.is_empty() => {
             tables::list_only(model, "");
@@ -453,10 +480,13 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
     use super::model::Verification;
     let is_counted = model.tables.rows(model.head).is_some();
     let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
-    let rows = model.tables.grid.as_mut().and_then(|grid| {
-        grid.renewing = false;
-        grid.wanted.take()
-    });
+    let (rows, whole) = match &mut model.tables.grid {
+        Some(grid) => {
+            grid.renewing = false;
+            (grid.wanted.take(), grid.whole_wanted.take())
+        }
+        None => (None, None),
+    };
     let (row, life) = match &mut model.row {
         Some(row) => (row.wanted.take(), row.life_wanted.take()),
         None => (None, None),
@@ -481,6 +511,7 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
         (model.tables.wanted.take().is_some(), Slot::Tables),
         (counts.is_some(), Slot::Counts),
         (rows.is_some(), Slot::Rows),
+        (whole.is_some(), Slot::WholeRow),
         (row.is_some(), Slot::Row),
         (life.is_some(), Slot::Life),
         (is_verifying, Slot::Verification),

@@ -37,8 +37,8 @@ pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
         bars::draw_header(buffer, area, model, look);
         bars::draw_tabs(buffer, area, model, look);
         draw_content(buffer, content(area), model, look);
-        bars::draw_notice(buffer, area, model, look);
         bars::draw_footer(buffer, area, model, look);
+        bars::draw_notice(buffer, area, model, look);
         bars::draw_prompt(buffer, area, model, look);
     }
     look.make_fit(buffer);

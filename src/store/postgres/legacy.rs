@@ -229,6 +229,10 @@ impl EventStore for LegacyStore {
         counting::activity(&self.reads, &self.source, by, first, last).await
     }
 
+    async fn moments(&self, request: &PageRequest) -> Result<Vec<(EventId, Timestamp)>> {
+        log::moments(&self.reads, &self.source, request).await
+    }
+
     async fn history(&self, _through: EventId) -> Result<History> {
         Ok(History::default())
     }

@@ -143,7 +143,43 @@ pub(super) async fn page(reads: &Reads, source: &Source, request: &PageRequest) 
     if request.detail == Detail::Summary {
         query.push(" CROSS JOIN LATERAL (SELECT pg_column_size(e.data)::bigint + coalesce(pg_column_size(e.filled), 0) AS size) s");
     }
-    push_where(&mut query, &request.filter);
+    push_page(&mut query, request);
+    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
+    let more = rows.len() > request.limit;
+    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
+    for row in rows.iter().take(request.limit) {
+        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
+        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
+        entries.push(Entry {
+            event,
+            left_out: left_out.map(i64::unsigned_abs),
+        });
+    }
+    Ok(Page { entries, more })
+}
+
+pub(super) async fn moments(
+    reads: &Reads,
+    source: &Source,
+    request: &PageRequest,
+) -> Result<Vec<(EventId, Timestamp)>> {
+    let mut query = QueryBuilder::<Postgres>::new(format!(
+        r#"SELECT e.id, e."timestamp" FROM {} e"#,
+        source.log
+    ));
+    push_page(&mut query, request);
+    let mut found: Vec<(EventId, Timestamp)> = query
+        .build_query_as()
+        .fetch_all(reads)
+        .await
+        .map_err(failed)?;
+    found.truncate(request.limit);
+    Ok(found)
+}
+
+/// Which events `e` a page has, and one more, which tells whether there is more.
+fn push_page(query: &mut QueryBuilder<Postgres>, request: &PageRequest) {
+    push_where(query, &request.filter);
     let older = request.direction == Direction::Older;
     if let Some(from) = request.from {
         query.push(if older {
@@ -171,19 +207,6 @@ pub(super) async fn page(reads: &Reads, source: &Source, request: &PageRequest) 
         " ORDER BY e.id LIMIT "
     });
     query.push_bind(limit);
-
-    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
-    let more = rows.len() > request.limit;
-    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
-    for row in rows.iter().take(request.limit) {
-        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
-        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
-        entries.push(Entry {
-            event,
-            left_out: left_out.map(i64::unsigned_abs),
-        });
-    }
-    Ok(Page { entries, more })
 }
 
 /// What this kind is called in the log.

@@ -152,7 +152,39 @@ pub(super) async fn page(reads: &Reads, request: &PageRequest) -> Result<Page> {
         )),
     };
     query.push(FROM);
-    push_where(&mut query, &request.filter);
+    push_page(&mut query, request);
+    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
+    let more = rows.len() > request.limit;
+    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
+    for row in rows.iter().take(request.limit) {
+        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
+        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
+        entries.push(Entry {
+            event,
+            left_out: left_out.map(i64::unsigned_abs),
+        });
+    }
+    Ok(Page { entries, more })
+}
+
+pub(super) async fn moments(
+    reads: &Reads,
+    request: &PageRequest,
+) -> Result<Vec<(EventId, Timestamp)>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT e.id, e.timestamp FROM eventstore e");
+    push_page(&mut query, request);
+    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
+    let moment = |row: &SqliteRow| {
+        let moment = parsed(row, "timestamp", timestamp::parse)?;
+        Ok((row.try_get("id")?, required(moment, "timestamp")?))
+    };
+    let found = rows.iter().take(request.limit).map(moment);
+    found.collect::<sqlx::Result<_>>().map_err(failed)
+}
+
+/// Which events `e` a page has, and one more, which tells whether there is more.
+fn push_page(query: &mut QueryBuilder<Sqlite>, request: &PageRequest) {
+    push_where(query, &request.filter);
     let older = request.direction == Direction::Older;
     if let Some(from) = request.from {
         query.push(if older {
@@ -180,19 +212,6 @@ pub(super) async fn page(reads: &Reads, request: &PageRequest) -> Result<Page> {
         " ORDER BY e.id LIMIT "
     });
     query.push_bind(limit);
-
-    let rows = query.build().fetch_all(reads).await.map_err(failed)?;
-    let more = rows.len() > request.limit;
-    let mut entries = Vec::with_capacity(rows.len().min(request.limit));
-    for row in rows.iter().take(request.limit) {
-        let Decoded(event) = Decoded::from_row(row).map_err(failed)?;
-        let left_out: Option<i64> = row.try_get("left_out").map_err(failed)?;
-        entries.push(Entry {
-            event,
-            left_out: left_out.map(i64::unsigned_abs),
-        });
-    }
-    Ok(Page { entries, more })
 }
 
 /// SQLite knows a text's size without reading it.

@@ -100,6 +100,13 @@ pub const BINDINGS: &[Binding] = &[
         "open",
         &[Timeline, Tables, Grid, Row, Audit],
     ),
+    on(
+        "open-row",
+        Action::History,
+        &[Key::Enter],
+        "its row",
+        &[Event],
+    ),
     hinted("fold", Action::Open, &[Key::Enter, c(' ')], "fold", &[Cell]),
     hinted(
         "confirm",
@@ -171,19 +178,26 @@ pub const BINDINGS: &[Binding] = &[
         "strategy",
         PLANS,
     ),
-    on(
+    hinted(
         "conflicts",
         Action::ToggleConflicts,
         &[c('c')],
         "whose values stand",
         PLANS,
     ),
-    on(
+    hinted(
         "allow-loss",
         Action::ToggleLoss,
         &[c('a')],
         "allow loss",
         PLANS,
+    ),
+    hinted(
+        "blocker",
+        Action::GoToBlocker,
+        &[c('b')],
+        "row in the way",
+        &[Preview],
     ),
     on(
         "next-table",
@@ -205,7 +219,7 @@ pub const BINDINGS: &[Binding] = &[
         Action::Filter,
         &[c('/')],
         "filter",
-        &[Timeline, Tables, Grid, Preview],
+        &[Timeline, Event, Tables, Grid, Preview],
     ),
     hinted("search", Action::Filter, &[c('/')], "search", &[Cell]),
     on(
@@ -232,11 +246,11 @@ pub const BINDINGS: &[Binding] = &[
         "undo it…",
         &[Context::Result],
     ),
-    on(
+    hinted(
         "redo-this",
         Action::Redo,
         &[c('U')],
-        "redo…",
+        "redo it…",
         &[Context::Result],
     ),
     on(

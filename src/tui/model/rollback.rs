@@ -6,7 +6,7 @@ use crate::eventsourcing::rollback::{
 };
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::Writer;
-use crate::eventsourcing::{EventId, RowKey};
+use crate::eventsourcing::{Error, EventId, RowKey};
 use crate::tui::effect::{PlanRequest, RequestId};
 
 /// What a rollback was asked for.
@@ -90,8 +90,23 @@ pub struct Rollback {
     pub shown_wanted: Option<RequestId>,
     /// The rows of the plan that have been read.
     pub rows: ReadRows,
+    /// What the last try failed with. Whether it has written anything is known when the log has been looked at since.
+    pub failed: Option<Failed>,
+    /// The rollback whose result was on the screen when its undo was asked for.
+    pub expected: Option<EventId>,
+    /// The blocker to whose row one goes next.
+    pub next_blocker: usize,
     /// The first line of the page that is shown.
     pub top: usize,
+}
+
+/// A rollback that was tried and failed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Failed {
+    /// Why.
+    pub error: Error,
+    /// The log's head as it was seen after that.
+    pub head: Option<EventId>,
 }
 
 /// Rows of a plan that a filter shows.
@@ -141,6 +156,9 @@ impl Rollback {
             shown: None,
             shown_wanted: None,
             rows: ReadRows::default(),
+            failed: None,
+            expected: None,
+            next_blocker: 0,
             top: 0,
         }
     }
@@ -174,6 +192,32 @@ impl Rollback {
             },
             (_, None) => None,
         }
+    }
+
+    /// Whether later events have set the same columns, so that it has to be chosen whose values stand.
+    #[must_use]
+    pub fn meets_conflicts(&self) -> bool {
+        let blockers = self.plan.iter().flat_map(|plan| &plan.blockers);
+        self.conflicts.is_some() || blockers.into_iter().any(|one| one.kind == "conflict")
+    }
+
+    /// Whether there are values that have no place in the tables any more.
+    #[must_use]
+    pub fn meets_losses(&self) -> bool {
+        let is_lossy = |plan: &RollbackPlan| !plan.losses.is_empty();
+        self.allow_loss || self.plan.as_ref().is_some_and(is_lossy)
+    }
+
+    /// Whether the plan would leave everything as it is, although events come after the target.
+    #[must_use]
+    pub fn changes_nothing(&self) -> bool {
+        let is_idle = |plan: &RollbackPlan| {
+            !plan.is_empty()
+                && plan.purpose == Purpose::Rollback
+                && plan.changes.is_empty()
+                && plan.events_undone + plan.events_reinstated == 0
+        };
+        self.plan.as_ref().is_some_and(is_idle)
     }
 
     /// What has to be typed: that id, and where others depend on the database, its name too.

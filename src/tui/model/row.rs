@@ -35,8 +35,8 @@ pub struct RowScreen {
     pub life_from: Option<EventId>,
     /// The request for more of them.
     pub life_wanted: Option<RequestId>,
-    /// Whether the cursor goes to the latest event as soon as that has been read.
-    pub to_life: bool,
+    /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
+    pub to_event: Option<EventId>,
     /// The item under the cursor.
     pub cursor: usize,
     /// The first line that is shown.
@@ -46,7 +46,7 @@ pub struct RowScreen {
 impl RowScreen {
     /// Nothing read yet.
     #[must_use]
-    pub fn new(key: RowKey, to_life: bool) -> Self {
+    pub fn new(key: RowKey, to_event: Option<EventId>) -> Self {
         Self {
             key,
             inspection: None,
@@ -54,7 +54,7 @@ impl RowScreen {
             life: Vec::new(),
             life_from: Some(EventId::MAX),
             life_wanted: None,
-            to_life,
+            to_event,
             cursor: 0,
             top: 0,
         }

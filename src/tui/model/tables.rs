@@ -138,6 +138,8 @@ pub struct Grid {
     pub starts: Vec<RowsStart>,
     /// How many rows there are, once the last page was seen.
     pub rows: Option<usize>,
+    /// Whether the cursor goes to the last row as soon as it is known where that is.
+    pub to_end: bool,
     /// The page that is being read.
     pub wanted: Option<(RequestId, usize)>,
     /// The row that is being read whole, and what for.
@@ -164,6 +166,8 @@ impl Grid {
     /// No page read yet.
     #[must_use]
     pub fn new(table: Table, at: Option<EventId>) -> Self {
+        // Which row it is stays in sight.
+        let pinned = table.key().map(str::to_owned).into_iter().collect();
         Self {
             table,
             at,
@@ -173,6 +177,7 @@ impl Grid {
             pages: HashMap::new(),
             starts: vec![RowsStart::default()],
             rows: None,
+            to_end: false,
             wanted: None,
             whole_wanted: None,
             renewing: false,
@@ -181,7 +186,7 @@ impl Grid {
             column: 0,
             left: 0,
             hidden: BTreeSet::new(),
-            pinned: BTreeSet::new(),
+            pinned,
             fits: false,
         }
     }

@@ -90,6 +90,8 @@ pub struct Timeline {
     pub is_read: bool,
     /// The head up to which events were there when the last key was pressed: later ones are marked.
     pub seen_head: Option<EventId>,
+    /// The newest event that was ever in sight.
+    pub seen_newest: EventId,
     /// Whether the cursor stays at the newest event.
     pub follows: bool,
     /// The event under the cursor, looked at closely; stays until the next one's is read.

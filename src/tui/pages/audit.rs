@@ -63,18 +63,22 @@ fn verification(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
                 count(report.rows, "row", "rows"),
                 count(report.events, "event", "events")
             );
-            let since = match model.head {
-                Some(now) if now != *head => format!("; the log ends at #{now} now"),
-                _ => String::new(),
-            };
-            let (tone, said) = match report.findings.len() {
-                0 => (Tone::Added, "  Yes: nothing differs".to_owned()),
-                found => (
+            let is_old = model.head.is_some_and(|now| now != *head);
+            let found = count(report.findings.len() as u64, "difference", "differences");
+            let (tone, said) = match (report.findings.is_empty(), is_old) {
+                (true, false) => (Tone::Added, "Yes: nothing differs".to_owned()),
+                (false, false) => (Tone::Warning, format!("No: {found}")),
+                // What comes first is read, whatever is cut.
+                (true, true) => (
+                    Tone::Plain,
+                    format!("At #{head} nothing differed; events have come since"),
+                ),
+                (false, true) => (
                     Tone::Warning,
-                    format!("  No: {}", count(found as u64, "difference", "differences")),
+                    format!("At #{head} there were {found}; events have come since"),
                 ),
             };
-            let text = format!("{said} ({seen}{since}).");
+            let text = format!("  {said} ({seen}).");
             lines.push((line(tone, clipped(&text, width)), Some(Lead::Verify)));
             let found = report.findings.iter();
             lines.extend(found.map(|one| finding(one, width)));
@@ -109,19 +113,17 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
             Some(by) => (Tone::Faint, format!("undone by #{by}")),
             None => (Tone::Plain, "in effect".to_owned()),
         };
-        let text = format!(
-            "  #{} {} UTC {}: {} · {note}{}",
-            rollback.id,
-            rollback.timestamp.format("%Y-%m-%d %H:%M:%S"),
-            rollback.actor,
-            what(rollback),
-            rollback
-                .reason
-                .as_ref()
-                .map_or_else(String::new, |why| format!(" · {why}")),
-        );
+        let text = format!("  #{} {note} · {}", rollback.id, what(rollback));
         let text = clipped(&visible(&text), width);
         lines.push((line(tone, text), Some(Lead::Event(rollback.id))));
+        let why = rollback.reason.as_ref();
+        let text = format!(
+            "      {} UTC by {}{}",
+            rollback.timestamp.format("%Y-%m-%d %H:%M:%S"),
+            rollback.actor,
+            why.map_or_else(String::new, |why| format!(" · {why}")),
+        );
+        lines.push((line(Tone::Faint, clipped(&visible(&text), width)), None));
     }
     if lines.len() == 1 {
         lines.push((line(Tone::Faint, "  none"), None));
@@ -130,7 +132,7 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
 }
 
 /// What a rollback did, in words.
-fn what(rollback: &Rollback) -> String {
+pub(super) fn what(rollback: &Rollback) -> String {
     use crate::eventsourcing::history::Course;
     use crate::eventsourcing::scope::Scope;
     if let Some(id) = rollback.redoes {

@@ -15,7 +15,14 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
     };
     match model.context() {
         Context::Failure => Some(lines(failure(model, usize::MAX))),
-        Context::Cell => model.cell.as_ref().map(|cell| plain(&cell.value)),
+        // The part under the cursor, or all of it.
+        Context::Cell => {
+            let cell = model.cell.as_ref()?;
+            let nodes = super::nodes(cell, model.size.page_width());
+            let node = nodes.get(cell.cursor).filter(|_| !whole);
+            let part = node.and_then(|node| cell.value.pointer(&node.pointer));
+            Some(plain(part.unwrap_or(&cell.value)))
+        }
         Context::Timeline | Context::Event => {
             let entry = model.timeline.selected()?;
             let detail = model.timeline.detail.as_ref();

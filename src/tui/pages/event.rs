@@ -4,9 +4,13 @@ use super::{Line, Tone, line, paragraph};
 use crate::eventsourcing::diff::ColumnChange;
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::inspect::Inspection;
-use crate::eventsourcing::{EventId, EventKind, timestamp};
+use crate::eventsourcing::{EventId, EventKind, Row, timestamp};
 use crate::text::{clipped, fitted, value, visible, width as cells, wrapped};
-use crate::tui::model::Model;
+use crate::tui::model::{Listed, Model};
+use serde_json::Value;
+
+/// Characters before the first difference of two long values that stay in sight.
+const KEPT: usize = 6;
 
 /// What an event's standing and origin say in a list; empty for an effective event of its own.
 #[must_use]
@@ -38,6 +42,33 @@ pub fn event_title(model: &Model) -> String {
     visible(format!("#{} {} {table}{stale}", event.id, event.kind).trim_end())
 }
 
+/// What an event's line says of its data; of a rollback, what it did and why.
+#[must_use]
+pub fn summary_of(model: &Model, entry: &Listed) -> String {
+    let rollback = match entry.event.kind {
+        EventKind::Rollback => model.history.rollback(entry.event.id),
+        _ => None,
+    };
+    let Some(rollback) = rollback else {
+        return entry.summary.clone();
+    };
+    let why = rollback
+        .reason
+        .as_ref()
+        .map_or_else(String::new, |why| format!(" · {why}"));
+    visible(&format!("{}{why}", super::audit::what(rollback)))
+}
+
+/// The table that the filter asks for, where there is none of that name, and the log speaks of none.
+#[must_use]
+pub fn unknown_table(model: &Model) -> Option<String> {
+    let wanted = model.timeline.filter.table.as_ref()?;
+    let is_known = model.tables.list.is_none()
+        || model.tables.table(wanted).is_some()
+        || model.timeline.seen_tables.contains(wanted);
+    (!is_known).then(|| visible(wanted))
+}
+
 /// The event under the cursor: in a pane, or whole.
 #[must_use]
 pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
@@ -66,7 +97,13 @@ fn inspection(detail: &Inspection, width: usize, whole: bool) -> Vec<Line> {
     if first < last {
         about.push_str(&format!(" · transaction #{first} to #{last}"));
     }
-    let mut lines: Vec<Line> = paragraph(Tone::Faint, &about, width).collect();
+    let mut lines = Vec::new();
+    if whole {
+        let table = event.row.as_ref().map_or("", |key| key.table.as_str());
+        let title = format!("#{} {} {table}", event.id, event.kind);
+        lines.push(line(Tone::Strong, visible(title.trim_end())));
+    }
+    lines.extend(paragraph(Tone::Faint, &about, width));
     if let Some(key) = &event.row {
         lines.extend(paragraph(Tone::Faint, &key.to_string(), width));
     }
@@ -97,7 +134,12 @@ fn inspection(detail: &Inspection, width: usize, whole: bool) -> Vec<Line> {
     }
     if event.row.is_none() {
         for (name, given) in &event.data {
-            let text = format!("{} {}", fitted(&visible(name), 10), value(given));
+            let sign = if ["undoes", "redoes"].contains(&name.as_str()) {
+                "#"
+            } else {
+                ""
+            };
+            let text = format!("{} {sign}{}", fitted(&visible(name), 10), value(given));
             lines.extend(paragraph(Tone::Plain, &text, width));
         }
     }
@@ -116,10 +158,10 @@ fn tone_of(change: &ColumnChange) -> (Tone, &'static str) {
     }
 }
 
-fn shown(given: &serde_json::Value) -> String {
+fn shown(given: &Value) -> String {
     match given {
-        serde_json::Value::Null => "∅".to_owned(),
-        serde_json::Value::String(text) => format!("\"{}\"", visible(text)),
+        Value::Null => "∅".to_owned(),
+        Value::String(text) => format!("\"{}\"", visible(text)),
         other => visible(&other.to_string()),
     }
 }
@@ -133,23 +175,102 @@ pub(super) fn columns(changes: &[ColumnChange], width: usize) -> Vec<Line> {
         .iter()
         .map(|change| {
             let (tone, sign) = tone_of(change);
-            let (from, to) = (shown(&change.from), shown(&change.to));
-            let left = cells(&from).min((room / 2).max(room.saturating_sub(cells(&to) + 3)));
-            let text = format!(
-                "{sign} {} {} → {to}",
-                fitted(&visible(&change.column), names),
-                clipped(&from, left.max(1)),
-            );
+            let name = fitted(&visible(&change.column), names);
+            let text = format!("{sign} {name} {}", change_text(change, room));
             line(tone, clipped(&text, width))
         })
         .collect()
 }
 
+/// What becomes what, in one line: of JSON objects the members that change, of other long values the parts in which they differ.
+fn change_text(change: &ColumnChange, room: usize) -> String {
+    let members = members(change);
+    if members == [change.clone()] {
+        return arrow(&change.from, &change.to, room);
+    }
+    let each = room / members.len().min(3);
+    let texts = members.iter().map(|member| {
+        let name = visible(&member.column);
+        format!(
+            "{name} {}",
+            arrow(
+                &member.from,
+                &member.to,
+                each.saturating_sub(cells(&name) + 3)
+            )
+        )
+    });
+    texts.collect::<Vec<_>>().join(", ")
+}
+
+fn arrow(from: &Value, to: &Value, room: usize) -> String {
+    let (from, to) = (shown(from), shown(to));
+    let (mut from, mut to) = (from.as_str().to_owned(), to);
+    // Two values that are cut where they are still the same would look as if nothing changed.
+    if cells(&from) + 3 + cells(&to) > room {
+        let same = from.chars().zip(to.chars()).take_while(|(a, b)| a == b);
+        let left = same.count().saturating_sub(KEPT);
+        if left > 1 {
+            let rest = |text: &str| format!("…{}", text.chars().skip(left).collect::<String>());
+            (from, to) = (rest(&from), rest(&to));
+        }
+    }
+    let left = cells(&from).min((room / 2).max(room.saturating_sub(cells(&to) + 3)));
+    format!("{} → {to}", clipped(&from, left.max(1)))
+}
+
+/// The change itself, or of two JSON objects the changes of their members, named by the way to them.
+fn members(change: &ColumnChange) -> Vec<ColumnChange> {
+    let (Value::Object(from), Value::Object(to)) = (&change.from, &change.to) else {
+        return vec![change.clone()];
+    };
+    let mut all = Vec::new();
+    let added = to.keys().filter(|name| !from.contains_key(*name));
+    for name in from.keys().chain(added) {
+        let value = |members: &Row| members.get(name).cloned().unwrap_or_default();
+        let member = ColumnChange {
+            column: name.clone(),
+            from: value(from),
+            to: value(to),
+        };
+        // A member that is there and null is not the same as one that is not there; what is shown of them is.
+        if member.from == member.to && from.contains_key(name) == to.contains_key(name) {
+            continue;
+        }
+        let inner = members(&member);
+        let is_inside = matches!(
+            (&member.from, &member.to),
+            (Value::Object(_), Value::Object(_))
+        );
+        all.extend(inner.into_iter().map(|inner| match is_inside {
+            true => ColumnChange {
+                column: format!("{name}.{}", inner.column),
+                ..inner
+            },
+            false => inner,
+        }));
+    }
+    match all.is_empty() {
+        true => vec![change.clone()],
+        false => all,
+    }
+}
+
 /// Columns that change, with their whole values.
 fn columns_whole(changes: &[ColumnChange], width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
-    for change in changes {
-        let (tone, sign) = tone_of(change);
+    let named = changes.iter().flat_map(|change| {
+        let is_one = members(change) == [change.clone()];
+        members(change).into_iter().map(move |member| match is_one {
+            true => member,
+            false => ColumnChange {
+                column: format!("{}.{}", change.column, member.column),
+                ..member
+            },
+        })
+    });
+    for change in named {
+        let (tone, sign) = tone_of(&change);
         lines.push(line(tone, format!("{sign} {}", visible(&change.column))));
         for (arrow, given) in [("  ", &change.from), ("→ ", &change.to)] {
             if given.is_null() && arrow == "  " {

@@ -84,7 +84,7 @@ pub fn heading(grid: &Grid, column: &Column) -> String {
         _ => "",
     };
     let pinned = if grid.pinned.contains(&column.name) {
-        "*"
+        "|"
     } else {
         ""
     };

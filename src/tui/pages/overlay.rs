@@ -2,6 +2,7 @@
 
 use super::{Line, Tone, line};
 use crate::eventsourcing::EventId;
+use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::filter::{KEYS, words};
 use crate::eventsourcing::timestamp::{self, Timestamp};
 use crate::text::{clipped, fitted, visible};
@@ -10,7 +11,7 @@ use crate::tui::keymap::{Action, Binding, Key};
 use crate::tui::model::{Model, Overlay, Prompt, Purpose};
 
 /// Signs on the screens, and what they mean.
-const SIGNS: [(&str, &str); 9] = [
+const SIGNS: [(&str, &str); 12] = [
     ("+ ~ -", "create, update, delete"),
     ("« »", "the two ends of a rollback"),
     ("=", "a row restored by a rollback"),
@@ -23,6 +24,18 @@ const SIGNS: [(&str, &str); 9] = [
     ("of #n", "a rollback wrote the event"),
     ("from #n", "the event that it repeats or restores"),
     ("∅", "no value (NULL)"),
+    (
+        "~ before a number",
+        "about so many: not counted yet, or before the latest events",
+    ),
+    (
+        "▁▃█ above the events",
+        "how much happened when, from the first event to the last; │ is the cursor",
+    ),
+    (
+        "a burst ([ and ])",
+        "events with less than half an hour between them",
+    ),
 ];
 
 fn names(keys: &[Key]) -> String {
@@ -197,7 +210,7 @@ pub fn suggestions(model: &Model) -> Vec<String> {
                 .and_then(|word| word.key);
             match key {
                 Some(key) => {
-                    let values = model.timeline.suggestions(key).into_iter();
+                    let values = values_for(model, key).into_iter();
                     let quoted = values.map(|value| match value.contains(' ') {
                         true => format!("\"{value}\" "),
                         false => format!("{value} "),
@@ -214,11 +227,31 @@ pub fn suggestions(model: &Model) -> Vec<String> {
         }
         _ => Vec::new(),
     };
-    let begins = |offer: &String| {
-        let offer = offer.trim_matches(['"', ' ']).to_lowercase();
-        offer.starts_with(&begun) && offer != begun
+    let offer_for = |offer: &String| offer.trim_matches(['"', ' ']).to_lowercase();
+    let fits = |offer: &String| offer_for(offer).contains(&begun) && offer_for(offer) != begun;
+    let mut fitting: Vec<String> = offered.into_iter().filter(fits).collect();
+    // What begins so comes first.
+    fitting.sort_by_key(|offer| !offer_for(offer).starts_with(&begun));
+    fitting
+}
+
+/// What may stand behind a key of the filter: what was seen, and what the whole log has, once that has been counted.
+fn values_for(model: &Model, key: &str) -> Vec<String> {
+    let mut values = model.timeline.suggestions(key);
+    let counted = |by| {
+        let activity = model.audit.activity.iter();
+        let found = activity.filter(move |(one, _)| *one == by);
+        found.flat_map(|(_, counts)| counts.iter().map(|(name, _)| name.clone()))
     };
-    offered.into_iter().filter(begins).collect()
+    match key {
+        "actor" => values.extend(counted(ActivityBy::Actor)),
+        "type" => values.extend(counted(ActivityBy::Table)),
+        _ => return values,
+    }
+    values.sort();
+    values.dedup();
+    values.retain(|value| !value.is_empty());
+    values
 }
 
 /// The name of what is typed into a line, and what may be typed.
@@ -230,7 +263,10 @@ pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
             "type: event: actor: uuid: since: until: or a text in the data",
         ),
         Purpose::Tables => ("filter", "a part of the table's name"),
-        Purpose::Rows => ("filter", "mass>=12, name~acid, or a text in any column"),
+        Purpose::Rows => (
+            "filter",
+            "column>=12, column~text, column= (no value), or a text in any column",
+        ),
         Purpose::Changes => ("filter", "a table, a uuid, or a text in the values"),
         Purpose::Search => ("search", "a text in the value"),
         Purpose::Export => ("write the log to", "a file that is not there yet"),

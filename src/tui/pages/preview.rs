@@ -5,9 +5,11 @@ use std::ops::Range;
 
 use super::event::columns;
 use super::{Line, Tone, line, paragraph};
+use crate::eventsourcing::rollback::Purpose;
 use crate::eventsourcing::rollback::{
     ChangeEntry, Conflicts, RollbackPlan, RowAction, RowChange, Strategy,
 };
+use crate::eventsourcing::{ErrorCode, timestamp};
 use crate::text::{clipped, count, fitted, visible, width as cells};
 use crate::tui::model::{Asked, Model, Rollback};
 
@@ -142,11 +144,16 @@ pub(super) fn in_sight(
 
 /// What stands in the way, what would happen in words, the choices, and the counts.
 fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
-    let mut lines = Vec::new();
-    for blocker in &plan.blockers {
+    let mut lines = notes(model, rollback, plan, width);
+    let several = plan.blockers.len() > 1;
+    for (at, blocker) in plan.blockers.iter().enumerate() {
+        let next = match several && at == rollback.next_blocker {
+            true => " (the next that b goes to)",
+            false => "",
+        };
         lines.extend(paragraph(
             Tone::Warning,
-            &format!("In the way: {}", blocker.message),
+            &format!("In the way{next}: {}", blocker.message),
             width,
         ));
     }
@@ -173,7 +180,7 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
             (None, None) => "not searched".to_owned(),
         };
         let text = format!(
-            "/  only rows with \"{}\": {found}",
+            "/  shown below, of what is changed: {found} with \"{}\"",
             visible(&rollback.filter)
         );
         lines.push(line(Tone::Changed, clipped(&text, width)));
@@ -200,6 +207,68 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
     lines
 }
 
+/// What one has to know before anything else: of the try before, and of what has happened since the plan.
+fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
+    let mut notes = Vec::new();
+    if let Some(failed) = &rollback.failed {
+        let error = &failed.error;
+        notes.push(match error.code {
+            ErrorCode::Stopped => "It was stopped, as you asked.".to_owned(),
+            _ => format!("It was not done: {}.", error.message),
+        });
+        if let Some(hint) = error
+            .hint
+            .as_ref()
+            .filter(|_| error.code != ErrorCode::Stopped)
+        {
+            notes.push(format!("What to do: {hint}."));
+        }
+        notes.push(match failed.head {
+            None => "Whether anything was written is seen when the log has been looked at again…".to_owned(),
+            Some(head) if head == plan.head => {
+                format!("Nothing was written: the log still ends at #{head}.")
+            }
+            Some(head) => format!(
+                "The log has gone on to #{head}: look there (1) whether it is among what was written. r makes the plan anew."
+            ),
+        });
+    } else if let Some(head) = model.head.filter(|head| *head > plan.head) {
+        notes.push(format!(
+            "The log has gone on to #{head} since this plan, which knows it to #{}: it would be refused as stale. r makes it anew.",
+            plan.head
+        ));
+    }
+    if let (Purpose::Undo(id) | Purpose::Redo(id), Some(expected)) =
+        (plan.purpose, rollback.expected)
+        && id != expected
+    {
+        notes.push(format!(
+            "This is not the one whose result you have just seen, #{expected}: #{id} is the latest in effect."
+        ));
+    }
+    if let Purpose::Undo(id) | Purpose::Redo(id) = plan.purpose
+        && let Some(made) = model.history.rollback(id)
+    {
+        let when = timestamp::format_without_zone(made.timestamp).replace('T', " ");
+        let by = match made.actor.is_empty() {
+            true => String::new(),
+            false => format!(" by {}", made.actor),
+        };
+        let why = made
+            .reason
+            .as_ref()
+            .map_or_else(String::new, |reason| format!(" ({reason})"));
+        notes.push(format!("#{id} was made{by}, {} UTC{why}.", &when[..19]));
+    }
+    if rollback.changes_nothing() {
+        notes.push("It is so already: nothing would change.".to_owned());
+    }
+    let notes = notes
+        .iter()
+        .flat_map(|note| paragraph(Tone::Warning, note, width));
+    notes.collect()
+}
+
 /// What the keys for the boundary and the strategy have chosen, and what they would choose.
 fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
     let mut lines = Vec::new();
@@ -222,11 +291,11 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
             visible(&format!("o  scope: {} (o: {next})", rollback.scope)),
         ));
     }
-    if let Asked::Revert { .. } = rollback.asked {
+    if rollback.meets_conflicts() {
         let words = |conflicts| match conflicts {
             None => "refused",
-            Some(Conflicts::Ours) => "the later value stays (ours)",
-            Some(Conflicts::Theirs) => "the value before it comes back (theirs)",
+            Some(Conflicts::Ours) => "later values stay",
+            Some(Conflicts::Theirs) => "earlier come back",
         };
         let next = match rollback.conflicts {
             None => Some(Conflicts::Ours),
@@ -236,16 +305,16 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
         lines.push(line(
             Tone::Faint,
             format!(
-                "c  where later events set the same column: {} (c: {})",
+                "c  where later events set the same: {} (c: {})",
                 words(rollback.conflicts),
                 words(next)
             ),
         ));
     }
-    if rollback.allow_loss || !plan.losses.is_empty() {
+    if rollback.meets_losses() {
         let (now, other) = match rollback.allow_loss {
-            true => ("left in the log alone", "refuse"),
-            false => ("refused", "leave them in the log alone"),
+            true => ("left in the log alone", "refused"),
+            false => ("refused", "left in the log alone"),
         };
         lines.push(line(
             Tone::Faint,

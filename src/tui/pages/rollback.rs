@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{Line, Tone, bar, line, paragraph, preview};
 use crate::eventsourcing::EventId;
-use crate::eventsourcing::rollback::{RollbackOutcome, RollbackPlan, TableCounts};
+use crate::eventsourcing::rollback::{Purpose, RollbackOutcome, RollbackPlan, TableCounts};
 use crate::eventsourcing::store::Backend;
 use crate::text::{clipped, count, visible};
 use crate::tui::keymap::{Action, Context};
@@ -17,6 +17,10 @@ pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
         return none(model, width);
     };
     match (&rollback.stage, &rollback.plan) {
+        (Stage::Planning, _) if rollback.wanted.is_none() => {
+            let text = "The plan could not be made: the database cannot be reached. It is made when it is there again; r tries at once, Esc goes back.";
+            paragraph(Tone::Warning, text, width).collect()
+        }
         (Stage::Planning, None) => vec![line(Tone::Faint, "making the plan…")],
         (Stage::Planning, Some(plan)) => {
             let banner = "making the plan anew; this is the one before…";
@@ -198,7 +202,7 @@ fn running(
 ) -> Vec<Line> {
     let mut lines: Vec<Line> = paragraph(
         Tone::Strong,
-        &format!("Rolling back {}…", model.info.name),
+        &format!("{} {}…", at_work(plan), model.info.name),
         width,
     )
     .collect();
@@ -231,6 +235,14 @@ fn running(
         ),
     });
     lines
+}
+
+fn at_work(plan: &RollbackPlan) -> String {
+    match plan.purpose {
+        Purpose::Rollback => "Rolling back".to_owned(),
+        Purpose::Undo(id) => format!("Undoing rollback #{id} of"),
+        Purpose::Redo(id) => format!("Redoing what undo #{id} took back of"),
+    }
 }
 
 /// How long it will take, as it went so far; nothing where that is too early to say.
@@ -303,11 +315,20 @@ fn result(
                 width,
             ));
             lines.push(line(Tone::Plain, ""));
-            lines.extend(paragraph(
-                Tone::Faint,
-                "u undoes the latest rollback, U redoes the latest undo.",
-                width,
-            ));
+            let later = plan.later_events;
+            if later > 0 {
+                let text = format!(
+                    "{} of later work went with it.",
+                    count(later, "event", "events")
+                );
+                lines.extend(paragraph(Tone::Warning, &text, width));
+            }
+            let text = match rollback.asked {
+                Asked::Undo => "U redoes what this took back.",
+                Asked::Redo => "u undoes it again.",
+                Asked::To { .. } | Asked::Revert { .. } => "u undoes it.",
+            };
+            lines.extend(paragraph(Tone::Faint, text, width));
         }
         _ => lines.extend(paragraph(
             Tone::Strong,

@@ -69,17 +69,33 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     match action {
         Action::Verify => return verify(model),
         Action::Export => {
-            overlay::open_prompt(model, Purpose::Export);
-            return Vec::new();
+            return overlay::open_prompt(model, Purpose::Export);
         }
         Action::Open => return follow(model),
         _ => {}
     }
     let leads = pages::audit(model, model.size.page_width());
     let height = model.size.content();
-    model.audit.cursor = moved(action, model.audit.cursor, leads.len(), height);
+    let at = moved(action, model.audit.cursor, leads.len(), height);
+    // What leads nowhere is read, and not stopped at.
+    let leads_on = |at: &usize| leads.get(*at).is_some_and(|(_, lead)| lead.is_some());
+    let below = (at..leads.len()).find(leads_on);
+    let above = (0..=at).rev().find(leads_on);
+    let nearest = match at >= model.audit.cursor {
+        true => below.or(above),
+        false => above.or(below),
+    };
+    model.audit.cursor = nearest.unwrap_or(at);
     model.audit.top = in_sight(model.audit.top, model.audit.cursor, height);
+    if above_all(&leads, model.audit.cursor) {
+        model.audit.top = 0;
+    }
     Vec::new()
+}
+
+/// Whether nothing above this line leads anywhere: the heading is shown with it.
+fn above_all(leads: &[(pages::Line, Option<Lead>)], at: usize) -> bool {
+    leads.iter().take(at).all(|(_, lead)| lead.is_none())
 }
 
 /// To what the line under the cursor is about.
@@ -90,7 +106,7 @@ fn follow(model: &mut Model) -> Vec<Effect> {
         .and_then(|(_, lead)| lead.clone());
     match lead {
         Some(Lead::Event(id)) => links::to_event(model, id),
-        Some(Lead::Row(key)) => links::to_row(model, key, false),
+        Some(Lead::Row(key)) => links::to_row(model, key, None),
         Some(Lead::Filter(text)) => links::to_events(model, &text),
         Some(Lead::Verify) => verify(model),
         None => Vec::new(),

@@ -137,6 +137,9 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 
 /// Searches for a text; with `here` the line under the cursor counts too.
 pub(super) fn search_for(model: &mut Model, text: &str) -> Vec<Effect> {
+    if text.is_empty() {
+        return search(model, true, false);
+    }
     if let Some(cell) = &mut model.cell {
         text.clone_into(&mut cell.search);
     }

@@ -1,12 +1,12 @@
 //! Going from one thing to another that it names, and back.
 
-use super::super::effect::{Effect, Slot};
-use super::super::model::{Grid, Model, Position, RowScreen, Screen, Visited};
-use super::{row, tables, timeline};
+use super::super::effect::{Effect, RequestId, Slot};
+use super::super::model::{Grid, Model, Notice, Position, RowScreen, Screen, Visited};
+use super::{row, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
-use crate::eventsourcing::{EventId, RowKey};
+use crate::eventsourcing::{EventId, Result, RowKey};
 
 /// Links that can be gone back at most.
 const LONGEST_TRAIL: usize = 50;
@@ -17,7 +17,7 @@ fn leave_behind(model: &mut Model) {
         Screen::Timeline => {
             model.timeline.opened = None;
             let selected = model.timeline.selected();
-            selected.map(|entry| Visited::Event(entry.event.id))
+            selected.map(|entry| Visited::Event(entry.event.id, model.timeline.filter_text.clone()))
         }
         Screen::Tables => match &model.tables.grid {
             Some(grid) => Some(Visited::Grid(Box::new(grid.in_sight(model.size.grid())))),
@@ -25,7 +25,7 @@ fn leave_behind(model: &mut Model) {
         },
         Screen::Row => model.row.clone().map(|row| Visited::Row(Box::new(row))),
         Screen::Audit => Some(Visited::Audit),
-        Screen::Rollback => None,
+        Screen::Rollback => Some(Visited::Rollback),
     };
     model.trail.extend(left);
     let surplus = model.trail.len().saturating_sub(LONGEST_TRAIL);
@@ -48,6 +48,9 @@ pub(super) fn show_event(model: &mut Model, id: EventId) -> Vec<Effect> {
     let is_held = held.any(|entry| entry.event.id == id);
     if !is_held && !model.timeline.filter.is_empty() {
         effects.extend(timeline::show_only(model, Default::default(), None));
+        let text =
+            format!("#{id} is not among what the filter showed: all events are shown again.");
+        model.notice = Some(Notice::Info(text));
     }
     effects.extend(timeline::go_to(model, id));
     effects
@@ -64,11 +67,11 @@ pub(super) fn to_events(model: &mut Model, text: &str) -> Vec<Effect> {
     timeline::show_only(model, filter, None)
 }
 
-/// To a row, or with `to_life` to its latest event.
-pub(super) fn to_row(model: &mut Model, key: RowKey, to_life: bool) -> Vec<Effect> {
+/// To a row, or to an event of its life: this one, or where it is not among those that are read first, the latest.
+pub(super) fn to_row(model: &mut Model, key: RowKey, to_event: Option<EventId>) -> Vec<Effect> {
     leave_behind(model);
     model.screen = Screen::Row;
-    model.row = Some(RowScreen::new(key, to_life));
+    model.row = Some(RowScreen::new(key, to_event));
     row::read(model)
 }
 
@@ -85,7 +88,11 @@ pub(super) fn to_rows(model: &mut Model, table: Table, condition: &str) -> Vec<E
 /// Back to where the last link was followed. `None` when none was.
 pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
     Some(match model.trail.pop()? {
-        Visited::Event(id) => show_event(model, id),
+        Visited::Event(id, filter) => {
+            model.screen = Screen::Timeline;
+            model.timeline.opened = None;
+            timeline::show_again(model, id, filter)
+        }
         Visited::Tables => {
             model.screen = Screen::Tables;
             model.tables.grid = None;
@@ -109,11 +116,34 @@ pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
             model.screen = Screen::Audit;
             Vec::new()
         }
+        Visited::Rollback => {
+            model.screen = Screen::Rollback;
+            Vec::new()
+        }
     })
 }
 
-/// Shows tables and rows as they were after an event.
-pub(super) fn travel(model: &mut Model, after: EventId, moment: Timestamp) -> Vec<Effect> {
+/// To what tables and rows were after the transaction of this moment: what they were within it, nobody has ever seen.
+pub(super) fn ask_to_travel(model: &mut Model, moment: Timestamp) -> Vec<Effect> {
+    let request = model.next_request();
+    model.timeline.locate_wanted = Some(request);
+    vec![Effect::Travel(request, moment)]
+}
+
+/// The last event of that transaction is known: shows tables and rows as they were after it.
+pub(super) fn travelled(
+    model: &mut Model,
+    request: RequestId,
+    moment: Timestamp,
+    result: Result<EventId>,
+) -> Vec<Effect> {
+    let wanted = &mut model.timeline.locate_wanted;
+    if wanted.take_if(|wanted| *wanted == request).is_none() {
+        return Vec::new();
+    }
+    let Some(after) = told(model, result) else {
+        return Vec::new();
+    };
     model.position = Some(Position { after, moment });
     if matches!(model.screen, Screen::Timeline) {
         leave_behind(model);

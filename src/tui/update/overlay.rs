@@ -48,7 +48,7 @@ pub(super) fn open_palette(model: &mut Model) {
 }
 
 /// Opens the line of the place where one is.
-pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) {
+pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) -> Vec<Effect> {
     let text = match purpose {
         Purpose::Events => model.timeline.filter_text.clone(),
         Purpose::Tables => model.tables.filter.clone(),
@@ -60,10 +60,8 @@ pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) {
             let rollback = model.rollback.as_ref();
             rollback.map(|one| one.filter.clone()).unwrap_or_default()
         }
-        Purpose::Search => {
-            let cell = model.cell.as_ref();
-            cell.map(|cell| cell.search.clone()).unwrap_or_default()
-        }
+        // Another text is searched for, or with none the one before.
+        Purpose::Search => String::new(),
         Purpose::Export => audit::suggested_file(model),
     };
     let mut prompt = Prompt::new(purpose, &text);
@@ -73,6 +71,11 @@ pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) {
         prompt.field = Field::with(&format!("{} ", text.trim_end()));
     }
     model.overlay = Some(Overlay::Prompt(prompt));
+    match purpose {
+        // Who has ever written anything is what may be typed.
+        Purpose::Events => audit::shown(model),
+        _ => Vec::new(),
+    }
 }
 
 fn help(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {

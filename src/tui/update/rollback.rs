@@ -3,20 +3,34 @@
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::{Action, Key};
 use super::super::model::{
-    Asked, Leaving, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage,
+    Asked, Failed, Leaving, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage,
 };
 use super::super::pages;
-use super::{reload, scroll_page, told};
+use super::{links, reload, scroll_page, told};
 use crate::eventsourcing::rollback::{
     Conflicts, RollbackOutcome, RollbackPlan, RowChange, Strategy,
 };
+use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{ErrorCode, Result, RowKey};
 
 /// Begins with making the plan; the row is that of the chosen event.
 pub(super) fn begin(model: &mut Model, asked: Asked, row: Option<RowKey>) -> Vec<Effect> {
+    begin_with(model, Rollback::new(asked, row))
+}
+
+/// The same of one row: from a row's life nobody expects the whole database to be taken back.
+pub(super) fn begin_with_row(model: &mut Model, asked: Asked, row: RowKey) -> Vec<Effect> {
+    let mut rollback = Rollback::new(asked, Some(row.clone()));
+    if let Asked::To { .. } = asked {
+        rollback.scope = Scope::Row(row);
+    }
+    begin_with(model, rollback)
+}
+
+fn begin_with(model: &mut Model, rollback: Rollback) -> Vec<Effect> {
     model.cell = None;
-    model.rollback = Some(Rollback::new(asked, row));
+    model.rollback = Some(rollback);
     if model.screen != Screen::Rollback {
         model.rollback_from = model.screen;
     }
@@ -30,11 +44,20 @@ pub(super) fn begin_undo(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Redo => Asked::Redo,
         _ => Asked::Undo,
     };
-    begin(model, asked, None)
+    let expected = match &model.rollback {
+        Some(Rollback {
+            stage: Stage::Result(outcome),
+            ..
+        }) => outcome.rollback,
+        _ => None,
+    };
+    let mut rollback = Rollback::new(asked, None);
+    rollback.expected = expected;
+    begin_with(model, rollback)
 }
 
 /// Asks for the plan. The one that is there stays on the screen, marked, until the new one arrives.
-fn plan(model: &mut Model) -> Vec<Effect> {
+pub(super) fn plan(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
     let Some(rollback) = &mut model.rollback else {
         return Vec::new();
@@ -61,10 +84,22 @@ pub(super) fn planned(
                 rollback.stage = Stage::Preview;
                 rollback.rows = ReadRows::default();
                 rollback.shown = None;
+                rollback.next_blocker = 0;
             }
             let mut effects = filter_rows(model);
             effects.extend(settle(model));
             effects
+        }
+        // It is made when the database is there again.
+        None if model
+            .failure
+            .as_ref()
+            .is_some_and(|error| error.code == ErrorCode::Unreachable) =>
+        {
+            if let Some(rollback) = &mut model.rollback {
+                rollback.wanted = None;
+            }
+            Vec::new()
         }
         // The plan before it, if there is one, is not what the keys ask for any more.
         None => cancel(model),
@@ -197,8 +232,49 @@ pub(super) fn replay_counted(
     Vec::new()
 }
 
-/// Back to where it was begun; nothing was written.
+/// After the log has been looked at: makes the plan that a lost connection kept from being made, and says whether a rollback that failed has written
+/// anything.
+pub(super) fn looked(model: &mut Model) -> Vec<Effect> {
+    let head = model.head;
+    let Some(rollback) = &mut model.rollback else {
+        return Vec::new();
+    };
+    if let Some(failed) = &mut rollback.failed {
+        failed.head = head;
+    }
+    match (&rollback.stage, rollback.wanted) {
+        (Stage::Planning, None) => plan(model),
+        _ => Vec::new(),
+    }
+}
+
+/// To the row of the next blocker.
+fn go_to_blocker(model: &mut Model) -> Vec<Effect> {
+    let Some(Rollback {
+        plan: Some(plan),
+        next_blocker,
+        ..
+    }) = &mut model.rollback
+    else {
+        return Vec::new();
+    };
+    let Some(blocker) = plan.blockers.get(*next_blocker) else {
+        let text = "Nothing stands in the way.";
+        model.notice = Some(Notice::Info(text.to_owned()));
+        return Vec::new();
+    };
+    *next_blocker = (*next_blocker + 1) % plan.blockers.len();
+    let key = blocker.row.clone();
+    links::to_row(model, key, None)
+}
+
+/// Back to where it was begun; nothing was written, unless it was done: then the last line says so once more.
 pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
+    if let Some(rollback) = &model.rollback
+        && let Stage::Result(outcome) = &rollback.stage
+    {
+        model.notice = Some(Notice::Info(pages::last_word(outcome)));
+    }
     model.rollback = None;
     model.screen = model.rollback_from;
     vec![Effect::Cancel(Slot::Plan)]
@@ -252,6 +328,11 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             return plan(model);
         }
         Action::ToggleLoss => {
+            if !rollback.meets_losses() {
+                let text = "No value would lose its place: there is nothing to allow.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                return Vec::new();
+            }
             rollback.allow_loss = !rollback.allow_loss;
             rollback.top = 0;
             return plan(model);
@@ -274,6 +355,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                 .map(|plan| plan.with_strategy(strategy));
         }
         Action::Proceed => proceed(model),
+        Action::GoToBlocker => return go_to_blocker(model),
         Action::Stop => return stop(model),
         _ => rollback.top = scroll_page(rollback.top, lines, height, action),
     }
@@ -304,6 +386,10 @@ fn go_to_table(model: &mut Model, forwards: bool) {
 
 /// On to the question, if there is anything to ask.
 fn proceed(model: &mut Model) {
+    let changes_nothing = model
+        .rollback
+        .as_ref()
+        .is_some_and(Rollback::changes_nothing);
     let Some(Rollback {
         plan: Some(plan),
         stage,
@@ -316,6 +402,8 @@ fn proceed(model: &mut Model) {
         Some(format!("Nothing can be written here: {reason}."))
     } else if plan.is_empty() {
         Some("There is nothing to undo: no event comes after the target.".to_owned())
+    } else if changes_nothing {
+        Some("It is so already: nothing would change, so there is nothing to confirm.".to_owned())
     } else {
         let first = plan.blockers.first();
         first.map(|blocker| format!("It cannot be done: {}.", blocker.message))
@@ -349,7 +437,9 @@ pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
         Key::Enter if wanted.as_ref() == Some(typed) => return execute(model),
         Key::Enter | Key::Esc => {
             let why = match (wanted, typed.is_empty()) {
-                (Some(wanted), false) => format!(": {typed} was typed, and it is {wanted}"),
+                (Some(wanted), false) if key == Key::Enter => {
+                    format!(": {typed} was typed, and it is {wanted}")
+                }
                 _ => String::new(),
             };
             rollback.stage = Stage::Preview;
@@ -374,6 +464,7 @@ fn execute(model: &mut Model) -> Vec<Effect> {
     match plan.confirm(true) {
         Ok(confirmed) => {
             rollback.wanted = Some(request);
+            rollback.failed = None;
             rollback.stage = Stage::Running {
                 done: 0,
                 total: 0,
@@ -385,8 +476,12 @@ fn execute(model: &mut Model) -> Vec<Effect> {
         }
         Err(error) => {
             rollback.stage = Stage::Preview;
-            model.notice = Some(Notice::Failure(error));
-            Vec::new()
+            rollback.failed = Some(Failed {
+                error: error.clone(),
+                head: None,
+            });
+            model.failure = Some(error);
+            reload(model)
         }
     }
 }
@@ -446,6 +541,8 @@ pub(super) fn executed(
     }
     rollback.wanted = None;
     rollback.top = 0;
+    // What was said while it was at work holds no more.
+    model.notice = None;
     if model.leaving == Leaving::WhenDone {
         model.leaving = Leaving::Now;
         model.last_word = Some(result);
@@ -467,8 +564,12 @@ pub(super) fn executed(
         }
         Err(error) => {
             rollback.stage = Stage::Preview;
-            model.notice = Some(Notice::Failure(error));
-            Vec::new()
+            rollback.failed = Some(Failed {
+                error: error.clone(),
+                head: None,
+            });
+            model.failure = Some(error);
+            reload(model)
         }
     }
 }

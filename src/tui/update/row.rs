@@ -77,10 +77,14 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     let Some(row) = &mut model.row else {
         return effects;
     };
-    if row.to_life && row.inspection.is_some() && row.life_wanted.is_none() {
-        row.to_life = false;
-        let first = items.iter().position(|item| *item == Item::Event(0));
-        row.cursor = first.unwrap_or(row.cursor);
+    if row.inspection.is_some()
+        && row.life_wanted.is_none()
+        && let Some(wanted) = row.to_event.take()
+    {
+        let at = row.life.iter().position(|one| one.event.id == wanted);
+        let item = Item::Event(at.unwrap_or_default());
+        let place = items.iter().position(|one| *one == item);
+        row.cursor = place.unwrap_or(row.cursor);
     }
     row.cursor = row.cursor.min(items.len().saturating_sub(1));
     if row.life_wanted.is_none()
@@ -114,14 +118,14 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let item = item.clone();
             return open(model, &item);
         }
-        (Action::TimeTravel, _, Some((id, moment))) => return links::travel(model, id, moment),
+        (Action::TimeTravel, _, Some((_, moment))) => return links::ask_to_travel(model, moment),
         (Action::RollBack | Action::Revert, _, Some((event, _))) => {
             let key = row.key.clone();
             let asked = match action {
                 Action::Revert => Asked::Revert { event },
                 _ => Asked::To { event, keep: false },
             };
-            return rollback::begin(model, asked, Some(key));
+            return rollback::begin_with_row(model, asked, key);
         }
         (Action::GoToOrigin, _, Some(_)) => {
             let linked = event.and_then(linked_event);
@@ -138,7 +142,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.notice = Some(Notice::Info(text.to_owned()));
         }
         _ => {
-            row.to_life = false;
+            row.to_event = None;
             row.cursor = moved(action, row.cursor, items.len(), height);
         }
     }
@@ -189,7 +193,7 @@ fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
             table: to.table.clone(),
             uuid,
         };
-        return links::to_row(model, key, false);
+        return links::to_row(model, key, None);
     }
     let title = format!("{}.{name} of {}", key.table, &key.uuid.to_string()[..8]);
     let now = inspection.now.as_ref().map(|now| {

@@ -8,6 +8,7 @@ use super::super::message::{GridPage, RowCount};
 use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, WholeRow};
 use super::super::pages;
 use super::{cell, in_sight, links, moved, told};
+use crate::eventsourcing::rows::RowsStart;
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::selection::Selection;
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row, RowKey};
@@ -45,6 +46,14 @@ fn restart(model: &mut Model) -> Option<Effect> {
     if grid.cursor >= GRID_PAGE {
         (grid.cursor, grid.top) = (0, 0);
     }
+    read_page(model, 0)
+}
+
+/// Reads the rows anew so that the place of each is known: how many there are, and which the last is.
+fn place_rows(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    grid.renewing = true;
+    grid.starts = vec![RowsStart::placed()];
     read_page(model, 0)
 }
 
@@ -140,7 +149,12 @@ pub(super) fn counted(
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if action == Action::CountRows {
-        return count(model, true).into_iter().collect();
+        let mut effects: Vec<Effect> = count(model, true).into_iter().collect();
+        let is_unknown = |grid: &Grid| grid.rows.is_none() && !grid.filter.trim().is_empty();
+        if model.tables.grid.as_ref().is_some_and(is_unknown) {
+            effects.extend(place_rows(model));
+        }
+        return effects;
     }
     if model.tables.grid.is_some() {
         return act_in_grid(model, action);
@@ -231,7 +245,14 @@ fn act_in_grid(model: &mut Model, action: Action) -> Vec<Effect> {
             grid.hidden.insert(name);
             grid.column = grid.column.min(columns.saturating_sub(2));
         }
-        (Action::ShowColumns, _) => grid.hidden.clear(),
+        (Action::ShowColumns, selected) => {
+            grid.hidden.clear();
+            let at = grid
+                .columns()
+                .iter()
+                .position(|one| Some(&one.name) == selected.as_ref());
+            grid.column = at.unwrap_or_default();
+        }
         (Action::PinColumn, Some(name)) => {
             if !grid.pinned.remove(&name) {
                 grid.pinned.insert(name.clone());
@@ -250,8 +271,14 @@ fn act_in_grid(model: &mut Model, action: Action) -> Vec<Effect> {
             return select(model);
         }
         (Action::Open, Some(name)) => return open_cell(model, &name),
+        (Action::Last, _) if grid.rows.is_none() => {
+            grid.to_end = true;
+            return place_rows(model).into_iter().collect();
+        }
         (Action::History, _) => {
-            return with_row(model, |model, key| links::to_row(model, key, true));
+            return with_row(model, |model, key| {
+                links::to_row(model, key, Some(EventId::MAX))
+            });
         }
         (Action::RollBack, _) => return with_row(model, take_back_row),
         _ => grid.cursor = moved(action, grid.cursor, grid.known_rows(), height),
@@ -281,9 +308,9 @@ fn with_row(
 
 /// Goes to the row's life, where the event is chosen to which it is taken back.
 fn take_back_row(model: &mut Model, key: RowKey) -> Vec<Effect> {
-    let text = "Choose the event to go back to, then R again: o narrows it to this row.";
+    let text = "Choose the event before which this row is to be, then R again.";
     model.notice = Some(Notice::Info(text.to_owned()));
-    links::to_row(model, key, true)
+    links::to_row(model, key, Some(EventId::MAX))
 }
 
 /// The row that a foreign key names, or the value over the whole screen; of the key's own column, the row.
@@ -295,7 +322,7 @@ fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
         return Vec::new();
     };
     if grid.table.key() == Some(name) {
-        return with_row(model, |model, key| links::to_row(model, key, false));
+        return with_row(model, |model, key| links::to_row(model, key, None));
     }
     let value = selected.row.get(name).cloned().unwrap_or_default();
     if let (Some(to), Some(uuid)) = (&column.references, value.as_str())
@@ -305,7 +332,7 @@ fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
             table: to.table.clone(),
             uuid,
         };
-        return links::to_row(model, key, false);
+        return links::to_row(model, key, None);
     }
     let name = name.to_owned();
     read_whole(model, RowFor::Showing(name))
@@ -421,9 +448,18 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     }
     if page + 1 == grid.starts.len() {
         match read.next {
-            Some(next) => grid.starts.push(next),
+            Some(next) => match next.pages(GRID_PAGE) {
+                Some(all) => grid.starts.extend(all),
+                None => grid.starts.push(next),
+            },
             None => grid.rows = Some(page * GRID_PAGE + read.rows.len()),
         }
+    }
+    grid.rows = grid.rows.or(read.total);
+    if let Some(rows) = grid.rows
+        && std::mem::take(&mut grid.to_end)
+    {
+        grid.cursor = rows.saturating_sub(1);
     }
     grid.pages.insert(page, read.rows);
     while grid.pages.len() > HELD_PAGES {

@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Matches, Model, Notice, Place};
+use super::super::model::{Asked, Matches, Model, Notice, Place, Position};
 use super::super::pages;
 use super::{in_sight, links, moved, rollback, scroll_page, told};
 use crate::eventsourcing::history::Standing;
@@ -81,9 +81,11 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if let Some(event) = &selected {
         match action {
             Action::RollBack => {
+                // What is shown as it was after this event is what stays.
+                let is_shown = |position: Position| position.moment == event.timestamp;
                 let asked = Asked::To {
                     event: event.id,
-                    keep: false,
+                    keep: model.position.is_some_and(is_shown),
                 };
                 return rollback::begin(model, asked, event.row.clone());
             }
@@ -93,7 +95,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
             Action::History => {
                 return match &event.row {
-                    Some(key) => links::to_row(model, key.clone(), true),
+                    Some(key) => links::to_row(model, key.clone(), Some(event.id)),
                     None => {
                         let text = "This event marks an end of a rollback: it has no row.";
                         model.notice = Some(Notice::Info(text.to_owned()));
@@ -101,7 +103,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                     }
                 };
             }
-            Action::TimeTravel => return links::travel(model, event.id, event.timestamp),
+            Action::TimeTravel => return links::ask_to_travel(model, event.timestamp),
             _ => {}
         }
     }
@@ -113,7 +115,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             Vec::new()
         }
         Action::GoToOrigin => go_to_origin(model),
-        Action::OlderBurst | Action::NewerBurst => go_to_burst(model, action),
+        Action::OlderBurst => go_to_burst(model, Direction::Older),
+        Action::NewerBurst => go_to_burst(model, Direction::Newer),
         Action::Follow => follow(model),
         Action::Left | Action::Right => {
             let by = match action {
@@ -189,27 +192,38 @@ pub(super) fn go_to(model: &mut Model, id: EventId) -> Vec<Effect> {
     }
 }
 
-fn go_to_burst(model: &mut Model, action: Action) -> Vec<Effect> {
-    let timeline = &model.timeline;
-    let selected = timeline.selected().map(|entry| entry.event.id);
-    let (Some(strip), Some(id)) = (&timeline.strip, selected) else {
+/// Looks for the burst before or after the event under the cursor.
+fn go_to_burst(model: &mut Model, direction: Direction) -> Vec<Effect> {
+    let Some(id) = model.timeline.selected().map(|entry| entry.event.id) else {
         return Vec::new();
     };
-    let bursts = strip.bursts();
-    let found = match action {
-        Action::OlderBurst => bursts.iter().rev().find(|first| **first < id),
-        _ => bursts.iter().find(|first| **first > id),
-    };
-    match found.copied() {
-        Some(first) => go_to(model, first),
-        None => {
-            let text = match action {
-                Action::OlderBurst => "There is no burst of events before this one.",
-                _ => "There is no burst of events after this one.",
+    let request = model.next_request();
+    model.timeline.locate_wanted = Some(request);
+    let filter = model.timeline.filter.clone();
+    vec![Effect::Burst(request, filter, id, direction)]
+}
+
+pub(super) fn burst_found(
+    model: &mut Model,
+    request: RequestId,
+    direction: Direction,
+    result: Result<Option<EventId>>,
+) -> Vec<Effect> {
+    let wanted = &mut model.timeline.locate_wanted;
+    if wanted.take_if(|wanted| *wanted == request).is_none() {
+        return Vec::new();
+    }
+    match told(model, result) {
+        Some(Some(first)) => go_to(model, first),
+        Some(None) => {
+            let text = match direction {
+                Direction::Older => "There is no burst of events before this one.",
+                Direction::Newer => "There is no burst of events after this one.",
             };
             model.notice = Some(Notice::Info(text.to_owned()));
             Vec::new()
         }
+        None => Vec::new(),
     }
 }
 
@@ -242,13 +256,32 @@ pub(super) fn show_only(
         model.timeline.filter_text.clear();
         let page = match back_to {
             Some(id) => ask(model, Some(id - 1), Place::Centred(id)),
-            None => read_around(model),
+            None => match model.timeline.selected().map(|entry| entry.event.id) {
+                Some(id) => around(model, id),
+                None => read_newest(model),
+            },
         };
         return vec![page, Effect::Cancel(Slot::Matches)];
     }
     let mut effects = vec![read_newest(model)];
     effects.extend(count_matches(model));
     effects
+}
+
+/// Puts the cursor on this event, among those that such a filter shows.
+pub(super) fn show_again(model: &mut Model, id: EventId, filter: String) -> Vec<Effect> {
+    let mut effects = Vec::new();
+    if model.timeline.filter_text != filter
+        && let Ok(parsed) = Filter::parse(&filter)
+    {
+        model.timeline.filter_text = filter;
+        model.timeline.filter = parsed;
+        model.timeline.matches = None;
+        effects.extend(count_matches(model));
+        effects.push(around(model, id));
+        return effects;
+    }
+    go_to(model, id)
 }
 
 /// Counts the events that the filter shows.
@@ -341,7 +374,17 @@ pub(super) fn grown(model: &mut Model, before: EventId) -> Vec<Effect> {
 pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     let height = model.list_height();
     let timeline = &mut model.timeline;
+    // The first events of the log stand at the foot of the list, not alone in its first line.
+    if timeline.has_oldest() {
+        let last = timeline.entries.len().saturating_sub(height);
+        timeline.top = timeline.top.min(last);
+    }
     timeline.top = in_sight(timeline.top, timeline.cursor, height);
+    if let Some(first) = timeline.entries.get(timeline.top)
+        && timeline.filter.is_empty()
+    {
+        timeline.seen_newest = timeline.seen_newest.max(first.event.id);
+    }
     let mut effects = Vec::new();
     if timeline.wanted.is_none() && timeline.is_read && !timeline.paused {
         let near = 2 * height;

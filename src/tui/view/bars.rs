@@ -8,7 +8,7 @@ use super::{Look, put, put_page};
 use crate::eventsourcing::rollback::RollbackPlan;
 use crate::text::{clipped, count, fitted, visible, width};
 use crate::tui::keymap::{Action, Binding, Context};
-use crate::tui::model::{Asked, Model, Overlay, Screen};
+use crate::tui::model::{Asked, Model, Overlay, Rollback, Screen};
 use crate::tui::pages::{self, Tone};
 
 /// Cells of the database's name that the header shows before it leaves out counts.
@@ -73,24 +73,30 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
         };
         text.push_str(&format!(" {stage}"));
     }
-    let (note, tone) = match (model.position, model.is_read_anew()) {
-        (_, true) => ("reading… ".to_owned(), Tone::Strong),
-        (Some(position), false) => {
-            let back = model.keymap.key_for(model.context_below(), Action::Now);
+    let place = place_in_page(model);
+    let (notes, tone) = match model.position {
+        _ if model.is_read_anew() => (vec!["reading… ".to_owned()], Tone::Strong),
+        // In a plan where one is matters more; the header says PAST.
+        Some(position) if place.is_empty() => {
+            let key = model.keymap.key_for(model.context_below(), Action::Now);
+            let back = match key.is_empty() {
+                true => String::new(),
+                false => format!(" · {key}: now"),
+            };
             let long = format!(
-                "as after #{}, {} · {back}: now ",
+                "as after #{}, {}{back} ",
                 position.after,
                 position.moment.format("%Y-%m-%d %H:%M:%S")
             );
-            let room = usize::from(area.width).saturating_sub(width(&text) + 1);
-            let middle = format!("after #{} · {back}: now ", position.after);
-            let notes = [long, middle, format!("past · {back}: now ")];
-            let note = notes.into_iter().find(|note| width(note) <= room);
-            let note = note.unwrap_or_default();
-            (note, Tone::Warning)
+            let middle = format!("after #{}{back} ", position.after);
+            (vec![long, middle, format!("past{back} ")], Tone::Warning)
         }
-        (None, false) => (place_in_page(model), Tone::Faint),
+        _ if !place.is_empty() => (place, Tone::Faint),
+        _ => (arrivals(model), Tone::Warning),
     };
+    let room = usize::from(area.width).saturating_sub(width(&text) + 1);
+    let note = notes.into_iter().find(|note| width(note) <= room);
+    let note = note.unwrap_or_default();
     let room = usize::from(area.width).saturating_sub(width(&note));
     put(
         buffer,
@@ -107,12 +113,33 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
     put(buffer, right, 1, &note, look.style(tone));
 }
 
-/// Where one is in a page that is longer than the screen.
-fn place_in_page(model: &Model) -> String {
+/// What has come that one has not seen, or that the cursor goes with it.
+fn arrivals(model: &Model) -> Vec<String> {
+    if model.screen != Screen::Timeline {
+        return Vec::new();
+    }
+    match (model.timeline.follows, model.unseen()) {
+        (true, _) => vec!["following new events ".to_owned(), "following ".to_owned()],
+        (false, 0) => Vec::new(),
+        (false, events) => vec![
+            format!("↑ {} above ", count(events, "new event", "new events")),
+            format!("↑ {events} new "),
+        ],
+    }
+}
+
+/// Where one is in a page that is longer than the screen: in words that need less and less room.
+fn place_in_page(model: &Model) -> Vec<String> {
     let (width, height) = (model.size.page_width(), model.size.content());
     let of = |top: usize, lines: usize| match lines > height {
-        true => format!("{}–{} of {lines} ", top + 1, (top + height).min(lines)),
-        false => String::new(),
+        true => {
+            let last = (top + height).min(lines);
+            vec![
+                format!("{}–{last} of {lines} ", top + 1),
+                format!("{}% ", 100 * last / lines),
+            ]
+        }
+        false => Vec::new(),
     };
     match (model.context_below(), &model.rollback) {
         (Context::Preview, Some(rollback)) => {
@@ -122,11 +149,11 @@ fn place_in_page(model: &Model) -> String {
             let top = model.timeline.opened.unwrap_or_default();
             of(top, pages::event(model, width, true).len())
         }
-        _ => String::new(),
+        _ => Vec::new(),
     }
 }
 
-/// What there is to tell, over the last lines of the content.
+/// What there is to tell, over the footer and, where it needs more lines, the last ones of the content.
 pub(super) fn draw_notice(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let Some(notice) = &model.notice else {
         return;
@@ -136,7 +163,7 @@ pub(super) fn draw_notice(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         .unwrap_or(u16::MAX)
         .min(area.height / 2);
     let place = Rect {
-        y: area.bottom().saturating_sub(1 + height),
+        y: area.bottom().saturating_sub(height),
         height,
         ..area
     };
@@ -165,10 +192,27 @@ fn does_something(action: Action, model: &Model) -> bool {
         Action::Proceed => {
             let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());
             let can = plan.is_some_and(|plan| plan.blockers.is_empty() && !plan.is_empty());
-            can && model.info.read_only.is_none()
+            let is_idle = model
+                .rollback
+                .as_ref()
+                .is_some_and(Rollback::changes_nothing);
+            can && !is_idle && model.info.read_only.is_none()
+        }
+        Action::GoToBlocker => {
+            let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());
+            plan.is_some_and(|plan| !plan.blockers.is_empty())
+        }
+        Action::ToggleConflicts => {
+            let rollback = model.rollback.as_ref();
+            rollback.is_some_and(Rollback::meets_conflicts)
+        }
+        Action::ToggleLoss => {
+            let rollback = model.rollback.as_ref();
+            rollback.is_some_and(Rollback::meets_losses)
         }
         Action::Plot => model.cell.as_ref().is_some_and(|cell| cell.plot.is_some()),
-        Action::Undo | Action::Redo => model.info.read_only.is_none(),
+        Action::Undo => model.info.read_only.is_none() && asked != Some(Asked::Undo),
+        Action::Redo => model.info.read_only.is_none() && asked != Some(Asked::Redo),
         _ => true,
     }
 }

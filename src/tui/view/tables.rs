@@ -41,7 +41,11 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .max()
         .unwrap_or(5);
     let names = names.clamp(5, usize::from(area.width) / 2);
-    let head = format!("  {} {:>10}", fitted("table", names), "rows");
+    let only = match tables.filter.is_empty() {
+        true => String::new(),
+        false => format!("   only \"{}\" · Esc lists all", visible(&tables.filter)),
+    };
+    let head = format!("  {} {:>10}{only}", fitted("table", names), "rows");
     put(buffer, area, 0, &head, look.style(Tone::Strong));
     let height = usize::from(area.height).saturating_sub(1);
     for (line, (at, table)) in tables
@@ -157,7 +161,11 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
         title.push_str(&format!(" · only {}", grid.filter.trim()));
     }
     if let Some(column) = grid.selected_column() {
-        title.push_str(&format!(" · {} {}", column.name, column.type_name));
+        let (place, all) = (grid.column + 1, grid.columns().len());
+        title.push_str(&format!(
+            " · column {place} of {all}: {} {}",
+            column.name, column.type_name
+        ));
         if let Some(to) = &column.references {
             title.push_str(&format!(" → {}", to.table));
         }

@@ -1,5 +1,8 @@
 //! The list of events, and the event under the cursor.
 
+use std::collections::BTreeSet;
+
+use chrono::Datelike;
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
@@ -10,6 +13,9 @@ use crate::eventsourcing::{EventKind, timestamp};
 use crate::text::{count, fitted, visible, width};
 use crate::tui::model::{Listed, Model, Timeline};
 use crate::tui::pages::{self, Tone, sign, standing_note};
+
+/// Cells for who wrote an event, where there is room.
+const ACTOR: usize = 10;
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     if let Some(top) = model.timeline.opened {
@@ -81,8 +87,15 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         (Some(_), Some(until)) => format!(" · searching to #{until}"),
         _ => String::new(),
     };
+    let unknown = match (timeline.matches, pages::unknown_table(model)) {
+        (Some(matches), Some(table)) if matches.is_all && matches.count == 0 => {
+            format!(" · there is no table {table}")
+        }
+        _ => String::new(),
+    };
+    // The count first: a long filter is cut.
     let text = format!(
-        " filter: {} · {matches}{searching} · Esc shows all",
+        " {matches}{unknown}{searching} · Esc shows all · filter: {}",
         visible(&timeline.filter_text)
     );
     put(buffer, area, 0, &text, look.style(Tone::Changed));
@@ -125,7 +138,10 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         );
     } else {
         let rest = usize::from(area.width).saturating_sub(width(&title) + 5);
-        let rule = format!("── {title} {}", "─".repeat(rest));
+        let rule = match title.is_empty() {
+            true => "─".repeat(usize::from(area.width)),
+            false => format!("── {title} {}", "─".repeat(rest)),
+        };
         put(buffer, area, 0, &rule, look.style(Tone::Strong));
     }
     put_page(
@@ -176,9 +192,11 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .max()
         .unwrap_or(8)
         .clamp(8, 20);
+    let in_sight = timeline.entries.iter().skip(timeline.top).take(height);
+    let years: BTreeSet<i32> = in_sight.map(|entry| entry.event.timestamp.year()).collect();
     for (line, (at, entry)) in entries.enumerate() {
         let widths = (id_width, table_width);
-        let pieces = entry_line(model, at, entry, widths, look);
+        let pieces = entry_line(model, at, entry, widths, years.len() > 1, look);
         put_pieces(buffer, area, line, &pieces);
     }
 }
@@ -189,16 +207,21 @@ fn entry_line(
     at: usize,
     entry: &Listed,
     (id_width, table_width): (usize, usize),
+    with_year: bool,
     look: Look,
 ) -> Vec<(String, Style)> {
     let timeline = &model.timeline;
     let event = &entry.event;
     let standing = model.standing(event);
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
-    // 2020-02-17 03:09:48.219183: with milliseconds where there is room. The year stands with the event.
-    let moment = match model.size.is_wide() {
-        true => &moment[5..23],
+    // 2020-02-17 03:09:48.219183: with the year where several are in sight. The whole of it stands with the event.
+    let moment = match with_year {
+        true => &moment[..16],
         false => &moment[5..19],
+    };
+    let actor = match model.size.is_wide() {
+        true => format!("{} ", fitted(&visible(&event.actor), ACTOR)),
+        false => String::new(),
     };
     let (table, uuid) = match &event.row {
         Some(key) => (visible(&key.table), key.uuid.to_string()[..8].to_owned()),
@@ -237,8 +260,9 @@ fn entry_line(
         (format!("{} ", sign(event.kind)), toned(kind)),
         (format!("{} ", fitted(&table, table_width)), plain),
         (format!("{uuid} "), toned(Tone::Faint)),
+        (actor, plain),
         (standing_note(standing, event.origin), plain),
-        (entry.summary.clone(), plain),
+        (pages::summary_of(model, entry), plain),
     ]
 }
 

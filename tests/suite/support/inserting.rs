@@ -182,6 +182,10 @@ impl EventStore for Inserting {
         self.inner.activity(by, first, last).await
     }
 
+    async fn moments(&self, request: &PageRequest) -> Result<Vec<(EventId, Timestamp)>> {
+        self.inner.moments(request).await
+    }
+
     async fn history(&self, through: EventId) -> Result<History> {
         self.inner.history(through).await
     }

@@ -59,6 +59,7 @@ fn some_rows(count: usize) -> GridPage {
     };
     GridPage {
         rows: (0..count).map(row).collect(),
+        total: None,
         next: None,
     }
 }

@@ -23,7 +23,9 @@ on_both! {
             player.see(&["▌ #6", "#6 create molecule"]).await;
             // Its life, and from an event of it back to the timeline, and back twice.
             player.press(Key::Char('h'));
-            player.see(&["[3 Row]", "▌~ #10 update"]).await;
+            player.see(&["[3 Row]", "▌+ #6 create"]).await;
+            player.press(Key::Up);
+            player.see(&["▌~ #10 update"]).await;
             player.press(Key::Enter);
             player.see(&["[1 Timeline]", "▌ #10", "3 matches"]).await;
             player.press(Key::Backspace);
@@ -52,6 +54,13 @@ on_both! {
             player.see(&["No event matches", "0 matches"]).await;
             player.press(Key::Esc);
             player.see(&["filter: event:update", "2 matches", "▌ #12"]).await;
+            // A link to what the filter hides shows all events, says so, and the way back leads to the filter.
+            player.press(Key::Char(':'));
+            player.type_text("3");
+            player.press(Key::Enter);
+            player.see(&["▌ #3", "#3 is not among what the filter showed"]).await;
+            player.press(Key::Backspace);
+            player.see(&["filter: event:update", "2 matches", "▌ #12"]).await;
             player.press(Key::Char('q'));
         })
         .await;
@@ -59,8 +68,10 @@ on_both! {
 
     async fn a_moment_and_an_event_are_gone_to_and_bursts_jumped(backend) {
         let lab = Database::mad_lab(backend).await;
+        // One burst, and years later another one.
+        lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
-            player.see(&["▌ #18", "▁▁▁"]).await;
+            player.see(&["▌ #19", "▁▁▁", "LIVE #19", "2020-02-17 03:10"]).await;
             player.press(Key::Char(':'));
             player.type_text("2020-02-17 03:09:50");
             player.see(&["go to 2020-02-17 03:09:50 UTC"]).await;
@@ -71,15 +82,27 @@ on_both! {
             player.press(Key::Enter);
             player.see(&["▌ #4", "#4 create"]).await;
             player.press(Key::Char(']'));
-            player.see(&["▌ #11"]).await;
+            player.see(&["▌ #19"]).await;
+            player.press(Key::Char(']'));
+            player.see(&["There is no burst of events after"]).await;
             player.press(Key::Char('['));
             player.see(&["▌ #1 "]).await;
             player.press(Key::Char('['));
             player.see(&["There is no burst of events before"]).await;
+            // Among those that a filter shows.
+            player.press(Key::Char('/'));
+            player.type_text("type:molecule");
+            player.press(Key::Enter);
+            player.see(&["4 matches"]).await;
+            player.press(Key::Home);
+            player.see(&["▌ #19"]).await;
+            player.press(Key::Char('['));
+            player.see(&["▌ #6"]).await;
+            player.press(Key::Esc);
             player.press(Key::Char(':'));
             player.type_text("99");
             player.press(Key::Enter);
-            player.see(&["There is no event #99: the log has #1 to #18"]).await;
+            player.see(&["There is no event #99: the log has #1 to #19"]).await;
             player.press(Key::Char('q'));
         })
         .await;
@@ -112,6 +135,15 @@ on_both! {
             player.press(Key::Esc);
             player.press(Key::Char('1'));
             player.see(&["[1 Timeline]"]).await;
+            // Within a transaction nobody has ever seen the tables: its end is shown.
+            player.press(Key::Char(':'));
+            player.type_text("8");
+            player.press(Key::Enter);
+            player.see(&["▌│#8"]).await;
+            player.press(Key::Char('t'));
+            player.see(&["PAST #9 of #18"]).await;
+            player.press(Key::Char('q'));
+            player.see(&["▌│#8"]).await;
             player.press(Key::Char('q'));
         })
         .await;
@@ -130,7 +162,7 @@ on_both! {
             player.see(&["molecule_fragment · 3 rows"]).await;
             // metadata, molecule_id, fragment_id, order
             (0..4).for_each(|_| player.press(Key::Right));
-            player.see(&["· order "]).await;
+            player.see(&[": order "]).await;
             player.press(Key::Char('s'));
             player.see(&["order ↑"]).await;
             player.press(Key::Char('s'));
@@ -147,7 +179,7 @@ on_both! {
             player.see_settled(&["molecule_fragment · 2 rows · only order>=1"]).await;
             // To the molecule that a row names, and from there to the rows that name it.
             (0..2).for_each(|_| player.press(Key::Left));
-            player.see(&["· molecule_id "]).await;
+            player.see(&[": molecule_id "]).await;
             player.press(Key::Enter);
             player.see(&["[3 Row]", "smiles       ABC", "molecule_fragment.molecule_id"]).await;
             (0..5).for_each(|_| player.press(Key::Down));
@@ -176,7 +208,9 @@ on_both! {
             lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
             let after = player.see(&["LIVE #19", "▌ #14"]).await;
             assert_eq!(line(&after), line(&before), "{after}");
+            player.see(&["↑ 1 new event above"]).await;
             player.press_until(Key::Up, "▌ #19").await;
+            player.see_no("new event above").await;
             // Following, the cursor goes to what comes.
             player.press(Key::Char('f'));
             player.see(&["follows new events"]).await;

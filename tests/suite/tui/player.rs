@@ -17,7 +17,7 @@ use ratatui::buffer::Buffer;
 use tokio::sync::mpsc;
 
 /// Longer than anything takes: only a test that would hang forever ends by it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A clipboard that says what it is given.
 struct Elsewhere;

@@ -221,7 +221,7 @@ async fn look_around(player: &mut Player, size: (u16, u16), lab: &Database) {
         "grid_right",
         size,
         lab,
-        &["xy_data · 1 row · x JSON", "[100 values]"],
+        &["column 5 of 10: x JSON", "[100 values]"],
     )
     .await;
     player.press(Key::Enter);
@@ -300,7 +300,7 @@ async fn roll_back(player: &mut Player, size: (u16, u16), lab: &Database) {
         "preview_filtered",
         size,
         lab,
-        &["only rows with \"def\": 1 of 4 rows"],
+        &["1 of 4 rows with \"def\""],
     )
     .await;
     player.press(Key::Char('o'));
