@@ -32,12 +32,17 @@ use crate::tui;
 use args::{Args, Command, Global};
 use output::Output;
 
+/// Threads beside the main one.
+const WORKERS: usize = 1;
+
 /// Reads the arguments, runs the command, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
     let args = Args::parse();
     let output = Output::new(args.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
+        // The screens are drawn by the main thread. Each further one has memory of its own, and waits for the database like the others.
+        .worker_threads(WORKERS)
         .enable_all()
         .build()
     {

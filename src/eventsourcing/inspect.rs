@@ -171,10 +171,32 @@ pub async fn row(
         None => now.clone(),
         Some(at) => state_after(store, table, key, at).await?,
     };
+    let names = match &row {
+        Some(row) => names(store, &tables, table, row).await?,
+        None => BTreeMap::new(),
+    };
+    Ok(RowInspection {
+        table: table.clone(),
+        row,
+        now,
+        names,
+    })
+}
+
+/// For the columns of a row that name rows of other tables: a word for each of those, as it is now.
+///
+/// # Errors
+/// The store's.
+pub async fn names(
+    store: &dyn EventStore,
+    tables: &[Table],
+    table: &Table,
+    row: &Row,
+) -> Result<BTreeMap<String, String>> {
     let mut names = BTreeMap::new();
     for column in &table.columns {
         let named = column.references.as_ref().and_then(|reference| {
-            let uuid = row.as_ref()?.get(&column.name)?.as_str()?.parse().ok()?;
+            let uuid = row.get(&column.name)?.as_str()?.parse().ok()?;
             let table = tables.iter().find(|table| table.name == reference.table)?;
             Some((table, uuid))
         });
@@ -190,12 +212,7 @@ pub async fn row(
             );
         }
     }
-    Ok(RowInspection {
-        table: table.clone(),
-        row,
-        now,
-        names,
-    })
+    Ok(names)
 }
 
 /// Columns that people name things by, the best first.

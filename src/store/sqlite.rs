@@ -59,6 +59,8 @@ struct SqliteStore {
     /// For the connection of its own that a rollback needs.
     options: SqliteConnectOptions,
     watch: watch::Watch,
+    /// The file that its connections have.
+    opened: watch::Opened,
     /// Who writes.
     actor: String,
 }
@@ -87,7 +89,9 @@ impl EventStore for SqliteStore {
     }
 
     async fn next_head(&self, known: EventId) -> Result<EventId> {
-        self.watch.next_head(&self.options, known).await
+        self.watch
+            .next_head(&self.options, &self.opened, known)
+            .await
     }
 
     async fn event(&self, id: EventId) -> Result<Option<Event>> {
@@ -260,6 +264,7 @@ impl EventStore for SqliteStore {
     }
 
     async fn append(&self, events: Vec<NewEvent>) -> Result<Vec<Event>> {
+        self.opened.check()?;
         let mut connection = self.pool.acquire().await.map_err(failed)?;
         let mut all = connection
             .begin_with("BEGIN IMMEDIATE")
@@ -297,6 +302,7 @@ impl EventStore for SqliteStore {
         rollback: &ConfirmedRollback,
         control: &Control,
     ) -> Result<RollbackOutcome> {
+        self.opened.check()?;
         rollback::execute(&self.options, &self.actor, rollback, control).await
     }
 

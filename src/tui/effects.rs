@@ -279,7 +279,9 @@ impl Effects {
                     }
                     _ = ticks.tick() => {
                         let progress = control.progress();
-                        if progress != told {
+                        // That it has not begun is told too, once it is to be noticed.
+                        let waits = progress == (0, 0) && began.elapsed() > WRITER_INTERVAL;
+                        if progress != told || waits {
                             told = progress;
                             let elapsed = began.elapsed().as_millis();
                             let elapsed = u64::try_from(elapsed).unwrap_or(u64::MAX);
@@ -394,7 +396,9 @@ async fn whole_row(
         }
         _ => None,
     };
-    Ok(Some(WholeRow { row, now }))
+    let tables = store.tables().await?;
+    let names = inspect::names(store, &tables, &asked.table, &row).await?;
+    Ok(Some(WholeRow { row, now, names }))
 }
 
 /// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value.
@@ -418,6 +422,17 @@ async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRows> {
     Ok(shown)
 }
 
+/// A file for others too, as far as the process lets them.
+fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder.tempfile_in(directory)
+}
+
 /// Writes the log to a new file, and returns how many events. What was begun and did not end is removed again.
 async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
     let failed = |error: io::Error| {
@@ -435,7 +450,7 @@ async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
         Some(directory) if !directory.as_os_str().is_empty() => directory,
         _ => Path::new("."),
     };
-    let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
+    let file = new_file(directory).map_err(failed)?;
     let mut writer = io::BufWriter::new(file);
     let events = export::events(store, |event, standing| {
         let line = event.to_json(standing.undone_by());

@@ -40,7 +40,13 @@ pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
         Some((receiver.recv().await?, receiver))
     });
     let mut signals = Vec::new();
-    for kind in [SignalKind::terminate(), SignalKind::hangup()] {
+    // Ctrl-C is a key here; who sends its signal from elsewhere wants the program to end.
+    for kind in [
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::interrupt(),
+        SignalKind::quit(),
+    ] {
         let listening = signal(kind).map_err(|error| {
             Error::new(
                 ErrorCode::Io,

@@ -261,6 +261,11 @@ impl Keymap {
     /// # Errors
     /// A sentence, when there is no such command.
     pub fn rebind(&mut self, name: &str, keys: &[Key]) -> Result<(), String> {
+        if keys.is_empty() && ["quit", "interrupt", "palette", "help"].contains(&name) {
+            return Err(format!(
+                "\"{name}\" needs a key: without it nobody finds the way out"
+            ));
+        }
         let mut found = false;
         for (binding, own) in BINDINGS.iter().zip(&mut self.keys) {
             if binding.name == name {

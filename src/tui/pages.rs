@@ -17,7 +17,7 @@ use crate::eventsourcing::EventKind;
 use crate::text::{visible, wrapped};
 
 pub use audit::{Lead, audit, bar};
-pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to};
+pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, short};
 pub use copy::{plain, to_copy};
 pub use event::{event, event_title, standing_note, summary_of, unknown_table};
 pub use grid::{
@@ -29,7 +29,7 @@ pub use overlay::{
 };
 pub use preview::table_lines;
 pub use rollback::{last_word, rollback, rollback_length, rows_in_sight};
-pub use row::{keep_item_in_sight, row, row_items};
+pub use row::{keep_item_in_sight, row, row_items, selected_line};
 pub use strip::strip_line;
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use ratatui::Terminal;
 use ratatui::backend::Backend;
 use tokio::sync::mpsc;
@@ -19,6 +19,9 @@ use super::update::{start, update};
 use super::view::{self, Look};
 use crate::eventsourcing::rollback::RollbackOutcome;
 use crate::eventsourcing::{Error, ErrorCode, EventStore, Result};
+
+/// Messages from the terminal that are taken in before the next drawing.
+const KEYS_AT_ONCE: usize = 50;
 
 /// What a user can choose.
 #[derive(Clone, Debug)]
@@ -91,6 +94,13 @@ pub async fn run<B: Backend>(
             }
         };
         let mut messages = VecDeque::from([message]);
+        // Keys that wait already are answered together: whoever holds a key down sees where that leads, and not each step late.
+        while messages.len() < KEYS_AT_ONCE
+            && input_open
+            && let Some(Some(next)) = input.next().now_or_never()
+        {
+            messages.push_back(next);
+        }
         while let Some(message) = messages.pop_front() {
             for effect in update(&mut model, message) {
                 match effect {

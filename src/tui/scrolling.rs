@@ -140,7 +140,9 @@ impl<W: Write> Backend for Scrolling<W> {
 
     fn show_cursor(&mut self) -> io::Result<()> {
         self.is_cursor_hidden = false;
-        self.inner.show_cursor()
+        // It is asked for when everything is over, and `leave` has shown it: where the terminal is gone a failure would be printed to nobody, which
+        // is a panic.
+        self.inner.show_cursor().or(Ok(()))
     }
 
     fn get_cursor_position(&mut self) -> io::Result<Position> {

@@ -37,6 +37,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             effects.extend(tables::settle(model));
             effects.extend(row::settle(model));
             effects.extend(rollback::settle(model));
+            cell::settle(model);
             effects
         }
         Message::Terminate => leave(model),

@@ -148,6 +148,9 @@ pub(super) async fn estimate(
     }
 }
 
+/// A row, its place as text, and the sizes of what was left out of it.
+type Found = (Json<Row>, Vec<String>, Vec<Option<i64>>);
+
 /// A row without its long values, to stand in FROM beside the whole row, which is called `o` there; and the sizes of those values, in the order of the columns.
 /// `pg_column_size` is the size as stored: it does not fetch what lies outside the row, and of a text only the beginning is fetched.
 fn summary(table: &Table) -> (String, String) {
@@ -232,14 +235,14 @@ pub(super) async fn page(reads: &Reads, source: &Source, asked: &RowsQuery<'_>) 
     query.push(format_args!(" ORDER BY {} LIMIT ", columns.join(", ")));
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
 
-    let mut found: Vec<(Json<Row>, Vec<String>, Vec<Option<i64>>)> = query
+    let mut found: Vec<Found> = query
         .build_query_as()
         .fetch_all(reads)
         .await
         .map_err(|error| unreadable(table, error))?;
     let has_more = found.len() > limit;
     found.truncate(limit);
-    let stored = |(Json(found), cursor, sizes): (Json<Row>, Vec<String>, Vec<Option<i64>>)| {
+    let stored = |(Json(found), cursor, sizes): Found| {
         let left_out = table.columns.iter().zip(sizes);
         let left_out =
             left_out.filter_map(|(column, size)| Some((column.name.clone(), size?.unsigned_abs())));

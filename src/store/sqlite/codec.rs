@@ -14,7 +14,7 @@ use crate::eventsourcing::schema::{Column, ColumnKind, Table};
 use crate::eventsourcing::store::{LeftOut, VALUE_BEGINNING, VALUE_LIMIT};
 use crate::eventsourcing::timeline::Detail;
 use crate::eventsourcing::timestamp::{self, Timestamp};
-use crate::eventsourcing::{Result, Row, value};
+use crate::eventsourcing::{Error, Result, Row, value};
 
 /// A value as SQLite stores it.
 #[derive(Clone, Debug, PartialEq)]
@@ -257,13 +257,25 @@ pub(super) fn row(table: &Table, found: &SqliteRow, first: usize) -> Result<Row>
         };
         Ok(decode(column.kind, stored))
     };
-    table
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(at, column)| Ok((column.name.clone(), read(first + 2 * at, column)?)))
-        .collect::<sqlx::Result<Row>>()
-        .map_err(failed)
+    let mut row = Row::new();
+    for (at, column) in table.columns.iter().enumerate() {
+        let value =
+            read(first + 2 * at, column).map_err(|error| unreadable(table, column, &row, error))?;
+        row.insert(column.name.clone(), value);
+    }
+    Ok(row)
+}
+
+/// A value that is no text although SQLite calls it text: which one it is, so that it can be mended.
+fn unreadable(table: &Table, column: &Column, before: &Row, error: sqlx::Error) -> Error {
+    let key = table.key().and_then(|key| before.get(key));
+    let of = key.map_or_else(String::new, |key| format!(" of the row {key}"));
+    let mut error = failed(error);
+    error.message = format!(
+        "the column {} of {table} holds text that is not UTF-8{of}: it cannot be read",
+        column.name
+    );
+    error.hint("another program wrote it; correct that value with SQLite's own shell")
 }
 
 /// One row of a table that takes part, as it is now.

@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, ConnectOptions, Connection, Executor, SqliteConnection
 use super::SqliteStore;
 use super::error::failed;
 use super::reads::Reads;
-use super::watch::Watch;
+use super::watch::{Opened, Watch};
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::eventsourcing::{Error, ErrorCode, Result};
 use crate::store::OpenOptions;
@@ -22,8 +22,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How many rows a connection reads ahead.
 const ROWS_AHEAD: usize = 1000;
 
-/// Reads of the screens, and a count in the background.
-const CONNECTIONS: u32 = 4;
+/// A read of the screens, one in the background, and one that is being stopped.
+const CONNECTIONS: u32 = 3;
+
+/// KiB of pages that a connection keeps. The system keeps the file's pages too, so that more of them only takes memory, once for each connection.
+const CACHE: u32 = 256;
 
 /// Where the migrations are recorded: not in the `_sqlx_migrations` of other programs.
 const MIGRATIONS_TABLE: &str = "ebb_migrations";
@@ -40,6 +43,8 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(false)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        // Less than nothing is a number of KiB, not of pages.
+        .pragma("cache_size", format!("-{CACHE}"))
         // Rows are read on a thread of their own: each time that it waits for its reader takes longer than reading a row.
         .row_buffer_size(ROWS_AHEAD)
 }
@@ -107,6 +112,7 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteSto
         },
         options: connect,
         watch: Watch::default(),
+        opened: Opened::new(path)?,
         actor: match person {
             Some(person) => format!("{}/{person}", options.user),
             None => options.user.clone(),

@@ -26,6 +26,8 @@ pub struct Cell {
     pub value: Value,
     /// The same column's value now, where the past is shown and it differs.
     pub now: Option<Value>,
+    /// Its lines, as far as they are not folded.
+    pub nodes: Vec<Node>,
     /// The parts that are folded, as JSON pointers.
     pub folded: BTreeSet<String>,
     /// The line under the cursor.

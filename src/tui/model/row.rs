@@ -37,6 +37,8 @@ pub struct RowScreen {
     pub life_wanted: Option<RequestId>,
     /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
     pub to_event: Option<EventId>,
+    /// Whether the cursor goes to the first of all its events as soon as all have been read.
+    pub to_first: bool,
     /// The item under the cursor.
     pub cursor: usize,
     /// The first line that is shown.
@@ -55,6 +57,7 @@ impl RowScreen {
             life_from: Some(EventId::MAX),
             life_wanted: None,
             to_event,
+            to_first: false,
             cursor: 0,
             top: 0,
         }

@@ -1,6 +1,6 @@
 //! The tables, and rows of one.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::eventsourcing::rows::{RowsRequest, RowsStart};
 use crate::eventsourcing::schema::{Column, Table};
@@ -106,6 +106,8 @@ pub struct WholeRow {
     pub row: Row,
     /// See there.
     pub now: Option<Row>,
+    /// For columns that name a row of another table: a word for that row.
+    pub names: BTreeMap<String, String>,
 }
 
 /// What a row is read for.

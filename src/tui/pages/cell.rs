@@ -59,8 +59,16 @@ fn push(
         }
         Value::Array(values) => {
             let members = values.iter().enumerate();
-            let members =
-                members.map(|(at, value)| (format!("{pointer}/{at}"), String::new(), value));
+            // The place of a value in a long array cannot be counted by eye.
+            let is_long = values.len() > 10;
+            let members = members.map(|(at, value)| {
+                let place = if is_long {
+                    format!("[{at}] ")
+                } else {
+                    String::new()
+                };
+                (format!("{pointer}/{at}"), place, value)
+            });
             ("[", "]", members.collect())
         }
         scalar => {
@@ -111,7 +119,12 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
     let range = cell.plot.as_ref().map_or_else(String::new, |plot| {
         let ys = plot.points.iter().map(|(_, y)| *y);
         let (least, most) = ys.fold((f64::MAX, f64::MIN), |(a, b), y| (a.min(y), b.max(y)));
-        format!(" · {} from {least} to {most}", plot.y_name)
+        format!(
+            " · {} from {} to {}",
+            plot.y_name,
+            short(least),
+            short(most)
+        )
     });
     let title = visible(&format!("{}{size}{range}", cell.title));
     let mut lines = vec![line(Tone::Strong, clipped(&title, width))];
@@ -120,6 +133,20 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
         lines.push(line(Tone::Changed, clipped(&text, width)));
     }
     lines
+}
+
+/// A number in few characters.
+#[must_use]
+pub fn short(number: f64) -> String {
+    let magnitude = number.abs();
+    match magnitude {
+        0.0 => "0".to_owned(),
+        0.001..100_000.0 => {
+            let text = format!("{number:.4}");
+            text.trim_end_matches('0').trim_end_matches('.').to_owned()
+        }
+        _ => format!("{number:.2e}"),
+    }
 }
 
 /// Lines that are left for the value itself.

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Lead, audit, failure, row, row_items};
+use super::{Lead, audit, failure, row_items, selected_line};
 use crate::tui::keymap::Context;
 use crate::tui::model::{Item, Model};
 
@@ -18,8 +18,7 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
         // The part under the cursor, or all of it.
         Context::Cell => {
             let cell = model.cell.as_ref()?;
-            let nodes = super::nodes(cell, model.size.page_width());
-            let node = nodes.get(cell.cursor).filter(|_| !whole);
+            let node = cell.nodes.get(cell.cursor).filter(|_| !whole);
             let part = node.and_then(|node| cell.value.pointer(&node.pointer));
             Some(plain(part.unwrap_or(&cell.value)))
         }
@@ -48,12 +47,7 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
                     let undone_by = one.standing.undone_by();
                     Some(one.event.to_json(undone_by).to_string())
                 }
-                (false, Item::Naming { .. }) => {
-                    let width = model.size.page_width();
-                    let found = row(model, width).into_iter();
-                    let mut items = found.filter(|(_, item)| item.is_some());
-                    items.nth(screen.cursor).map(|(line, _)| line.text)
-                }
+                (false, Item::Naming { .. }) => selected_line(model, model.size.page_width()),
             }
         }
         Context::Audit => {

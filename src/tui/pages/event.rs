@@ -9,6 +9,9 @@ use crate::text::{clipped, fitted, value, visible, width as cells, wrapped};
 use crate::tui::model::{Listed, Model};
 use serde_json::Value;
 
+/// Bytes of a value on an event's page: the row's page and the tables show whole values.
+const LONGEST: usize = 32 * 1024;
+
 /// Characters before the first difference of two long values that stay in sight.
 const KEPT: usize = 6;
 
@@ -161,8 +164,48 @@ fn tone_of(change: &ColumnChange) -> (Tone, &'static str) {
 fn shown(given: &Value) -> String {
     match given {
         Value::Null => "∅".to_owned(),
+        Value::String(text) if text.len() > LONGEST => {
+            let begins: String = text.chars().take(LONGEST).collect();
+            format!("\"{}…", visible(&begins))
+        }
         Value::String(text) => format!("\"{}\"", visible(text)),
-        other => visible(&other.to_string()),
+        other => visible(&beginning(other, LONGEST)),
+    }
+}
+
+/// The beginning of a value's JSON, at most so many bytes: what is beyond is in no line of a page, and each key writes the page anew.
+fn beginning(value: &Value, most: usize) -> String {
+    let mut text = Bounded {
+        bytes: Vec::new(),
+        most,
+    };
+    match serde_json::to_writer(&mut text, value) {
+        Ok(()) => String::from_utf8_lossy(&text.bytes).into_owned(),
+        Err(_) => format!(
+            "{}…",
+            String::from_utf8_lossy(&text.bytes).trim_end_matches('\u{fffd}')
+        ),
+    }
+}
+
+/// Takes so many bytes, and then refuses.
+struct Bounded {
+    bytes: Vec<u8>,
+    most: usize,
+}
+
+impl std::io::Write for Bounded {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let room = self.most.saturating_sub(self.bytes.len()).min(bytes.len());
+        self.bytes.extend_from_slice(&bytes[..room]);
+        match room {
+            0 => Err(std::io::ErrorKind::StorageFull.into()),
+            taken => Ok(taken),
+        }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
     }
 }
 

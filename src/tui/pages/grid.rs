@@ -43,8 +43,8 @@ pub fn rows_in_sight(grid: &Grid, size: Size) -> Vec<(usize, Option<&GridRow>)> 
 pub fn columns_in_sight(grid: &Grid, size: Size) -> Vec<Shown<'_>> {
     let room = usize::from(size.columns);
     let columns = grid.columns();
-    let pinned = grid.pinned_columns();
     let rows = rows_in_sight(grid, size);
+    let pinned = pinned_in_sight(grid, &columns, &rows, room);
     let first = grid.left.max(pinned);
     let places = (0..pinned).chain(first..columns.len());
     let mut shown = Vec::new();
@@ -64,6 +64,22 @@ pub fn columns_in_sight(grid: &Grid, size: Size) -> Vec<Shown<'_>> {
         at += width + GAP;
     }
     shown
+}
+
+/// How many of the pinned columns stay: beyond half of the screen they would leave no room for the one under the cursor.
+fn pinned_in_sight(
+    grid: &Grid,
+    columns: &[&Column],
+    rows: &[(usize, Option<&GridRow>)],
+    room: usize,
+) -> usize {
+    let mut used = MARGIN;
+    let pinned = columns.iter().take(grid.pinned_columns());
+    let fits = |column: &&&Column| {
+        used += width_of(grid, column, rows) + GAP;
+        used <= room / 2
+    };
+    pinned.take_while(fits).count()
 }
 
 /// As wide as what is in sight of it.
@@ -144,7 +160,10 @@ pub fn keep_column_in_sight(model: &mut Model) {
     };
     let count = grid.columns().len();
     grid.column = grid.column.min(count.saturating_sub(1));
-    if grid.column < grid.pinned_columns() {
+    let columns = grid.columns();
+    let rows = rows_in_sight(grid, size);
+    let pinned = pinned_in_sight(grid, &columns, &rows, room);
+    if grid.column < pinned {
         return;
     }
     grid.left = grid.left.min(grid.column);

@@ -211,6 +211,10 @@ fn running(
     lines.push(line(
         Tone::Plain,
         match total {
+            0 if elapsed > 1000 => {
+                "It has not begun: another program may be writing, and this waits for its end."
+                    .to_owned()
+            }
             0 => format!(
                 "{} to append",
                 plan.events_to_append().map_or_else(

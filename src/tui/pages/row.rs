@@ -1,37 +1,153 @@
 //! One row: its columns, the rows that name it, and its life.
 
+use serde_json::Value;
+
 use super::event::columns;
 use super::{Line, Tone, line, sign, standing_note};
+use crate::eventsourcing::inspect::LifeEvent;
 use crate::eventsourcing::timestamp;
 use crate::text::{clipped, fitted, value, visible, width as cells};
 use crate::tui::layout::scrolled;
 use crate::tui::model::{Item, Model, RowScreen};
 
-/// The lines of a row's page, each with what the cursor can be on in it.
-#[must_use]
-pub fn row(model: &Model, width: usize) -> Vec<(Line, Option<Item>)> {
+/// A part of the page that is in sight or not as a whole, and the line in which it begins.
+#[derive(Clone, Copy, Debug)]
+struct Part<'a> {
+    at: usize,
+    what: What<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum What<'a> {
+    Title,
+    Gap,
+    Heading(&'static str),
+    /// A column, and its value.
+    Column(&'a str, &'a Value),
+    /// A table, and the column by which its rows name this one.
+    Naming(&'a str, &'a str),
+    /// An event, and its place in the life.
+    Event(usize, &'a LifeEvent),
+    /// What is still to come.
+    More(&'static str),
+}
+
+impl What<'_> {
+    fn lines(&self) -> usize {
+        match self {
+            Self::Event(_, one) => 1 + one.columns.len(),
+            _ => 1,
+        }
+    }
+
+    /// What the cursor can be on in it.
+    fn item(&self) -> Option<Item> {
+        match *self {
+            Self::Column(name, _) => Some(Item::Column(name.to_owned())),
+            Self::Naming(table, column) => Some(Item::Naming {
+                table: table.to_owned(),
+                column: column.to_owned(),
+            }),
+            Self::Event(at, _) => Some(Item::Event(at)),
+            _ => None,
+        }
+    }
+
+    fn is_item(&self) -> bool {
+        matches!(self, Self::Column(..) | Self::Naming(..) | Self::Event(..))
+    }
+}
+
+/// The parts of the page. A life may have a hundred thousand events, and a key asks for this: nothing is written here.
+fn parts(model: &Model) -> Vec<Part<'_>> {
     let Some(row) = &model.row else {
         return Vec::new();
     };
-    let mut lines = vec![(line(Tone::Strong, title(model, row, width)), None)];
-    lines.extend(state(row, width));
+    let mut all = vec![What::Title];
+    let state = row.inspection.iter().filter_map(|found| found.row.as_ref());
+    all.extend(
+        state
+            .flatten()
+            .map(|(name, value)| What::Column(name, value)),
+    );
     let naming: Vec<_> = model.tables.naming(&row.key.table).collect();
     if !naming.is_empty() {
-        lines.push((line(Tone::Plain, ""), None));
-        lines.push((line(Tone::Strong, "Rows that name this one"), None));
+        all.extend([What::Gap, What::Heading("Rows that name this one")]);
     }
-    for (table, column) in naming {
-        let text = visible(&format!("{}.{}", table.name, column.name));
-        let item = Item::Naming {
-            table: table.name.clone(),
-            column: column.name.clone(),
-        };
-        lines.push((line(Tone::Plain, clipped(&text, width)), Some(item)));
+    all.extend(
+        naming
+            .into_iter()
+            .map(|(table, column)| What::Naming(&table.name, &column.name)),
+    );
+    all.extend([What::Gap, What::Heading("Its life, the latest first")]);
+    all.extend(
+        row.life
+            .iter()
+            .enumerate()
+            .map(|(at, one)| What::Event(at, one)),
+    );
+    match (row.life_wanted, row.life_from) {
+        (Some(_), _) => all.push(What::More("reading…")),
+        (None, Some(_)) => all.push(What::More("…")),
+        (None, None) if row.life.is_empty() => {
+            all.push(What::More("The log has no event of it."));
+        }
+        (None, None) => {}
     }
-    lines.push((line(Tone::Plain, ""), None));
-    lines.push((line(Tone::Strong, "Its life, the latest first"), None));
-    lines.extend(life(row, width));
+    let mut at = 0;
+    let parts = all.into_iter().map(|what| {
+        let part = Part { at, what };
+        at += what.lines();
+        part
+    });
+    parts.collect()
+}
+
+/// The lines of a row's page that are in sight, each with whether the cursor is on it.
+#[must_use]
+pub fn row(model: &Model, width: usize, height: usize) -> Vec<(Line, bool)> {
+    let Some(row) = &model.row else {
+        return Vec::new();
+    };
+    let sight = row.top..row.top + height;
+    let (mut lines, mut item) = (Vec::new(), 0);
+    for part in parts(model) {
+        let is_selected = part.what.is_item() && item == row.cursor;
+        item += usize::from(part.what.is_item());
+        if part.at >= sight.end || part.at + part.what.lines() <= sight.start {
+            continue;
+        }
+        let written = written(model, row, part.what, width)
+            .into_iter()
+            .enumerate();
+        let seen = written.filter(|(at, _)| sight.contains(&(part.at + at)));
+        lines.extend(seen.map(|(at, line)| (line, is_selected && at == 0)));
+    }
     lines
+}
+
+/// The first line of the part that the cursor is on.
+#[must_use]
+pub fn selected_line(model: &Model, width: usize) -> Option<String> {
+    let row = model.row.as_ref()?;
+    let mut items = parts(model).into_iter().filter(|part| part.what.is_item());
+    let lines = written(model, row, items.nth(row.cursor)?.what, width);
+    lines.into_iter().next().map(|line| line.text)
+}
+
+fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<Line> {
+    match what {
+        What::Title => vec![line(Tone::Strong, title(model, row, width))],
+        What::Gap => vec![line(Tone::Plain, "")],
+        What::Heading(text) => vec![line(Tone::Strong, text)],
+        What::Column(name, held) => column(row, name, held, width).into_iter().collect(),
+        What::Naming(table, column) => {
+            let text = visible(&format!("{table}.{column}"));
+            vec![line(Tone::Plain, clipped(&text, width))]
+        }
+        What::Event(_, one) => event(one, width),
+        What::More(text) => vec![line(Tone::Faint, text)],
+    }
 }
 
 fn title(model: &Model, row: &RowScreen, width: usize) -> String {
@@ -49,111 +165,88 @@ fn title(model: &Model, row: &RowScreen, width: usize) -> String {
     clipped(&visible(&format!("{}{note}", row.key)), width)
 }
 
-fn state(row: &RowScreen, width: usize) -> Vec<(Line, Option<Item>)> {
-    let Some(found) = &row.inspection else {
-        return Vec::new();
-    };
-    let Some(state) = &found.row else {
-        return Vec::new();
-    };
-    let names = state.keys().map(|name| cells(&visible(name))).max();
+fn column(row: &RowScreen, name: &str, held: &Value, width: usize) -> Option<Line> {
+    let found = row.inspection.as_ref()?;
+    let names = found.row.iter().flat_map(|state| state.keys());
+    let names = names.map(|name| cells(&visible(name))).max();
     let names = names.unwrap_or_default().min(width / 3);
-    let lines = state.iter().map(|(name, held)| {
-        let column = found.table.column(name);
-        let to = column.and_then(|column| column.references.as_ref());
-        let shown = match held {
-            serde_json::Value::Null => "∅".to_owned(),
-            serde_json::Value::Array(values) if values.len() > 3 => {
-                format!("[{} values]", values.len())
-            }
-            other => value(other),
-        };
-        let link = match to.filter(|_| !held.is_null()) {
-            Some(to) => {
-                let word = found.names.get(name).map(|word| format!(" {word}"));
-                visible(&format!("→ {}{}  ", to.table, word.unwrap_or_default()))
-            }
-            None => String::new(),
-        };
-        let now = found.now.as_ref().map(|now| now.get(name).cloned());
-        let differs = now
-            .map(Option::unwrap_or_default)
-            .filter(|now| match column {
-                Some(column) => !column.same(now, held),
-                None => now != held,
-            });
-        let (tone, now) = match differs {
-            Some(now) => (Tone::Changed, format!("  (now {})", value(&now))),
-            None => (Tone::Plain, String::new()),
-        };
-        let text = format!("{}  {link}{shown}{now}", fitted(&visible(name), names));
-        (
-            line(tone, clipped(&text, width)),
-            Some(Item::Column(name.clone())),
-        )
-    });
-    lines.collect()
+    let column = found.table.column(name);
+    let to = column.and_then(|column| column.references.as_ref());
+    let shown = match held {
+        Value::Null => "∅".to_owned(),
+        Value::Array(values) if values.len() > 3 => format!("[{} values]", values.len()),
+        other => value(other),
+    };
+    let link = match to.filter(|_| !held.is_null()) {
+        Some(to) => {
+            let word = found.names.get(name).map(|word| format!(" {word}"));
+            visible(&format!("→ {}{}  ", to.table, word.unwrap_or_default()))
+        }
+        None => String::new(),
+    };
+    let now = found.now.as_ref().map(|now| now.get(name).cloned());
+    let differs = now
+        .map(Option::unwrap_or_default)
+        .filter(|now| match column {
+            Some(column) => !column.same(now, held),
+            None => now != held,
+        });
+    let (tone, now) = match differs {
+        Some(now) => (Tone::Changed, format!("  (now {})", value(&now))),
+        None => (Tone::Plain, String::new()),
+    };
+    let text = format!("{}  {link}{shown}{now}", fitted(&visible(name), names));
+    Some(line(tone, clipped(&text, width)))
 }
 
-fn life(row: &RowScreen, width: usize) -> Vec<(Line, Option<Item>)> {
-    let mut lines = Vec::new();
-    for (at, one) in row.life.iter().enumerate() {
-        let event = &one.event;
-        let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
-        let text = format!(
-            "{} #{} {}  {} UTC  {}{}",
-            sign(event.kind),
-            event.id,
-            event.kind,
-            &moment[..19],
-            standing_note(one.standing, event.origin),
-            visible(&event.actor),
-        );
-        let tone = match one.standing.undone_by() {
-            Some(_) => Tone::Faint,
-            None => Tone::Plain,
-        };
-        lines.push((line(tone, clipped(&text, width)), Some(Item::Event(at))));
-        for mut change in columns(&one.columns, width.saturating_sub(4)) {
-            change.text.insert_str(0, "    ");
-            lines.push((change, None));
-        }
-    }
-    let more = match (row.life_wanted, row.life_from) {
-        (Some(_), _) => "reading…",
-        (None, Some(_)) => "…",
-        (None, None) if row.life.is_empty() => "The log has no event of it.",
-        (None, None) => return lines,
+fn event(one: &LifeEvent, width: usize) -> Vec<Line> {
+    let event = &one.event;
+    let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
+    let text = format!(
+        "{} #{} {}  {} UTC  {}{}",
+        sign(event.kind),
+        event.id,
+        event.kind,
+        &moment[..19],
+        standing_note(one.standing, event.origin),
+        visible(&event.actor),
+    );
+    let tone = match one.standing.undone_by() {
+        Some(_) => Tone::Faint,
+        None => Tone::Plain,
     };
-    lines.push((line(Tone::Faint, more), None));
+    let mut lines = vec![line(tone, clipped(&text, width))];
+    for mut change in columns(&one.columns, width.saturating_sub(4)) {
+        change.text.insert_str(0, "    ");
+        lines.push(change);
+    }
     lines
 }
 
 /// What the cursor can be on, from top to bottom.
 #[must_use]
 pub fn row_items(model: &Model) -> Vec<Item> {
-    let lines = row(model, model.size.page_width());
-    lines.into_iter().filter_map(|(_, item)| item).collect()
+    let parts = parts(model).into_iter();
+    parts.filter_map(|part| part.what.item()).collect()
 }
 
 /// Scrolls as little as brings the item under the cursor into sight, with the lines that belong to it.
 pub fn keep_item_in_sight(model: &mut Model) {
     let height = model.size.content();
-    let lines = row(model, model.size.page_width());
-    let places: Vec<usize> = (0..lines.len())
-        .filter(|at| lines[*at].1.is_some())
-        .collect();
+    let parts = parts(model).into_iter();
+    let mut items = parts.filter(|part| part.what.is_item());
+    let cursor = model.row.as_ref().map(|row| row.cursor);
+    let found = cursor.and_then(|cursor| items.nth(cursor));
+    let found = found.map(|part| (part.at, part.what.lines()));
     let Some(row) = &mut model.row else {
         return;
     };
-    let Some(first) = places.get(row.cursor).copied() else {
+    let Some((first, lines)) = found else {
         row.top = 0;
         return;
     };
-    // The changes below an event, and the headings above the first item.
-    let next = places.get(row.cursor + 1).copied().unwrap_or(lines.len());
-    let last = (next - 1).min(first + height - 1);
-    row.top = scrolled(row.top, last, height);
+    // The changes below an event, and the title above the first item.
+    row.top = scrolled(row.top, first + lines.min(height) - 1, height);
     row.top = scrolled(row.top, first, height);
     if row.cursor == 0 {
         row.top = 0;

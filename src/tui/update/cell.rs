@@ -1,5 +1,7 @@
 //! One value over the whole screen.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::super::effect::Effect;
@@ -12,13 +14,20 @@ use crate::eventsourcing::Row;
 /// Parts of a JSON value with more members than this begin folded.
 const UNFOLDED: usize = 50;
 
-/// Shows a column's value; the rest of the row is for what it can be drawn against.
-pub(super) fn open(model: &mut Model, title: String, column: &str, row: &Row, now: Option<Value>) {
+/// Shows a column's value; the rest of the row, and words for the rows that it names, are for what it can be drawn against.
+pub(super) fn open(
+    model: &mut Model,
+    title: String,
+    column: &str,
+    (row, names): (&Row, &BTreeMap<String, String>),
+    now: Option<Value>,
+) {
     let value = row.get(column).cloned().unwrap_or_default();
-    let plot = plot(column, &value, row);
+    let plot = plot(column, &value, row, names);
     let mut cell = Cell {
         title,
         now,
+        nodes: Vec::new(),
         folded: Default::default(),
         cursor: 0,
         top: 0,
@@ -29,6 +38,17 @@ pub(super) fn open(model: &mut Model, title: String, column: &str, row: &Row, no
     };
     fold_long(&cell.value, String::new(), &mut cell.folded);
     model.cell = Some(cell);
+    settle(model);
+}
+
+/// Writes the value's lines anew, after the size or what is folded has changed. A value may have a hundred thousand: they are kept.
+pub(super) fn settle(model: &mut Model) {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    if let Some(cell) = &mut model.cell {
+        cell.nodes = pages::nodes(cell, width);
+        cell.cursor = cell.cursor.min(cell.nodes.len().saturating_sub(1));
+        cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+    }
 }
 
 fn fold_long(value: &Value, pointer: String, folded: &mut std::collections::BTreeSet<String>) {
@@ -54,23 +74,54 @@ fn fold_long(value: &Value, pointer: String, folded: &mut std::collections::BTre
     }
 }
 
-/// The numbers of an array, if it is one of numbers only.
-fn numbers(value: &Value) -> Option<Vec<f64>> {
-    let values = value.as_array().filter(|values| values.len() > 1)?;
-    values.iter().map(Value::as_f64).collect()
+/// The numbers of an array, if it is one of numbers, between which there may be gaps.
+fn numbers(value: &Value) -> Option<Vec<Option<f64>>> {
+    let values = value.as_array()?;
+    let is_number = |value: &&Value| value.is_number();
+    let are_numbers = values
+        .iter()
+        .all(|value| value.is_number() || value.is_null());
+    (are_numbers && values.iter().filter(is_number).nth(1).is_some())
+        .then(|| values.iter().map(Value::as_f64).collect())
+}
+
+/// A column's name with its unit, where another column names that: `x_unit`, `unit_x`, or one for all, as text or as the row that it names.
+fn with_unit(column: &str, row: &Row, names: &BTreeMap<String, String>) -> String {
+    let (of_it, of_all) = (
+        [
+            format!("{column}_unit"),
+            format!("{column}_units"),
+            format!("unit_{column}"),
+        ],
+        ["unit".to_owned(), "units".to_owned()],
+    );
+    let candidates = of_it.into_iter().chain(of_all);
+    let columns = candidates.flat_map(|name| [format!("{name}_id"), name]);
+    let mut units = columns.filter_map(|name| {
+        let own = || row.get(&name)?.as_str().map(str::to_owned);
+        names.get(&name).cloned().or_else(own)
+    });
+    match units.find(|unit| !unit.is_empty()) {
+        Some(unit) => format!("{column} ({unit})"),
+        None => column.to_owned(),
+    }
 }
 
 /// An array of numbers against another one of the same length, or against its own places.
-fn plot(column: &str, value: &Value, row: &Row) -> Option<Plot> {
+fn plot(column: &str, value: &Value, row: &Row, names: &BTreeMap<String, String>) -> Option<Plot> {
     let own = numbers(value)?;
     let others = row.iter().filter(|(name, _)| *name != column);
     let other = others
         .filter_map(|(name, value)| Some((name, numbers(value)?)))
         .find(|(_, values)| values.len() == own.len());
-    let plot = |x_name: &str, y_name: &str, x: Vec<f64>, y: Vec<f64>| Plot {
-        x_name: x_name.to_owned(),
-        y_name: y_name.to_owned(),
-        points: x.into_iter().zip(y).collect(),
+    let plot = |x_name: &str, y_name: &str, x: Vec<Option<f64>>, y: Vec<Option<f64>>| Plot {
+        x_name: with_unit(x_name, row, names),
+        y_name: with_unit(y_name, row, names),
+        points: x
+            .into_iter()
+            .zip(y)
+            .filter_map(|(x, y)| Some((x?, y?)))
+            .collect(),
     };
     Some(match other {
         // What runs to the right is what is called x, or what comes first in the row.
@@ -82,18 +133,19 @@ fn plot(column: &str, value: &Value, row: &Row) -> Option<Plot> {
             }
         }
         None => {
-            let places = (0..own.len()).map(|at| at as f64).collect();
+            let places = (0..own.len()).map(|at| Some(at as f64)).collect();
             plot("place", column, places, own)
         }
     })
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
-    let (width, height) = (model.size.page_width(), model.size.content());
+    let height = model.size.content();
     let Some(cell) = &mut model.cell else {
         return Vec::new();
     };
-    let nodes = pages::nodes(cell, width);
+    let nodes = &cell.nodes;
+    let mut has_changed = true;
     match action {
         Action::Open => {
             if let Some((pointer, folded)) = nodes
@@ -126,12 +178,15 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let forwards = action == Action::NextMatch;
             return search(model, forwards, false);
         }
-        _ => cell.cursor = moved(action, cell.cursor, nodes.len(), height),
+        _ => {
+            cell.cursor = moved(action, cell.cursor, nodes.len(), height);
+            has_changed = false;
+        }
     }
-    cell.cursor = cell
-        .cursor
-        .min(pages::nodes(cell, width).len().saturating_sub(1));
-    cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+    match has_changed {
+        true => settle(model),
+        false => cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height)),
+    }
     Vec::new()
 }
 
@@ -147,7 +202,7 @@ pub(super) fn search_for(model: &mut Model, text: &str) -> Vec<Effect> {
 }
 
 fn search(model: &mut Model, forwards: bool, here: bool) -> Vec<Effect> {
-    let (width, height) = (model.size.page_width(), model.size.content());
+    let width = model.size.page_width();
     let Some(cell) = &mut model.cell else {
         return Vec::new();
     };
@@ -158,7 +213,7 @@ fn search(model: &mut Model, forwards: bool, here: bool) -> Vec<Effect> {
     let folded = std::mem::take(&mut cell.folded);
     let nodes = pages::nodes(cell, width);
     cell.folded = folded;
-    let shown = pages::nodes(cell, width);
+    let shown = &cell.nodes;
     let at = shown.get(cell.cursor).map(|node| node.pointer.clone());
     let current = nodes.iter().position(|node| {
         Some(&node.pointer) == at.as_ref() && node.text == shown[cell.cursor].text
@@ -191,6 +246,6 @@ fn search(model: &mut Model, forwards: bool, here: bool) -> Vec<Effect> {
     let line = now.iter().position(|node| *node == target);
     let line = line.or_else(|| now.iter().position(|node| node.pointer == target.pointer));
     cell.cursor = line.unwrap_or_default();
-    cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+    settle(model);
     Vec::new()
 }

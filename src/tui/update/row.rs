@@ -12,6 +12,16 @@ use crate::eventsourcing::{EventId, Result, RowKey};
 /// Events of a row that are read at once.
 const LIFE_PAGE: usize = 50;
 
+/// Events that are read at once where all are wanted.
+const LONG_LIFE_PAGE: usize = 2000;
+
+fn life_page(row: &RowScreen) -> usize {
+    match row.to_first {
+        true => LONG_LIFE_PAGE,
+        false => LIFE_PAGE,
+    }
+}
+
 /// Reads the row, and the latest events of its life.
 pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
@@ -20,6 +30,7 @@ pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     };
     row.wanted = Some(request);
     row.life_wanted = Some(life_request);
+    row.to_first = false;
     // Those that come replace what is there.
     row.life_from = None;
     let before = at.map_or(EventId::MAX, |at| at + 1);
@@ -57,7 +68,7 @@ pub(super) fn life_read(
     if let Some(row) = &mut model.row {
         row.life_wanted = None;
         if let Some(events) = found {
-            let is_all = events.len() < LIFE_PAGE;
+            let is_all = events.len() < life_page(row);
             if row.life_from.is_none() {
                 row.life.clear();
             }
@@ -87,12 +98,17 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
         row.cursor = place.unwrap_or(row.cursor);
     }
     row.cursor = row.cursor.min(items.len().saturating_sub(1));
+    if row.to_first && row.life_from.is_none() && row.life_wanted.is_none() {
+        row.to_first = false;
+        row.cursor = items.len().saturating_sub(1);
+    }
     if row.life_wanted.is_none()
-        && row.cursor + 2 * LIFE_PAGE / 3 > items.len()
+        && (row.to_first || row.cursor + 2 * LIFE_PAGE / 3 > items.len())
         && let Some(before) = row.life_from
     {
         row.life_wanted = Some(request);
-        effects.push(Effect::Life(request, row.key.clone(), before, LIFE_PAGE));
+        let page = life_page(row);
+        effects.push(Effect::Life(request, row.key.clone(), before, page));
     }
     pages::keep_item_in_sight(model);
     effects
@@ -143,6 +159,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         _ => {
             row.to_event = None;
+            row.to_first = action == Action::Last && row.life_from.is_some();
             row.cursor = moved(action, row.cursor, items.len(), height);
         }
     }
@@ -204,6 +221,7 @@ fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
         Some(column) => !column.same(now, &value),
         None => *now != value,
     });
-    cell::open(model, title, name, &state, now);
+    let names = inspection.names.clone();
+    cell::open(model, title, name, (&state, &names), now);
     Vec::new()
 }

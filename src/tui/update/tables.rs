@@ -372,7 +372,7 @@ pub(super) fn whole_read(
     let (Some(found), Some(grid)) = (told(model, result), &model.tables.grid) else {
         return Vec::new();
     };
-    let Some(WholeRow { row, now }) = found else {
+    let Some(WholeRow { row, now, names }) = found else {
         let text = "This row is not there any more: r reads the table again.";
         model.notice = Some(Notice::Info(text.to_owned()));
         return Vec::new();
@@ -388,7 +388,7 @@ pub(super) fn whole_read(
             let differs =
                 |now: &Value| column.is_none_or(|column| !column.same(now, &value(&row, &name)));
             let now = now.filter(differs);
-            cell::open(model, title, &name, &row, now);
+            cell::open(model, title, &name, (&row, &names), now);
             Vec::new()
         }
         RowFor::CopyingValue(name) => vec![Effect::Copy(pages::plain(&value(&row, &name)))],

@@ -12,7 +12,7 @@ use crate::eventsourcing::timeline::{Detail, Direction, Filter, Page, PageReques
 use crate::eventsourcing::{EventId, Result};
 
 /// Events that are read at once: more than any screen has lines.
-const PAGE: usize = 200;
+const PAGE: usize = 100;
 
 /// Events that are held at most: some pages on both sides of the cursor.
 const HELD: usize = 5 * PAGE;

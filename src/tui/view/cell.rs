@@ -35,7 +35,7 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, cell: &Cell, look: Look) {
         draw_plot(buffer, place, plot, look);
         rest = below(rest, height);
     }
-    let nodes = pages::nodes(cell, width);
+    let nodes = &cell.nodes;
     let shown = nodes.iter().enumerate().skip(cell.top);
     for (line, (at, node)) in shown.take(usize::from(rest.height)).enumerate() {
         let sign = match node.folded {
@@ -44,7 +44,11 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, cell: &Cell, look: Look) {
             None => "  ",
         };
         let sign = if cell.value.is_string() { "" } else { sign };
-        let text = format!("{sign}{}{}", "  ".repeat(node.depth), node.text);
+        let text = format!(
+            "{sign}{}{}",
+            "  ".repeat(node.depth.min(width / 4)),
+            node.text
+        );
         let is_found = !cell.search.is_empty()
             && node
                 .text
@@ -86,7 +90,7 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
             .title(Text::from(crate::text::visible(name)))
             .style(look.style(Tone::Faint))
             .bounds(bounds)
-            .labels(labels.map(|label| Span::raw(short(label))))
+            .labels(labels.map(|label| Span::raw(pages::short(label))))
     };
     let dataset = Dataset::default()
         .marker(if look.unicode {
@@ -102,17 +106,4 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
         .y_axis(axis(&plot.y_name, y))
         .legend_position(None)
         .render(area, buffer);
-}
-
-/// A number in few characters.
-fn short(number: f64) -> String {
-    let magnitude = number.abs();
-    match magnitude {
-        0.0 => "0".to_owned(),
-        0.001..100_000.0 => {
-            let text = format!("{number:.4}");
-            text.trim_end_matches('0').trim_end_matches('.').to_owned()
-        }
-        _ => format!("{number:.2e}"),
-    }
 }

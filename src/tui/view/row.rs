@@ -34,21 +34,13 @@ pub(super) fn draw_marked(
 }
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
-    let Some(row) = &model.row else {
+    if model.row.is_none() {
         let text = "No row has been looked at yet: h on an event, or Enter on a row's key.";
         put(buffer, area, 0, text, look.style(Tone::Faint));
         return;
-    };
-    let mut item = 0;
-    let lines = pages::row(model, usize::from(area.width)).into_iter();
-    let lines: Vec<(Line, bool)> = lines
-        .map(|(line, is_item)| {
-            let is_selected = is_item.is_some() && item == row.cursor;
-            item += usize::from(is_item.is_some());
-            (line, is_selected)
-        })
-        .collect();
-    draw_marked(buffer, area, &lines, row.top, look);
+    }
+    let (width, height) = (usize::from(area.width), usize::from(area.height));
+    draw_marked(buffer, area, &pages::row(model, width, height), 0, look);
 }
 
 pub(super) fn draw_audit(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
