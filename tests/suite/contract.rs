@@ -35,6 +35,7 @@ pub(crate) fn schema(backend: Backend) -> String {
             reference_id {uuid} REFERENCES sample (sample_id) ON DELETE SET NULL,
             title TEXT
         );
+        CREATE INDEX spectra_of_a_sample ON spectrum (sample_id);
         CREATE TABLE setting (
             name TEXT NOT NULL,
             place INTEGER NOT NULL,
