@@ -399,6 +399,14 @@ fn clear(model: &mut Model) -> Vec<Effect> {
             // What asks for every row is never refused.
             tables::show_only(model, "").unwrap_or_default()
         }
+        Context::Preview
+            if model
+                .rollback
+                .as_ref()
+                .is_some_and(|one| !one.filter.is_empty()) =>
+        {
+            rollback::show_only(model, "")
+        }
         Context::Tables if !model.tables.filter.is_empty() => {
             tables::list_only(model, "");
             Vec::new()

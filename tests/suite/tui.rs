@@ -2,6 +2,7 @@
 
 mod grid;
 mod links;
+mod messages;
 pub(crate) mod player;
 mod preview;
 pub(crate) mod pty;
@@ -9,4 +10,5 @@ mod random;
 mod screens;
 mod scrolling;
 mod story;
-mod transitions;
+mod tour;
+pub(crate) mod transitions;

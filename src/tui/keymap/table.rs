@@ -31,6 +31,8 @@ const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 const OUTERMOST: &[Context] = &[Timeline, Tables, Row, Audit, NoRollback, Progress];
 /// The pages on which nothing lies that could be left.
 const OUTER: &[Context] = &[Timeline, Tables, Audit, NoRollback];
+/// Where Backspace goes back, and Esc ends a filter first.
+const RETURNED: &[Context] = &[Timeline, Tables, Audit, NoRollback, Grid, Preview];
 const INNER: &[Context] = &[
     Event,
     Grid,
@@ -346,16 +348,15 @@ pub const BINDINGS: &[Binding] = &[
         Action::Back,
         &[Key::Esc, Key::Backspace],
         "back",
-        &[
-            Event,
-            Grid,
-            Row,
-            Cell,
-            Planning,
-            Preview,
-            Context::Result,
-            Failure,
-        ],
+        &[Event, Row, Cell, Planning, Context::Result, Failure],
+    ),
+    // Where there is a filter Esc ends it first.
+    hinted(
+        "leave",
+        Action::Clear,
+        &[Key::Esc],
+        "back",
+        &[Grid, Preview],
     ),
     hinted(
         "cancel",
@@ -372,7 +373,7 @@ pub const BINDINGS: &[Binding] = &[
         "end the filter, back",
         OUTER,
     ),
-    on("return", Action::Back, &[Key::Backspace], "back", OUTER),
+    on("return", Action::Back, &[Key::Backspace], "back", RETURNED),
     on(
         "palette",
         Action::Palette,

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use ebbtide::eventsourcing::store::Backend;
 use portable_pty::{Child, CommandBuilder, MasterPty, PtySize, native_pty_system};
 
-use crate::support::{Database, run};
+use crate::support::{Database, create, id, run};
 
 /// Longer than anything takes: only a test that would hang forever ends by it.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -215,13 +215,52 @@ fn the_program_draws_rolls_back_and_leaves_the_terminal_as_it_was() {
 
 #[test]
 fn a_signal_to_end_restores_the_terminal() {
-    for name in ["-TERM", "-HUP"] {
+    for name in ["-TERM", "-HUP", "-INT", "-QUIT"] {
         let lab = mad_lab();
         let mut session = Session::start(&lab.argument());
         session.see("18 events · 16 rows");
         session.signal(name);
         assert_eq!(session.end(), 0, "{name}");
         session.assert_terminal_restored();
+    }
+}
+
+/// A signal in the middle of a rollback: it is stopped or it is done, and never half done.
+#[test]
+fn a_signal_in_the_middle_of_a_rollback_leaves_all_of_it_or_nothing() {
+    for backend in [Backend::Sqlite, Backend::Postgres] {
+        run(async {
+            let lab = Database::mad_lab(backend).await;
+            let fragments = (1..=12_000).map(|n| {
+                create(
+                    "fragment",
+                    id(n),
+                    serde_json::json!({"smiles": format!("F{n}")}),
+                )
+            });
+            lab.append(fragments.collect()).await;
+            let mut session = Session::start(&lab.argument());
+            session.see("12018 events");
+            session.press(":19\r");
+            session.see("#19 create fragment");
+            session.press("R");
+            session.see("before #19");
+            session.press("\r");
+            session.see("type 19 and");
+            session.press("19\r");
+            session.wait("the rollback at work", |screen| {
+                let shown = screen.parser.screen().contents();
+                shown.contains(" steps") || shown.contains("Done:")
+            });
+            session.signal("-TERM");
+            let code = session.end();
+            session.assert_terminal_restored();
+            let left = lab.rows().await.len();
+            assert!([16, 16 + 12_000].contains(&left), "{left} rows");
+            // That it was stopped is told, and is no success.
+            assert_eq!(code == 0, left == 16, "exit code {code}, {left} rows");
+            lab.assert_no_drift().await;
+        });
     }
 }
 

@@ -17,7 +17,7 @@ const SIZE: Size = Size {
     rows: 24,
 };
 
-fn model() -> (Model, Vec<Effect>) {
+pub(crate) fn model() -> (Model, Vec<Effect>) {
     let info = StoreInfo {
         backend: Backend::Sqlite,
         name: "lab.db".to_owned(),
@@ -29,7 +29,7 @@ fn model() -> (Model, Vec<Effect>) {
     (model, effects)
 }
 
-fn entry(n: i64) -> Entry {
+pub(crate) fn entry(n: i64) -> Entry {
     let timestamp = moment("2020-01-01") + chrono::TimeDelta::seconds(n);
     Entry {
         event: Event {
