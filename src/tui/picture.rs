@@ -71,7 +71,7 @@ fn draw_run(svg: &mut String, run: &[Cell], left: f32, top: f32) {
     }
     let is_blank = |cell: &Cell| cell.symbol().trim().is_empty();
     let mut at = 0;
-    // A word of letters that every font has is one text; other signs are each their own, so that a wider one moves nothing.
+    // A word of letters that every font has is one text, so that a wider one moves nothing else; other signs are each their own.
     for word in run.chunk_by(|a, b| is_word(a) && is_word(b)) {
         if !word.iter().all(is_blank) {
             let text: String = word.iter().map(Cell::symbol).collect();
@@ -100,7 +100,7 @@ fn draw_run(svg: &mut String, run: &[Cell], left: f32, top: f32) {
 }
 
 fn is_word(cell: &Cell) -> bool {
-    cell.symbol().is_ascii()
+    cell.symbol().is_ascii() && cell.symbol() != " "
 }
 
 fn style(cell: &Cell) -> Style {

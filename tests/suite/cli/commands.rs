@@ -512,6 +512,35 @@ fn what_is_printed_cannot_drive_the_terminal() {
 }
 
 #[test]
+fn a_picture_shows_what_the_keys_lead_to() {
+    let lab = run(Database::mad_lab(Backend::Sqlite));
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("picture.svg");
+    let file = file.to_str().unwrap();
+    let picture = |steps: &[&str]| {
+        let argument = lab.argument();
+        let mut arguments = vec!["-d", argument.as_str(), "picture", file];
+        arguments.extend(steps);
+        ebb(&arguments)
+    };
+    picture(&[
+        "await:▌ #18",
+        "Down",
+        "type:R",
+        "await:just before #17",
+        "await:removed",
+    ])
+    .ends_with(0);
+    let drawn = std::fs::read_to_string(file).unwrap();
+    assert!(drawn.starts_with("<svg ") && drawn.ends_with("</svg>\n"));
+    for word in [">Rollback]<", ">#17,<", ">removed,<", "textLength"] {
+        assert!(drawn.contains(word), "{word}:\n{drawn}");
+    }
+    let refused = picture(&["hyper-x"]).ends_with(2);
+    assert!(refused.stderr().contains("there is no key hyper-x"));
+}
+
+#[test]
 fn help_names_every_command_and_every_exit_code() {
     let help = ebb(&["--help"]).ends_with(0).stdout();
     for word in [
