@@ -401,25 +401,26 @@ async fn whole_row(
     Ok(Some(WholeRow { row, now, names }))
 }
 
-/// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value.
+/// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value; those of a table together.
 async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRows> {
     let wanted = text.to_lowercase();
-    let mut shown = ShownRows::default();
-    let (mut place, mut columns) = (0, 0);
+    let mut places = Vec::new();
+    if wanted.is_empty() {
+        places = (0..changes.len()).collect();
+        return Ok(ShownRows::of(changes, places));
+    }
+    let mut place = 0;
     for lot in changes.lots(0..changes.len(), SEARCHED_AT_ONCE) {
         for row in lot? {
             let said = row.to_json().to_string();
             if said.to_lowercase().contains(&wanted) {
-                shown.places.push(place);
-                shown.columns_before.push(columns);
-                columns += row.columns.len();
+                places.push(place);
             }
             place += 1;
         }
         tokio::task::yield_now().await;
     }
-    shown.columns_before.push(columns);
-    Ok(shown)
+    Ok(ShownRows::of(changes, places))
 }
 
 /// A file for others too, as far as the process lets them.

@@ -14,6 +14,7 @@ mod strip;
 use super::keymap::Action;
 use super::model::{Model, Notice, Screen};
 use crate::eventsourcing::EventKind;
+use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::text::{visible, wrapped};
 
 pub use audit::{Lead, audit, bar};
@@ -84,6 +85,17 @@ pub fn sign(kind: EventKind) -> &'static str {
         EventKind::Restore => "=",
         EventKind::Rollback => "«",
         EventKind::RollbackEnd => "»",
+    }
+}
+
+/// The database's name; of one on another machine, with that machine's, since test servers have databases of the same name.
+#[must_use]
+pub fn database_name(info: &StoreInfo) -> String {
+    let host = info.location.split([':', '/']).next().unwrap_or_default();
+    let is_here = ["", "localhost", "127.0.0.1", "["].contains(&host);
+    match info.backend {
+        Backend::Postgres if !is_here => format!("{}@{host}", info.name),
+        _ => info.name.clone(),
     }
 }
 

@@ -28,7 +28,7 @@ const SCREENS: &[Context] = &[Timeline, Event, Tables, Grid, Row, Audit, NoRollb
 const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 /// What `q` leaves; elsewhere it goes one step back.
-const OUTERMOST: &[Context] = &[Timeline, Tables, Row, Audit, NoRollback, Progress];
+const OUTERMOST: &[Context] = &[Timeline, Tables, Row, Audit, NoRollback];
 /// The pages on which nothing lies that could be left.
 const OUTER: &[Context] = &[Timeline, Tables, Audit, NoRollback];
 /// Where Backspace goes back, and Esc ends a filter first.
@@ -383,6 +383,15 @@ pub const BINDINGS: &[Binding] = &[
     ),
     hinted("help", Action::Help, &[c('?')], "help", HELPED),
     hinted("quit", Action::Quit, &[c('q')], "quit", OUTERMOST),
+    hinted(
+        "stop-and-quit",
+        Action::Quit,
+        &[c('q')],
+        "stop, quit",
+        &[Progress],
+    ),
+    // By name, where its key goes back.
+    on("leave-ebb", Action::Quit, &[], "quit", INNER),
     on("close", Action::Back, &[c('q')], "back", INNER),
     // Moving.
     on("up", Action::Up, &[Key::Up, c('k')], "up", LISTS),

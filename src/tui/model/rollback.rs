@@ -1,8 +1,10 @@
 //! A rollback, from the question to the result.
 
+use std::collections::BTreeSet;
+
 use crate::eventsourcing::rollback::{
-    Conflicts, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget, RowChange,
-    Strategy,
+    Changes, Conflicts, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest, RollbackTarget,
+    RowChange, Strategy,
 };
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::Writer;
@@ -127,6 +129,42 @@ pub struct ReadRows {
     pub rows: Vec<RowChange>,
     /// The request for others.
     pub wanted: Option<RequestId>,
+}
+
+impl ShownRows {
+    /// All rows of a plan, those of a table together; `None` where they are so already. A plan has them in the order of its events.
+    #[must_use]
+    pub fn by_table(changes: &Changes) -> Option<Self> {
+        let mut seen = BTreeSet::new();
+        let mut before = None;
+        let mut tables = changes.entries().map(|entry| entry.table);
+        let is_interleaved = tables.any(|table| {
+            let is_another = before.replace(table) != Some(table);
+            is_another && !seen.insert(table)
+        });
+        is_interleaved.then(|| Self::of(changes, (0..changes.len()).collect()))
+    }
+
+    /// The rows at these places, those of a table together.
+    #[must_use]
+    pub fn of(changes: &Changes, mut places: Vec<usize>) -> Self {
+        let entry = |place: usize| changes.entries_at(place..place + 1).next();
+        places.sort_by_cached_key(|place| entry(*place).map(|entry| entry.table.to_owned()));
+        let mut columns = 0;
+        let mut columns_before: Vec<usize> = places
+            .iter()
+            .map(|place| {
+                let before = columns;
+                columns += entry(*place).map_or(0, |entry| entry.columns);
+                before
+            })
+            .collect();
+        columns_before.push(columns);
+        Self {
+            places,
+            columns_before,
+        }
+    }
 }
 
 impl ReadRows {

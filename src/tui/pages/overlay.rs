@@ -61,7 +61,8 @@ pub fn help(model: &Model) -> Vec<Line> {
         wanted.split_whitespace().all(|word| text.contains(word))
     };
     let mut lines = Vec::new();
-    for (binding, keys) in model.keymap.bindings(model.context_below()) {
+    let here = model.keymap.bindings(model.context_below());
+    for (binding, keys) in here.filter(|(_, keys)| !keys.is_empty()) {
         let text = format!("  {} {}", fitted(&names(keys), 26), binding.words);
         if is_wanted(&format!("{text} {}", binding.name)) {
             lines.push(line(Tone::Plain, text));

@@ -155,16 +155,15 @@ fn filter_rows(model: &mut Model) -> Vec<Effect> {
     let Some(rollback) = &mut model.rollback else {
         return Vec::new();
     };
-    if rollback.filter.is_empty() {
-        rollback.shown_wanted = None;
-        if rollback.shown.take().is_some() {
-            rollback.rows = ReadRows::default();
-        }
-        return vec![Effect::Cancel(Slot::Shown)];
-    }
     let Some(plan) = &rollback.plan else {
         return Vec::new();
     };
+    if rollback.filter.is_empty() && plan.changes.len() <= SORTED_AT_ONCE {
+        rollback.shown_wanted = None;
+        rollback.shown = ShownRows::by_table(&plan.changes);
+        rollback.rows = ReadRows::default();
+        return vec![Effect::Cancel(Slot::Shown)];
+    }
     rollback.shown_wanted = Some(request);
     let (changes, text) = (plan.changes.clone(), rollback.filter.clone());
     vec![Effect::Shown(request, changes, text)]
@@ -417,6 +416,9 @@ fn proceed(model: &mut Model) {
         }
     }
 }
+
+/// Rows that are put in the order of their tables while a key is answered; more of them are by a task.
+const SORTED_AT_ONCE: usize = 20_000;
 
 /// Characters of the field at most.
 const LONGEST: usize = 200;

@@ -45,7 +45,7 @@ pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         format!("{rows} "),
         String::new(),
     ];
-    let name = visible(&info.name);
+    let name = visible(&pages::database_name(info));
     // Which database it is and whether it can be written matter more than the counts, and stay where there is no room.
     let state = format!("  {}  {shown}{badges}", info.backend.as_str());
     let columns = usize::from(area.width);

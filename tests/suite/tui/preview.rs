@@ -2,7 +2,7 @@
 
 use ebbtide::eventsourcing::rollback::{self, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
-use ebbtide::tui::effect::Effect;
+use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::Message;
@@ -180,5 +180,60 @@ fn a_screen_that_grows_shows_the_end_of_the_preview_and_not_what_is_beyond() {
         let before = in_sight(&model);
         press(&mut model, Key::Char('k'));
         assert_eq!(in_sight(&model)[1..], before[..before.len() - 1]);
+    });
+}
+
+#[test]
+fn the_rows_of_a_table_stand_together_whatever_the_order_of_the_events() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let size = Size {
+            columns: 80,
+            rows: 300,
+        };
+        let mut model = previewing(&lab, size).await;
+        // The lab's events begin with a laboratory, go on with machines, fragments and molecules, and come back to each.
+        let rollback = model.rollback.as_mut().unwrap();
+        let plan = rollback.plan.take().unwrap();
+        (rollback.stage, rollback.wanted) = (Stage::Planning, Some(RequestId(900)));
+        let in_order = |tables: &[String]| {
+            let mut seen = Vec::new();
+            tables.iter().all(|table| {
+                let is_another = seen.last() != Some(table);
+                !is_another
+                    || !seen.contains(table) && {
+                        seen.push(table.clone());
+                        true
+                    }
+            })
+        };
+        let planned: Vec<String> = plan
+            .changes
+            .entries()
+            .map(|one| one.table.to_owned())
+            .collect();
+        assert!(
+            !in_order(&planned),
+            "the plan has them in another order: {planned:?}"
+        );
+        after(
+            &mut model,
+            Message::Planned(RequestId(900), Box::new(Ok(plan))),
+        );
+        let lines = in_sight(&model);
+        let rows = lines
+            .iter()
+            .filter_map(|line| line.strip_prefix("- remove "));
+        let tables: Vec<String> = rows
+            .filter_map(|row| Some(row.split_once(' ')?.0.to_owned()))
+            .collect();
+        assert_eq!(tables.len(), 16);
+        assert!(in_order(&tables), "{tables:?}");
+        // And each row has its own values.
+        for (line, next) in lines.iter().zip(&lines[1..]) {
+            if let Some(uuid) = line.strip_prefix("- remove fragment ") {
+                assert!(next.contains(uuid), "{line}\n{next}");
+            }
+        }
     });
 }
