@@ -1,30 +1,18 @@
 //! Performing effects on tasks of their own, against the store's trait and the domain.
 
+mod reads;
+
 use std::collections::HashMap;
-use std::io::{self, Write};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
-use uuid::Uuid;
-
 use super::effect::{Effect, PlanRequest, RequestId, Slot};
-use super::message::{GridPage, Message, Overview, RowCount};
-use super::model::{GridRow, ShownRows, Since, WholeRow};
-use crate::eventsourcing::ranges::Ranges;
-use crate::eventsourcing::rollback::{self, Changes, ConfirmedRollback, Control};
-use crate::eventsourcing::rows::{self, RowsRequest, RowsStart};
-use crate::eventsourcing::schema::Table;
-use crate::eventsourcing::scope::Scope;
-use crate::eventsourcing::store::LeftOut;
-use crate::eventsourcing::timeline::Detail;
-use crate::eventsourcing::{
-    Error, ErrorCode, EventId, EventStore, Result, Row, activity, bursts, export, inspect, strip,
-    verify,
-};
+use super::message::{Message, Overview};
+use crate::eventsourcing::rollback::{self, ConfirmedRollback, Control};
+use crate::eventsourcing::{EventId, EventStore, Result, activity, bursts, inspect, strip, verify};
 
 /// How often a rollback at work says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(100);
@@ -34,12 +22,6 @@ const WRITER_INTERVAL: Duration = Duration::from_secs(1);
 
 /// How many events are counted at once for a filter: what is counted so far is told in between.
 const COUNTED_AT_ONCE: EventId = 50_000;
-
-/// Tables of more rows than this, as the database guesses, are counted only where somebody asks.
-const COUNTED_UNASKED: u64 = 200_000;
-
-/// Rows of a plan that are searched at once.
-const SEARCHED_AT_ONCE: usize = 1000;
 
 /// The tasks at work.
 pub(super) struct Effects {
@@ -140,20 +122,20 @@ impl Effects {
             Effect::Count(request, tables, at, large) => self.read(Slot::Counts, async move {
                 answer(Message::Counting(request, store.head().await));
                 for table in tables {
-                    let counted = count(&*store, &table, at, large).await;
+                    let counted = reads::count(&*store, &table, at, large).await;
                     answer(Message::Counted(request, table.name, counted));
                 }
             }),
             Effect::WholeRow(request, asked, key, start, n) => {
                 self.read(Slot::WholeRow, async move {
-                    let row = whole_row(&*store, &asked, key, (&start, n)).await;
+                    let row = reads::whole_row(&*store, &asked, key, (&start, n)).await;
                     answer(Message::WholeRow(request, row));
                 });
             }
             Effect::Rows(request, asked, start, limit) => self.read(Slot::Rows, async move {
                 answer(Message::Rows(
                     request,
-                    grid_page(&*store, &asked, &start, limit).await,
+                    reads::grid_page(&*store, &asked, &start, limit).await,
                 ));
             }),
             Effect::Row(request, key, at) => self.read(Slot::Row, async move {
@@ -192,7 +174,10 @@ impl Effects {
             Effect::Shown(request, changes, text) => {
                 // It reads all of the plan's rows, and is let go between lots when a newer one comes.
                 self.read(Slot::Shown, async move {
-                    answer(Message::Shown(request, shown_rows(&changes, &text).await));
+                    answer(Message::Shown(
+                        request,
+                        reads::shown_rows(&changes, &text).await,
+                    ));
                 });
             }
             Effect::Verify(request) => self.verify(request),
@@ -201,7 +186,7 @@ impl Effects {
                 answer(Message::Activity(request, by, counts));
             }),
             Effect::Export(request, file) => self.read(Slot::Export, async move {
-                let written = export_to(&*store, &file).await;
+                let written = reads::export_to(&*store, &file).await;
                 answer(Message::Exported(
                     request,
                     written.map(|events| (events, file)),
@@ -293,176 +278,4 @@ impl Effects {
             drop(answers.send(Message::Executed(request, outcome)));
         });
     }
-}
-
-/// How many rows a table has: counted, or where the database guesses that there are many, that guess, unless more is asked for.
-async fn count(
-    store: &dyn EventStore,
-    table: &Table,
-    at: Option<EventId>,
-    large: bool,
-) -> Result<RowCount> {
-    if let Some(at) = at
-        && table.key().is_some()
-    {
-        let ids = Ranges::of(1, at);
-        let scope = Scope::Table(table.name.clone());
-        return store
-            .count_living(&ids, &scope)
-            .await
-            .map(RowCount::Counted);
-    }
-    if !large
-        && let Some(guess) = store.row_estimate(table).await?
-        && guess > COUNTED_UNASKED
-    {
-        return Ok(RowCount::Estimated(guess));
-    }
-    store.row_count(table).await.map(RowCount::Counted)
-}
-
-/// A page of rows; of those of the past, each with what became of it.
-async fn grid_page(
-    store: &dyn EventStore,
-    asked: &RowsRequest,
-    start: &RowsStart,
-    limit: usize,
-) -> Result<GridPage> {
-    let Some(key) = asked.table.key().filter(|_| asked.at.is_some()) else {
-        let page = rows::page(store, asked, start, limit).await?;
-        let rows = page.rows.into_iter().zip(page.left_out);
-        let rows = rows.map(|(row, left_out)| GridRow {
-            row,
-            left_out,
-            since: None,
-        });
-        return Ok(GridPage {
-            rows: rows.collect(),
-            total: page.total,
-            next: page.next,
-        });
-    };
-    // What differs is seen only in whole values.
-    let whole = RowsRequest {
-        detail: Detail::Whole,
-        ..asked.clone()
-    };
-    let page = rows::page(store, &whole, start, limit).await?;
-    let uuid = |row: &Row| row.get(key)?.as_str()?.parse().ok();
-    let uuids: Vec<Uuid> = page.rows.iter().filter_map(uuid).collect();
-    let found = store.rows_with_latest(&asked.table, &uuids, 0).await?;
-    let stored = found.into_iter();
-    let now: HashMap<Uuid, Row> = stored
-        .filter_map(|one| Some((one.uuid, one.stored?)))
-        .collect();
-    let rows = page.rows.into_iter().map(|mut row| {
-        let now = uuid(&row).and_then(|uuid| now.get(&uuid));
-        let since = now.map_or(Since::Gone, |now| {
-            let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
-            let differs = asked.table.columns.iter().filter(|column| {
-                !column.same(&value(&row, &column.name), &value(now, &column.name))
-            });
-            Since::Differs(differs.map(|column| column.name.clone()).collect())
-        });
-        let mut left_out = LeftOut::new();
-        rows::summarise(&mut row, &mut left_out);
-        GridRow {
-            row,
-            left_out,
-            since: Some(since),
-        }
-    });
-    Ok(GridPage {
-        rows: rows.collect(),
-        total: page.total,
-        next: page.next,
-    })
-}
-
-/// All of a row; of one of the past, with what it is now.
-async fn whole_row(
-    store: &dyn EventStore,
-    asked: &RowsRequest,
-    key: Option<Uuid>,
-    place: (&RowsStart, usize),
-) -> Result<Option<WholeRow>> {
-    let Some(row) = rows::whole(store, asked, key, place).await? else {
-        return Ok(None);
-    };
-    let now = match (asked.at, key) {
-        (Some(_), Some(uuid)) => {
-            let found = store.rows_with_latest(&asked.table, &[uuid], 0).await?;
-            found.into_iter().next().and_then(|found| found.stored)
-        }
-        _ => None,
-    };
-    let tables = store.tables().await?;
-    let names = inspect::names(store, &tables, &asked.table, &row).await?;
-    Ok(Some(WholeRow { row, now, names }))
-}
-
-/// The rows of a plan that a text is in: in the table's name, the key, what is done, or a value; those of a table together.
-async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRows> {
-    let wanted = text.to_lowercase();
-    let mut places = Vec::new();
-    if wanted.is_empty() {
-        places = (0..changes.len()).collect();
-        return Ok(ShownRows::of(changes, places));
-    }
-    let mut place = 0;
-    for lot in changes.lots(0..changes.len(), SEARCHED_AT_ONCE) {
-        for row in lot? {
-            let said = row.to_json().to_string();
-            if said.to_lowercase().contains(&wanted) {
-                places.push(place);
-            }
-            place += 1;
-        }
-        tokio::task::yield_now().await;
-    }
-    Ok(ShownRows::of(changes, places))
-}
-
-/// A file for others too, as far as the process lets them.
-fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder.tempfile_in(directory)
-}
-
-/// Writes the log to a new file, and returns how many events. What was begun and did not end is removed again.
-async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
-    let failed = |error: io::Error| {
-        // A temporary file's name in it would mean nothing to the reader.
-        let why = error.kind();
-        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {why}"));
-        error.hint("nothing is overwritten: name a file that is not there yet, where you may write")
-    };
-    // The whole log is not read for nothing.
-    if Path::new(name).exists() {
-        return Err(failed(io::ErrorKind::AlreadyExists.into()));
-    }
-    // Both are removed with it when the work is cancelled: the name is given to the file when all is in it.
-    let directory = match Path::new(name).parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    let file = new_file(directory).map_err(failed)?;
-    let mut writer = io::BufWriter::new(file);
-    let events = export::events(store, |event, standing| {
-        let line = event.to_json(standing.undone_by());
-        writeln!(writer, "{line}").map_err(failed)
-    });
-    let events = events.await?;
-    let file = writer
-        .into_inner()
-        .map_err(|error| failed(error.into_error()))?;
-    file.as_file().sync_all().map_err(failed)?;
-    file.persist_noclobber(name)
-        .map_err(|error| failed(error.error))?;
-    Ok(events)
 }

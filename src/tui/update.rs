@@ -2,21 +2,25 @@
 
 mod audit;
 mod cell;
+mod execution;
+mod grid;
 mod links;
 mod mouse;
 mod overlay;
 mod rollback;
 mod row;
+mod searching;
 mod tables;
 mod timeline;
+mod whole_log;
 
 use super::effect::{Effect, Slot};
 use super::keymap::{self, Action, Context, Key};
 use super::layout::scrolled;
-use super::message::{Message, Overview};
+use super::message::Message;
 use super::model::{Grid, Leaving, Model, Notice, Overlay, Purpose, RowFor, RowScreen, Screen};
 use super::pages;
-use crate::eventsourcing::{Error, ErrorCode, EventId, Result};
+use crate::eventsourcing::{ErrorCode, Result};
 
 /// The effects with which everything begins.
 pub fn start(model: &mut Model) -> Vec<Effect> {
@@ -47,27 +51,27 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             }
             model.overview_wanted = None;
             match told(model, result) {
-                Some(overview) => overview_read(model, overview),
+                Some(overview) => whole_log::overview_read(model, overview),
                 None => Vec::new(),
             }
         }
-        Message::Head(result) => head_known(model, result),
+        Message::Head(result) => whole_log::head_known(model, result),
         Message::Page(request, result) => timeline::page(model, request, result),
-        Message::Matches(request, result) => timeline::matched(model, request, result),
+        Message::Matches(request, result) => searching::matched(model, request, result),
         Message::Strip(request, result) => timeline::strip_read(model, request, result),
-        Message::Located(request, result) => located(model, request, result),
+        Message::Located(request, result) => whole_log::located(model, request, result),
         Message::Travelled(request, moment, result) => {
             links::travelled(model, request, moment, result)
         }
         Message::Burst(request, direction, result) => {
-            timeline::burst_found(model, request, direction, result)
+            searching::burst_found(model, request, direction, result)
         }
         Message::Inspected(request, result) => timeline::inspected(model, request, *result),
         Message::Tables(request, result) => tables::listed(model, request, result),
         Message::Counting(request, result) => tables::counting(model, request, result),
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
-        Message::Rows(request, result) => tables::rows(model, request, result),
-        Message::WholeRow(request, result) => tables::whole_read(model, request, result),
+        Message::Rows(request, result) => grid::rows(model, request, result),
+        Message::WholeRow(request, result) => grid::whole_read(model, request, result),
         Message::Row(request, result) => row::inspected(model, request, *result),
         Message::Life(request, result) => row::life_read(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
@@ -76,9 +80,9 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
             rollback::changes_read(model, request, first, result)
         }
         Message::Shown(request, result) => rollback::shown(model, request, result),
-        Message::Progress(done, total, elapsed) => rollback::progress(model, done, total, elapsed),
-        Message::Waiting(writer) => rollback::waiting(model, writer),
-        Message::Executed(request, result) => rollback::executed(model, request, result),
+        Message::Progress(done, total, elapsed) => execution::progress(model, done, total, elapsed),
+        Message::Waiting(writer) => execution::waiting(model, writer),
+        Message::Executed(request, result) => execution::executed(model, request, result),
         Message::Verifying(request, done) => audit::verifying(model, request, done),
         Message::Verified(request, result) => audit::verified(model, request, result),
         Message::Activity(request, by, result) => audit::counted(model, request, by, result),
@@ -120,7 +124,7 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     model.timeline.seen_head = model.head;
     model.timeline.paused = false;
     if context == Context::Confirm {
-        return rollback::typed(model, key);
+        return execution::typed(model, key);
     }
     if keymap::is_field(context) {
         return overlay::typed(model, action, key);
@@ -254,7 +258,7 @@ fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
             Some(column) => RowFor::CopyingValue(column.name.clone()),
             None => RowFor::Copying,
         };
-        return tables::read_whole(model, purpose).into_iter().collect();
+        return grid::read_whole(model, purpose).into_iter().collect();
     }
     match pages::to_copy(model, is_whole) {
         Some(text) => vec![Effect::Copy(text)],
@@ -263,103 +267,6 @@ fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
             model.notice = Some(Notice::Info(text.to_owned()));
             Vec::new()
         }
-    }
-}
-
-/// The cursor to this event, in the timeline.
-fn go_to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
-    match model.head {
-        Some(head) if id > head || id < 1 => {
-            let text = match head {
-                0 => "The log has no events yet.".to_owned(),
-                _ => format!("There is no event #{id}: the log has #1 to #{head}."),
-            };
-            model.notice = Some(Notice::Info(text));
-            Vec::new()
-        }
-        _ => links::to_event(model, id),
-    }
-}
-
-fn located(
-    model: &mut Model,
-    request: super::effect::RequestId,
-    result: Result<EventId>,
-) -> Vec<Effect> {
-    if model.timeline.locate_wanted != Some(request) {
-        return Vec::new();
-    }
-    model.timeline.locate_wanted = None;
-    match told(model, result) {
-        Some(id) => go_to_event(model, id.max(1)),
-        None => Vec::new(),
-    }
-}
-
-fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
-    let before = model.head.replace(overview.head);
-    model.events = Some(overview.events);
-    model.history = overview.history;
-    let mut looked = rollback::looked(model);
-    looked.extend(match before {
-        None => {
-            let mut effects = vec![Effect::Watch(overview.head, 0)];
-            effects.extend(timeline::read_strip(model));
-            effects.extend(timeline::count_matches(model));
-            effects.extend(timeline::catch_up(model));
-            effects
-        }
-        Some(before) if before != overview.head => {
-            let mut effects = timeline::grown(model, before);
-            if model.screen == Screen::Row {
-                effects.extend(row::read(model));
-            }
-            effects
-        }
-        Some(_) => Vec::new(),
-    });
-    looked
-}
-
-/// Milliseconds until a lost connection is tried again: twice as long each time, up to half a minute.
-fn pause(lost: u32) -> u64 {
-    (250 << lost.min(7)).min(30_000)
-}
-
-/// The log has another head; or it cannot be watched, which is tried again.
-fn head_known(model: &mut Model, result: Result<EventId>) -> Vec<Effect> {
-    match result {
-        Ok(head) => {
-            let was_lost = std::mem::take(&mut model.connection.lost) > 0;
-            let mut effects = vec![Effect::Watch(head, 0)];
-            if was_lost {
-                let text = "The database is there again.";
-                model.notice = Some(Notice::Info(text.to_owned()));
-                let events = timeline::read_around(model);
-                effects.extend(reload_with(model, events));
-            } else if model.head != Some(head) {
-                let request = model.next_request();
-                model.overview_wanted = Some(request);
-                effects.push(Effect::Overview(request));
-            }
-            effects
-        }
-        Err(error) => {
-            if model.connection.lost == 0 {
-                model.notice = Some(Notice::Failure(watch_failed(error.clone())));
-            }
-            model.failure = Some(error);
-            model.connection.lost += 1;
-            // Another head than any: the answer says at once that the database is there again.
-            vec![Effect::Watch(-1, pause(model.connection.lost))]
-        }
-    }
-}
-
-fn watch_failed(error: Error) -> Error {
-    match error.hint {
-        Some(_) => error,
-        None => error.hint("it is tried again and again; what is on the screen stays"),
     }
 }
 
@@ -387,7 +294,7 @@ fn clear(model: &mut Model) -> Vec<Effect> {
     match model.context() {
         Context::Timeline if model.is_filtered() => {
             model.timeline.filter_text.clear();
-            timeline::show_only(model, Default::default(), None)
+            searching::show_only(model, Default::default(), None)
         }
         Context::Grid
             if model
@@ -397,7 +304,7 @@ fn clear(model: &mut Model) -> Vec<Effect> {
                 .is_some_and(|grid| !grid.filter.is_empty()) =>
         {
             // What asks for every row is never refused.
-            tables::show_only(model, "").unwrap_or_default()
+            grid::show_only(model, "").unwrap_or_default()
         }
         Context::Preview
             if model
@@ -446,7 +353,7 @@ fn back(model: &mut Model) -> Vec<Effect> {
 fn leave(model: &mut Model) -> Vec<Effect> {
     if model.is_running() {
         model.leaving = Leaving::WhenDone;
-        return rollback::stop(model);
+        return execution::stop(model);
     }
     model.leaving = Leaving::Now;
     Vec::new()
@@ -462,7 +369,7 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
     match model.context() {
         Context::Progress => {
             model.notice = told("Asked to stop. Ctrl-C again leaves when the outcome has arrived.");
-            rollback::stop(model)
+            execution::stop(model)
         }
         Context::Planning | Context::Confirm => {
             model.notice = told("Cancelled. Ctrl-C again leaves.");

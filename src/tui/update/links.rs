@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::model::{Grid, Model, Notice, Position, RowScreen, Screen, Visited};
-use super::{row, tables, timeline, told};
+use super::{grid, row, searching, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -47,7 +47,7 @@ pub(super) fn show_event(model: &mut Model, id: EventId) -> Vec<Effect> {
     let mut held = model.timeline.entries.iter();
     let is_held = held.any(|entry| entry.event.id == id);
     if !is_held && !model.timeline.filter.is_empty() {
-        effects.extend(timeline::show_only(model, Default::default(), None));
+        effects.extend(searching::show_only(model, Default::default(), None));
         let text =
             format!("#{id} is not among what the filter showed: all events are shown again.");
         model.notice = Some(Notice::Info(text));
@@ -64,7 +64,7 @@ pub(super) fn to_events(model: &mut Model, text: &str) -> Vec<Effect> {
     leave_behind(model);
     model.screen = Screen::Timeline;
     text.clone_into(&mut model.timeline.filter_text);
-    timeline::show_only(model, filter, None)
+    searching::show_only(model, filter, None)
 }
 
 /// To a row, or to an event of its life: this one, or where it is not among those that are read first, the latest.
@@ -82,7 +82,7 @@ pub(super) fn to_rows(model: &mut Model, table: Table, condition: &str) -> Vec<E
     let mut grid = Grid::new(table, model.at());
     condition.clone_into(&mut grid.filter);
     model.tables.grid = Some(grid);
-    tables::select(model)
+    grid::select(model)
 }
 
 /// Back to where the last link was followed. `None` when none was.
@@ -91,7 +91,7 @@ pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
         Visited::Event(id, filter) => {
             model.screen = Screen::Timeline;
             model.timeline.opened = None;
-            timeline::show_again(model, id, filter)
+            searching::show_again(model, id, filter)
         }
         Visited::Tables => {
             model.screen = Screen::Tables;

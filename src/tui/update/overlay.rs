@@ -5,7 +5,7 @@ use super::super::field::Field;
 use super::super::keymap::{Action, Key};
 use super::super::model::{Model, Overlay, Prompt, Purpose};
 use super::super::pages::{self, Command};
-use super::{act, audit, cell, moved, rollback, scroll_page, tables, timeline};
+use super::{act, audit, cell, grid, moved, rollback, scroll_page, searching, tables, whole_log};
 use crate::eventsourcing::timeline::Filter;
 
 /// A key where text is typed.
@@ -122,7 +122,7 @@ fn palette(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
 
 fn run(model: &mut Model, command: Command) -> Vec<Effect> {
     match command {
-        Command::GoToEvent(id) => super::go_to_event(model, id),
+        Command::GoToEvent(id) => whole_log::go_to_event(model, id),
         Command::GoToMoment(moment) => {
             let request = model.next_request();
             model.timeline.locate_wanted = Some(request);
@@ -216,9 +216,9 @@ fn changed(model: &mut Model) -> Vec<Effect> {
     let result = match purpose {
         Purpose::Events => Filter::parse(&text).map(|filter| {
             model.timeline.filter_text = text.trim().to_owned();
-            timeline::show_only(model, filter, began_at)
+            searching::show_only(model, filter, began_at)
         }),
-        Purpose::Rows => tables::show_only(model, &text),
+        Purpose::Rows => grid::show_only(model, &text),
         Purpose::Tables => {
             tables::list_only(model, &text);
             Ok(Vec::new())

@@ -1,17 +1,12 @@
-//! A rollback: plan, preview, question, progress, result. Nothing is written before the question is answered.
+//! A rollback: its plan, and the preview of it.
 
 use super::super::effect::{Effect, RequestId, Slot};
-use super::super::keymap::{Action, Key};
-use super::super::model::{
-    Asked, Failed, Leaving, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage,
-};
+use super::super::keymap::Action;
+use super::super::model::{Asked, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage};
 use super::super::pages;
-use super::{links, reload, scroll_page, told};
-use crate::eventsourcing::rollback::{
-    Conflicts, RollbackOutcome, RollbackPlan, RowChange, Strategy,
-};
+use super::{execution, links, scroll_page, told};
+use crate::eventsourcing::rollback::{Conflicts, RollbackPlan, RowChange, Strategy};
 use crate::eventsourcing::scope::Scope;
-use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{ErrorCode, Result, RowKey};
 
 /// Begins with making the plan; the row is that of the chosen event.
@@ -353,9 +348,9 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
                 .take()
                 .map(|plan| plan.with_strategy(strategy));
         }
-        Action::Proceed => proceed(model),
+        Action::Proceed => execution::proceed(model),
         Action::GoToBlocker => return go_to_blocker(model),
-        Action::Stop => return stop(model),
+        Action::Stop => return execution::stop(model),
         _ => rollback.top = scroll_page(rollback.top, lines, height, action),
     }
     settle(model)
@@ -383,195 +378,5 @@ fn go_to_table(model: &mut Model, forwards: bool) {
     }
 }
 
-/// On to the question, if there is anything to ask.
-fn proceed(model: &mut Model) {
-    let changes_nothing = model
-        .rollback
-        .as_ref()
-        .is_some_and(Rollback::changes_nothing);
-    let Some(Rollback {
-        plan: Some(plan),
-        stage,
-        ..
-    }) = &mut model.rollback
-    else {
-        return;
-    };
-    let refusal = if let Some(reason) = &model.info.read_only {
-        Some(format!("Nothing can be written here: {reason}."))
-    } else if plan.is_empty() {
-        Some("There is nothing to undo: no event comes after the target.".to_owned())
-    } else if changes_nothing {
-        Some("It is so already: nothing would change, so there is nothing to confirm.".to_owned())
-    } else {
-        let first = plan.blockers.first();
-        first.map(|blocker| format!("It cannot be done: {}.", blocker.message))
-    };
-    match refusal {
-        Some(refusal) => model.notice = Some(Notice::Info(refusal)),
-        None => {
-            *stage = Stage::Confirm {
-                typed: String::new(),
-            };
-        }
-    }
-}
-
 /// Rows that are put in the order of their tables while a key is answered; more of them are by a task.
 const SORTED_AT_ONCE: usize = 20_000;
-
-/// Characters of the field at most.
-const LONGEST: usize = 200;
-
-/// A key in the field of the question: it reaches the field whatever else has the focus.
-pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
-    let production = model.production_name().map(str::to_owned);
-    let Some(rollback) = &mut model.rollback else {
-        return Vec::new();
-    };
-    let wanted = rollback.to_type(production.as_deref());
-    let Stage::Confirm { typed } = &mut rollback.stage else {
-        return Vec::new();
-    };
-    match key {
-        Key::Char(character) if typed.len() < LONGEST => typed.push(character),
-        Key::Backspace => drop(typed.pop()),
-        Key::Enter if wanted.as_ref() == Some(typed) => return execute(model),
-        Key::Enter | Key::Esc => {
-            let why = match (wanted, typed.is_empty()) {
-                (Some(wanted), false) if key == Key::Enter => {
-                    format!(": {typed} was typed, and it is {wanted}")
-                }
-                _ => String::new(),
-            };
-            rollback.stage = Stage::Preview;
-            model.notice = Some(Notice::Info(format!(
-                "Not confirmed{why}; nothing was written."
-            )));
-        }
-        _ => {}
-    }
-    Vec::new()
-}
-
-fn execute(model: &mut Model) -> Vec<Effect> {
-    let request = model.next_request();
-    let Some(rollback) = &mut model.rollback else {
-        return Vec::new();
-    };
-    let Some(plan) = rollback.plan.clone() else {
-        return Vec::new();
-    };
-    // The plan's first sentence said how much later work goes with an undo, and the id was typed under it.
-    match plan.confirm(true) {
-        Ok(confirmed) => {
-            rollback.wanted = Some(request);
-            rollback.failed = None;
-            rollback.stage = Stage::Running {
-                done: 0,
-                total: 0,
-                elapsed: 0,
-                stopping: false,
-                writer: None,
-            };
-            vec![Effect::Execute(request, Box::new(confirmed))]
-        }
-        Err(error) => {
-            rollback.stage = Stage::Preview;
-            rollback.failed = Some(Failed {
-                error: error.clone(),
-                head: None,
-            });
-            model.failure = Some(error);
-            reload(model)
-        }
-    }
-}
-
-/// Asks the rollback at work to stop.
-pub(super) fn stop(model: &mut Model) -> Vec<Effect> {
-    match &mut model.rollback {
-        Some(Rollback {
-            stage: Stage::Running { stopping, .. },
-            ..
-        }) => {
-            *stopping = true;
-            vec![Effect::Stop]
-        }
-        _ => Vec::new(),
-    }
-}
-
-pub(super) fn waiting(model: &mut Model, now: Option<Writer>) -> Vec<Effect> {
-    if let Some(Rollback {
-        stage: Stage::Running { writer, .. },
-        ..
-    }) = &mut model.rollback
-    {
-        *writer = now;
-    }
-    Vec::new()
-}
-
-pub(super) fn progress(model: &mut Model, now: u64, in_all: u64, milliseconds: u64) -> Vec<Effect> {
-    if let Some(Rollback {
-        stage:
-            Stage::Running {
-                done,
-                total,
-                elapsed,
-                ..
-            },
-        ..
-    }) = &mut model.rollback
-    {
-        (*done, *total, *elapsed) = (now, in_all, milliseconds);
-    }
-    Vec::new()
-}
-
-pub(super) fn executed(
-    model: &mut Model,
-    request: RequestId,
-    result: Result<RollbackOutcome>,
-) -> Vec<Effect> {
-    let Some(rollback) = &mut model.rollback else {
-        return Vec::new();
-    };
-    if rollback.wanted != Some(request) {
-        return Vec::new();
-    }
-    rollback.wanted = None;
-    rollback.top = 0;
-    // What was said while it was at work holds no more.
-    model.notice = None;
-    if model.leaving == Leaving::WhenDone {
-        model.leaving = Leaving::Now;
-        model.last_word = Some(result);
-        return Vec::new();
-    }
-    match result {
-        Ok(outcome) => {
-            rollback.stage = Stage::Result(outcome);
-            reload(model)
-        }
-        Err(error) if error.code == ErrorCode::Stale => {
-            model.notice = Some(Notice::Info(format!(
-                "{}. Here is the new plan; look at it and confirm it again.",
-                error.message
-            )));
-            let mut effects = plan(model);
-            effects.extend(reload(model));
-            effects
-        }
-        Err(error) => {
-            rollback.stage = Stage::Preview;
-            rollback.failed = Some(Failed {
-                error: error.clone(),
-                head: None,
-            });
-            model.failure = Some(error);
-            reload(model)
-        }
-    }
-}

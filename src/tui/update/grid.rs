@@ -1,0 +1,359 @@
+//! The rows of one table.
+
+use serde_json::Value;
+
+use super::super::effect::{Effect, RequestId};
+use super::super::keymap::Action;
+use super::super::message::GridPage;
+use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, WholeRow};
+use super::super::pages;
+use super::{cell, in_sight, links, moved, tables, told};
+use crate::eventsourcing::rows::RowsStart;
+use crate::eventsourcing::schema::Tracking;
+use crate::eventsourcing::selection::Selection;
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row, RowKey};
+
+/// Pages of a grid that are held at most.
+const HELD_PAGES: usize = 4;
+
+/// Reads the rows in sight anew; what is shown stays until they have arrived.
+pub(super) fn renew(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    if grid.selection.is_sorted() {
+        return restart(model);
+    }
+    grid.renewing = true;
+    let page = (grid.top / GRID_PAGE).min(grid.starts.len() - 1);
+    read_page(model, page)
+}
+
+/// Reads the rows anew from the first one on.
+pub(super) fn restart(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    grid.renewing = true;
+    grid.starts.truncate(1);
+    grid.rows = None;
+    if grid.cursor >= GRID_PAGE {
+        (grid.cursor, grid.top) = (0, 0);
+    }
+    read_page(model, 0)
+}
+
+/// Reads the rows anew so that the place of each is known: how many there are, and which the last is.
+pub(super) fn place_rows(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    grid.renewing = true;
+    grid.starts = vec![RowsStart::placed()];
+    read_page(model, 0)
+}
+
+/// Shows only such rows.
+///
+/// # Errors
+/// What is wrong with the conditions, as far as they are typed.
+pub(super) fn show_only(model: &mut Model, text: &str) -> Result<Vec<Effect>> {
+    let Some(grid) = &mut model.tables.grid else {
+        return Ok(Vec::new());
+    };
+    let selection = Selection::parse_line(&grid.table, text, sorted_by(grid).as_deref())?;
+    text.clone_into(&mut grid.filter);
+    if grid.selection == selection {
+        return Ok(Vec::new());
+    }
+    Ok(select(model))
+}
+
+/// The column that the rows are sorted by, as a selection has it.
+fn sorted_by(grid: &Grid) -> Option<String> {
+    let (column, descending) = grid.sort.as_ref()?;
+    Some(match descending {
+        true => format!("-{column}"),
+        false => column.clone(),
+    })
+}
+
+/// Reads the rows anew after what is asked for has changed.
+pub(super) fn select(model: &mut Model) -> Vec<Effect> {
+    let Some(grid) = &mut model.tables.grid else {
+        return Vec::new();
+    };
+    match Selection::parse_line(&grid.table, &grid.filter, sorted_by(grid).as_deref()) {
+        Ok(selection) => grid.selection = selection,
+        Err(error) => {
+            grid.sort = None;
+            model.notice = Some(Notice::Failure(error));
+            return Vec::new();
+        }
+    }
+    (grid.cursor, grid.top) = (0, 0);
+    restart(model).into_iter().collect()
+}
+
+pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
+    let height = model.size.grid();
+    let Some(grid) = &mut model.tables.grid else {
+        return Vec::new();
+    };
+    let columns = grid.columns().len();
+    let selected = grid.selected_column().map(|column| column.name.clone());
+    match (action, selected) {
+        (Action::Left, _) => grid.column = grid.column.saturating_sub(1),
+        (Action::Right, _) => grid.column = (grid.column + 1).min(columns.saturating_sub(1)),
+        (Action::HideColumn, Some(_)) if columns == 1 => {
+            let text = "This is the last column that is shown: + shows the others again.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+            return Vec::new();
+        }
+        (Action::HideColumn, Some(name)) => {
+            grid.hidden.insert(name);
+            grid.column = grid.column.min(columns.saturating_sub(2));
+        }
+        (Action::ShowColumns, selected) => {
+            grid.hidden.clear();
+            let at = grid
+                .columns()
+                .iter()
+                .position(|one| Some(&one.name) == selected.as_ref());
+            grid.column = at.unwrap_or_default();
+        }
+        (Action::PinColumn, Some(name)) => {
+            if !grid.pinned.remove(&name) {
+                grid.pinned.insert(name.clone());
+            }
+            let at = grid.columns().iter().position(|one| one.name == name);
+            grid.column = at.unwrap_or_default();
+        }
+        (Action::FitColumns, _) => grid.fits = !grid.fits,
+        (Action::Sort, Some(name)) => {
+            // Ascending, descending, and then as before.
+            grid.sort = match grid.sort.take() {
+                Some((sorted, false)) if sorted == name => Some((name, true)),
+                Some((sorted, true)) if sorted == name => None,
+                _ => Some((name, false)),
+            };
+            return select(model);
+        }
+        (Action::Open, Some(name)) => return open_cell(model, &name),
+        (Action::Last, _) if grid.rows.is_none() => {
+            grid.to_end = true;
+            return place_rows(model).into_iter().collect();
+        }
+        (Action::History, _) => {
+            return with_row(model, |model, key| {
+                links::to_row(model, key, Some(EventId::MAX))
+            });
+        }
+        (Action::RollBack, _) => return with_row(model, take_back_row),
+        _ => grid.cursor = moved(action, grid.cursor, grid.known_rows(), height),
+    }
+    if let Some(grid) = &mut model.tables.grid {
+        grid.top = in_sight(grid.top, grid.cursor, height);
+    }
+    pages::keep_column_in_sight(model);
+    read_on(model)
+}
+
+/// Does something with the row under the cursor.
+fn with_row(
+    model: &mut Model,
+    work: impl FnOnce(&mut Model, RowKey) -> Vec<Effect>,
+) -> Vec<Effect> {
+    let grid = model.tables.grid.as_ref();
+    if let Some(key) = grid.and_then(Grid::selected_key) {
+        return work(model, key);
+    }
+    if let Some(Tracking::Untracked { reason }) = grid.map(|grid| &grid.table.tracking) {
+        let text = format!("This table takes no part, so its rows have no history: {reason}.");
+        model.notice = Some(Notice::Info(text));
+    }
+    Vec::new()
+}
+
+/// Goes to the row's life, where the event is chosen to which it is taken back.
+fn take_back_row(model: &mut Model, key: RowKey) -> Vec<Effect> {
+    let text = "Choose the event before which this row is to be, then R again.";
+    model.notice = Some(Notice::Info(text.to_owned()));
+    links::to_row(model, key, Some(EventId::MAX))
+}
+
+/// The row that a foreign key names, or the value over the whole screen; of the key's own column, the row.
+fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
+    let Some(grid) = &model.tables.grid else {
+        return Vec::new();
+    };
+    let (Some(selected), Some(column)) = (grid.selected(), grid.table.column(name)) else {
+        return Vec::new();
+    };
+    if grid.table.key() == Some(name) {
+        return with_row(model, |model, key| links::to_row(model, key, None));
+    }
+    let value = selected.row.get(name).cloned().unwrap_or_default();
+    if let (Some(to), Some(uuid)) = (&column.references, value.as_str())
+        && let Ok(uuid) = uuid.parse()
+    {
+        let key = RowKey {
+            table: to.table.clone(),
+            uuid,
+        };
+        return links::to_row(model, key, None);
+    }
+    let name = name.to_owned();
+    read_whole(model, RowFor::Showing(name))
+        .into_iter()
+        .collect()
+}
+
+/// Reads the row under the cursor whole: a grid holds no long values.
+pub(super) fn read_whole(model: &mut Model, purpose: RowFor) -> Option<Effect> {
+    let request = model.next_request();
+    let grid = model.tables.grid.as_mut()?;
+    grid.selected()?;
+    let key = grid.selected_key().map(|key| key.uuid);
+    let start = grid.starts.get(grid.cursor / GRID_PAGE)?.clone();
+    grid.whole_wanted = Some((request, purpose));
+    let n = grid.cursor % GRID_PAGE;
+    Some(Effect::WholeRow(
+        request,
+        Box::new(grid.request()),
+        key,
+        start,
+        n,
+    ))
+}
+
+/// A row has been read whole: shows it, or copies it.
+pub(super) fn whole_read(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<Option<WholeRow>>,
+) -> Vec<Effect> {
+    let grid = model.tables.grid.as_mut();
+    let is_wanted = |wanted: &mut (RequestId, RowFor)| wanted.0 == request;
+    let Some((_, purpose)) = grid.and_then(|grid| grid.whole_wanted.take_if(is_wanted)) else {
+        return Vec::new();
+    };
+    let (Some(found), Some(grid)) = (told(model, result), &model.tables.grid) else {
+        return Vec::new();
+    };
+    let Some(WholeRow { row, now, names }) = found else {
+        let text = "This row is not there any more: r reads the table again.";
+        model.notice = Some(Notice::Info(text.to_owned()));
+        return Vec::new();
+    };
+    let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
+    match purpose {
+        RowFor::Showing(name) => {
+            let uuid = grid.table.key().and_then(|key| row.get(key)?.as_str());
+            let of = uuid.and_then(|uuid| Some(format!(" of {}", uuid.get(..8)?)));
+            let title = format!("{}.{name}{}", grid.table.name, of.unwrap_or_default());
+            let now = now.map(|now| value(&now, &name));
+            let column = grid.table.column(&name);
+            let differs =
+                |now: &Value| column.is_none_or(|column| !column.same(now, &value(&row, &name)));
+            let now = now.filter(differs);
+            cell::open(model, title, &name, (&row, &names), now);
+            Vec::new()
+        }
+        RowFor::CopyingValue(name) => vec![Effect::Copy(pages::plain(&value(&row, &name)))],
+        RowFor::Copying => vec![Effect::Copy(Value::Object(row).to_string())],
+    }
+}
+
+/// Reads a page that is in sight, or soon will be, and is not held.
+pub(super) fn read_on(model: &mut Model) -> Vec<Effect> {
+    let height = model.size.grid();
+    let Some(grid) = &model.tables.grid else {
+        return Vec::new();
+    };
+    if grid.wanted.is_some() {
+        return Vec::new();
+    }
+    let first = grid.top / GRID_PAGE;
+    let last = (grid.top + 2 * height) / GRID_PAGE;
+    let missing =
+        (first..=last).find(|page| *page < grid.starts.len() && !grid.pages.contains_key(page));
+    match missing {
+        Some(page) => read_page(model, page).into_iter().collect(),
+        None => Vec::new(),
+    }
+}
+
+pub(super) fn read_page(model: &mut Model, page: usize) -> Option<Effect> {
+    let request = model.next_request();
+    let grid = model.tables.grid.as_mut()?;
+    let start = grid.starts.get(page)?.clone();
+    grid.wanted = Some((request, page));
+    Some(Effect::Rows(
+        request,
+        Box::new(grid.request()),
+        start,
+        GRID_PAGE,
+    ))
+}
+
+pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPage>) -> Vec<Effect> {
+    let grid = model.tables.grid.as_mut();
+    let Some(grid) = grid.filter(|grid| grid.wanted.is_some_and(|(one, _)| one == request)) else {
+        return Vec::new();
+    };
+    let page = grid.wanted.take().map_or(0, |(_, page)| page);
+    let read = match result {
+        Ok(read) => read,
+        Err(error) => {
+            grid.renewing = false;
+            return refused(model, error);
+        }
+    };
+    if std::mem::take(&mut grid.renewing) {
+        grid.pages.clear();
+        grid.starts.truncate(page + 1);
+        grid.rows = None;
+    }
+    if page + 1 == grid.starts.len() {
+        match read.next {
+            Some(next) => match next.pages(GRID_PAGE) {
+                Some(all) => grid.starts.extend(all),
+                None => grid.starts.push(next),
+            },
+            None => grid.rows = Some(page * GRID_PAGE + read.rows.len()),
+        }
+    }
+    grid.rows = grid.rows.or(read.total);
+    if let Some(rows) = grid.rows
+        && std::mem::take(&mut grid.to_end)
+    {
+        grid.cursor = rows.saturating_sub(1);
+    }
+    grid.pages.insert(page, read.rows);
+    while grid.pages.len() > HELD_PAGES {
+        let here = grid.top / GRID_PAGE;
+        let farthest = grid
+            .pages
+            .keys()
+            .copied()
+            .max_by_key(|one| one.abs_diff(here));
+        farthest.and_then(|page| grid.pages.remove(&page));
+    }
+    grid.cursor = grid.cursor.min(grid.known_rows().saturating_sub(1));
+    tables::settle(model)
+}
+
+/// A table whose past is not known is shown as it is.
+fn refused(model: &mut Model, error: Error) -> Vec<Effect> {
+    let is_past = model.position.is_some() && error.code == ErrorCode::UntrackedTable;
+    match (is_past, &mut model.tables.grid) {
+        (true, Some(grid)) => {
+            grid.at = None;
+            grid.starts.truncate(1);
+            model.notice = Some(Notice::Info(format!(
+                "{}. These are its rows as they are now.",
+                error.message
+            )));
+            read_page(model, 0).into_iter().collect()
+        }
+        _ => {
+            told::<()>(model, Err(error));
+            Vec::new()
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! What is known of the log as a whole: its head, and whether the database can be reached.
+
+use super::super::effect::{Effect, RequestId};
+use super::super::message::Overview;
+use super::super::model::{Model, Notice, Screen};
+use super::{links, reload_with, rollback, row, searching, timeline, told};
+use crate::eventsourcing::{Error, EventId, Result};
+
+pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
+    let before = model.head.replace(overview.head);
+    model.events = Some(overview.events);
+    model.history = overview.history;
+    let mut looked = rollback::looked(model);
+    looked.extend(match before {
+        None => {
+            let mut effects = vec![Effect::Watch(overview.head, 0)];
+            effects.extend(timeline::read_strip(model));
+            effects.extend(searching::count_matches(model));
+            effects.extend(timeline::catch_up(model));
+            effects
+        }
+        Some(before) if before != overview.head => {
+            let mut effects = timeline::grown(model, before);
+            if model.screen == Screen::Row {
+                effects.extend(row::read(model));
+            }
+            effects
+        }
+        Some(_) => Vec::new(),
+    });
+    looked
+}
+
+/// Milliseconds until a lost connection is tried again: twice as long each time, up to half a minute.
+fn pause(lost: u32) -> u64 {
+    (250 << lost.min(7)).min(30_000)
+}
+
+/// The log has another head; or it cannot be watched, which is tried again.
+pub(super) fn head_known(model: &mut Model, result: Result<EventId>) -> Vec<Effect> {
+    match result {
+        Ok(head) => {
+            let was_lost = std::mem::take(&mut model.connection.lost) > 0;
+            let mut effects = vec![Effect::Watch(head, 0)];
+            if was_lost {
+                let text = "The database is there again.";
+                model.notice = Some(Notice::Info(text.to_owned()));
+                let events = timeline::read_around(model);
+                effects.extend(reload_with(model, events));
+            } else if model.head != Some(head) {
+                let request = model.next_request();
+                model.overview_wanted = Some(request);
+                effects.push(Effect::Overview(request));
+            }
+            effects
+        }
+        Err(error) => {
+            if model.connection.lost == 0 {
+                model.notice = Some(Notice::Failure(watch_failed(error.clone())));
+            }
+            model.failure = Some(error);
+            model.connection.lost += 1;
+            // Another head than any: the answer says at once that the database is there again.
+            vec![Effect::Watch(-1, pause(model.connection.lost))]
+        }
+    }
+}
+
+fn watch_failed(error: Error) -> Error {
+    match error.hint {
+        Some(_) => error,
+        None => error.hint("it is tried again and again; what is on the screen stays"),
+    }
+}
+
+/// The cursor to this event, in the timeline.
+pub(super) fn go_to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
+    match model.head {
+        Some(head) if id > head || id < 1 => {
+            let text = match head {
+                0 => "The log has no events yet.".to_owned(),
+                _ => format!("There is no event #{id}: the log has #1 to #{head}."),
+            };
+            model.notice = Some(Notice::Info(text));
+            Vec::new()
+        }
+        _ => links::to_event(model, id),
+    }
+}
+
+pub(super) fn located(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<EventId>,
+) -> Vec<Effect> {
+    if model.timeline.locate_wanted != Some(request) {
+        return Vec::new();
+    }
+    model.timeline.locate_wanted = None;
+    match told(model, result) {
+        Some(id) => go_to_event(model, id.max(1)),
+        None => Vec::new(),
+    }
+}
