@@ -49,6 +49,8 @@ pub enum Slot {
     WholeRow,
     /// A row.
     Row,
+    /// How many rows name a row.
+    NamedBy,
     /// Events of a row.
     Life,
     /// A plan.
@@ -99,6 +101,8 @@ pub enum Effect {
     WholeRow(RequestId, Box<RowsRequest>, Option<Uuid>, RowsStart, usize),
     /// Look at one row closely, now or after an event.
     Row(RequestId, RowKey, Option<EventId>),
+    /// Count the rows that name this one by these columns of these tables: not of tables that the database guesses to be large.
+    NamedBy(RequestId, RowKey, Vec<(Table, String)>),
     /// Read events of a row before this one, at most so many.
     Life(RequestId, RowKey, EventId, usize),
     /// Make a plan.

@@ -142,6 +142,14 @@ impl Effects {
                 let found = inspect::row(&*store, &key, at).await;
                 answer(Message::Row(request, Box::new(found)));
             }),
+            Effect::NamedBy(request, key, naming) => self.read(Slot::NamedBy, async move {
+                for (table, column) in naming {
+                    let counted = reads::named_by(&*store, &key, &table, &column).await;
+                    if let Some(counted) = counted.transpose() {
+                        answer(Message::NamedBy(request, (table.name, column), counted));
+                    }
+                }
+            }),
             Effect::Life(request, key, before, limit) => self.read(Slot::Life, async move {
                 let life = inspect::row_history_before(&*store, &key, before, limit).await;
                 answer(Message::Life(request, life));

@@ -3,7 +3,7 @@
 use super::effect::RequestId;
 use super::keymap::Key;
 use super::layout::Size;
-use super::model::{GridRow, ShownRows, WholeRow};
+use super::model::{GridRow, NamedBy, ShownRows, WholeRow};
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::history::History;
 use crate::eventsourcing::inspect::{Inspection, LifeEvent, RowInspection};
@@ -105,6 +105,8 @@ pub enum Message {
     WholeRow(RequestId, Result<Option<WholeRow>>),
     /// A row.
     Row(RequestId, Box<Result<RowInspection>>),
+    /// How many rows of a table name the row by a column.
+    NamedBy(RequestId, (String, String), Result<NamedBy>),
     /// Events of a row, the latest first.
     Life(RequestId, Result<Vec<LifeEvent>>),
     /// A plan.

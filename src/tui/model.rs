@@ -21,7 +21,7 @@ pub use audit::{Audit, Verification};
 pub use cell::{Cell, Node, Plot};
 pub use overlay::{Overlay, Prompt, Purpose};
 pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
-pub use row::{Item, RowScreen};
+pub use row::{Item, NamedBy, RowScreen};
 pub use tables::{GRID_PAGE, Grid, GridRow, RowFor, Since, Tables, WholeRow};
 pub use timeline::{Listed, Matches, Place, Timeline};
 

@@ -73,6 +73,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Rows(request, result) => grid::rows(model, request, result),
         Message::WholeRow(request, result) => grid::whole_read(model, request, result),
         Message::Row(request, result) => row::inspected(model, request, *result),
+        Message::NamedBy(request, by, result) => row::naming_counted(model, request, by, result),
         Message::Life(request, result) => row::life_read(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
         Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
@@ -403,9 +404,13 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
         }
         None => (None, None),
     };
-    let (row, life) = match &mut model.row {
-        Some(row) => (row.wanted.take(), row.life_wanted.take()),
-        None => (None, None),
+    let (row, life, naming) = match &mut model.row {
+        Some(row) => (
+            row.wanted.take(),
+            row.life_wanted.take(),
+            row.named_by_wanted.take(),
+        ),
+        None => (None, None, None),
     };
     let timeline = &mut model.timeline;
     timeline.paused = true;
@@ -430,6 +435,7 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
         (whole.is_some(), Slot::WholeRow),
         (row.is_some(), Slot::Row),
         (life.is_some(), Slot::Life),
+        (naming.is_some(), Slot::NamedBy),
         (is_verifying, Slot::Verification),
         (model.audit.activity_wanted.take().is_some(), Slot::Activity),
         (model.audit.export_wanted.take().is_some(), Slot::Export),

@@ -11,14 +11,19 @@ use crate::eventsourcing::rollback::Changes;
 use crate::eventsourcing::rows::{self, RowsRequest, RowsStart};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::scope::Scope;
-use crate::eventsourcing::store::LeftOut;
+use crate::eventsourcing::store::{LeftOut, RowsQuery};
 use crate::eventsourcing::timeline::Detail;
-use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, Row, export, inspect};
+use crate::eventsourcing::{
+    Error, ErrorCode, EventId, EventStore, Result, Row, RowKey, export, inspect,
+};
 use crate::tui::message::{GridPage, RowCount};
-use crate::tui::model::{GridRow, ShownRows, Since, WholeRow};
+use crate::tui::model::{GridRow, NamedBy, ShownRows, Since, WholeRow};
 
 /// Tables of more rows than this, as the database guesses, are counted only where somebody asks.
 const COUNTED_UNASKED: u64 = 200_000;
+
+/// Rows that name a row are counted up to this.
+const NAMED_BY_AT_MOST: usize = 100;
 
 /// Rows of a plan that are searched at once.
 const SEARCHED_AT_ONCE: usize = 1000;
@@ -47,6 +52,35 @@ pub(super) async fn count(
         return Ok(RowCount::Estimated(guess));
     }
     store.row_count(table).await.map(RowCount::Counted)
+}
+
+/// How many rows of a table name this one by a column: exactly while they are few. `None` of a table that the database guesses to be large, where it may
+/// have to look at every row.
+pub(super) async fn named_by(
+    store: &dyn EventStore,
+    key: &RowKey,
+    table: &Table,
+    column: &str,
+) -> Result<Option<NamedBy>> {
+    if store
+        .row_estimate(table)
+        .await?
+        .is_some_and(|guess| guess > COUNTED_UNASKED)
+    {
+        return Ok(None);
+    }
+    let query = RowsQuery {
+        table,
+        after: None,
+        limit: NAMED_BY_AT_MOST,
+        detail: Detail::Summary,
+        naming: Some((column, key.uuid)),
+    };
+    let page = store.rows(&query).await?;
+    Ok(Some(NamedBy {
+        rows: page.rows.len() as u64,
+        has_more: page.has_more,
+    }))
 }
 
 /// A page of rows; of those of the past, each with what became of it.

@@ -1,5 +1,7 @@
 //! One row, and its life.
 
+use std::collections::BTreeMap;
+
 use crate::eventsourcing::inspect::{LifeEvent, RowInspection};
 use crate::eventsourcing::{EventId, RowKey};
 use crate::tui::effect::RequestId;
@@ -20,6 +22,15 @@ pub enum Item {
     Event(usize),
 }
 
+/// How many rows name a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NamedBy {
+    /// So many.
+    pub rows: u64,
+    /// Whether there are more, which were not counted.
+    pub has_more: bool,
+}
+
 /// One row, and its life.
 #[derive(Clone, Debug)]
 pub struct RowScreen {
@@ -29,6 +40,10 @@ pub struct RowScreen {
     pub inspection: Option<RowInspection>,
     /// The request for that.
     pub wanted: Option<RequestId>,
+    /// How many rows name it now, by table and column, as far as they have been counted.
+    pub named_by: BTreeMap<(String, String), NamedBy>,
+    /// The request for that.
+    pub named_by_wanted: Option<RequestId>,
     /// Its events as far as they have been read, the latest first.
     pub life: Vec<LifeEvent>,
     /// Where reading on goes on, itself not in it; `None` when all have been read.
@@ -53,6 +68,8 @@ impl RowScreen {
             key,
             inspection: None,
             wanted: None,
+            named_by: BTreeMap::new(),
+            named_by_wanted: None,
             life: Vec::new(),
             life_from: Some(EventId::MAX),
             life_wanted: None,

@@ -6,7 +6,7 @@ use super::event::columns;
 use super::{Line, Tone, line, sign, standing_note};
 use crate::eventsourcing::inspect::LifeEvent;
 use crate::eventsourcing::timestamp;
-use crate::text::{clipped, fitted, value, visible, width as cells};
+use crate::text::{clipped, count, fitted, value, visible, width as cells};
 use crate::tui::layout::scrolled;
 use crate::tui::model::{Item, Model, RowScreen};
 
@@ -142,7 +142,12 @@ fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<
         What::Heading(text) => vec![line(Tone::Strong, text)],
         What::Column(name, held) => column(row, name, held, width).into_iter().collect(),
         What::Naming(table, column) => {
-            let text = visible(&format!("{table}.{column}"));
+            let counted = row.named_by.get(&(table.to_owned(), column.to_owned()));
+            let rows = counted.map_or_else(String::new, |counted| {
+                let more = if counted.has_more { "more than " } else { "" };
+                format!("  {more}{}", count(counted.rows, "row", "rows"))
+            });
+            let text = visible(&format!("{table}.{column}{rows}"));
             vec![line(Tone::Plain, clipped(&text, width))]
         }
         What::Event(_, one) => event(one, width),

@@ -2,11 +2,12 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Item, Model, Notice, RowScreen};
+use super::super::model::{Asked, Item, Model, NamedBy, Notice, RowScreen};
 use super::super::pages;
 use super::{cell, links, moved, rollback, told};
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::inspect::{LifeEvent, RowInspection};
+use crate::eventsourcing::schema::ColumnKind;
 use crate::eventsourcing::{EventId, Result, RowKey};
 
 /// Events of a row that are read at once.
@@ -53,7 +54,43 @@ pub(super) fn inspected(
         row.wanted = None;
         row.inspection = found.or(row.inspection.take());
     }
-    settle(model)
+    let mut effects = settle(model);
+    effects.extend(count_naming(model));
+    effects
+}
+
+/// Counts the rows that name this one, as they are now.
+fn count_naming(model: &mut Model) -> Option<Effect> {
+    let request = model.next_request();
+    let row = model.row.as_mut()?;
+    row.named_by.clear();
+    let naming = model.tables.naming(&row.key.table);
+    // A reference of another kind than a uuid is looked for by the reader, if at all.
+    let uuids = naming.filter(|(_, column)| column.kind == ColumnKind::Uuid);
+    let naming: Vec<_> = uuids
+        .map(|(table, column)| (table.clone(), column.name.clone()))
+        .collect();
+    if naming.is_empty() {
+        return None;
+    }
+    row.named_by_wanted = Some(request);
+    Some(Effect::NamedBy(request, row.key.clone(), naming))
+}
+
+pub(super) fn naming_counted(
+    model: &mut Model,
+    request: RequestId,
+    by: (String, String),
+    result: Result<NamedBy>,
+) -> Vec<Effect> {
+    if model.row.as_ref().and_then(|row| row.named_by_wanted) != Some(request) {
+        return Vec::new();
+    }
+    let counted = told(model, result);
+    if let (Some(counted), Some(row)) = (counted, &mut model.row) {
+        row.named_by.insert(by, counted);
+    }
+    Vec::new()
 }
 
 pub(super) fn life_read(

@@ -181,7 +181,7 @@ on_both! {
             (0..2).for_each(|_| player.press(Key::Left));
             player.see(&[": molecule_id "]).await;
             player.press(Key::Enter);
-            player.see(&["[3 Row]", "smiles       ABC", "molecule_fragment.molecule_id"]).await;
+            player.see(&["[3 Row]", "smiles       ABC", "molecule_fragment.molecule_id  3 rows", "targeted_molecule_id  1 row"]).await;
             (0..5).for_each(|_| player.press(Key::Down));
             player.see(&["▌molecule_fragment.molecule_id"]).await;
             player.press(Key::Enter);

@@ -17,7 +17,7 @@ use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::{GridPage, Message, Mouse, Overview, RowCount};
 use ebbtide::tui::model::{
-    Asked, Cell, Grid, GridRow, Leaving, Matches, Model, Notice, Place, Rollback, RowFor,
+    Asked, Cell, Grid, GridRow, Leaving, Matches, Model, NamedBy, Notice, Place, Rollback, RowFor,
     RowScreen, Screen, ShownRows, Stage, Verification, WholeRow,
 };
 use ebbtide::tui::update::update;
@@ -327,6 +327,28 @@ fn answer(message: &Message) -> Option<Answer> {
                     .is_some_and(|row| row.inspection.is_some())
             },
         },
+        Message::NamedBy(..) => Answer {
+            ask: |model| with_row(model).named_by_wanted = Some(WANTED),
+            fine: |request| {
+                let counted = NamedBy {
+                    rows: 3,
+                    has_more: false,
+                };
+                Message::NamedBy(
+                    request,
+                    ("spectrum".to_owned(), "sample_id".to_owned()),
+                    Ok(counted),
+                )
+            },
+            // The other counts still come.
+            failed: None,
+            taken: |model| {
+                model
+                    .row
+                    .as_ref()
+                    .is_some_and(|row| row.named_by.len() == 1)
+            },
+        },
         Message::Life(..) => Answer {
             ask: |model| with_row(model).life_wanted = Some(WANTED),
             fine: |request| Message::Life(request, Ok(Vec::new())),
@@ -469,6 +491,7 @@ fn answers() -> Vec<Answer> {
         Message::Rows(one(), Err(broken())),
         Message::WholeRow(one(), Err(broken())),
         Message::Row(one(), Box::new(Err(broken()))),
+        Message::NamedBy(one(), Default::default(), Err(broken())),
         Message::Life(one(), Err(broken())),
         Message::Planned(one(), Box::new(Err(broken()))),
         Message::ReplayCounted(one(), Err(broken())),

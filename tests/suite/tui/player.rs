@@ -108,6 +108,8 @@ impl Player {
             wanted.iter().all(|text| screen.contains(text))
                 && !header.contains('…')
                 && !unsettled.iter().any(|text| screen.contains(text))
+                // The rows that name a row are counted.
+                && !screen.lines().any(|line| line.ends_with(".synthesis_id"))
         };
         self.wait_for(&format!("{wanted:?}, settled,"), seen).await
     }
