@@ -1,5 +1,7 @@
 //! A filter as people type it: `type:molecule event:update actor:tga uuid:c053 since:2020-02-17 until:"2020-02-18 12:00" acid`.
 
+use chrono::TimeDelta;
+
 use super::error::{Error, ErrorCode, Result};
 use super::timeline::Filter;
 use super::timestamp::{self, Timestamp};
@@ -44,7 +46,16 @@ impl Filter {
             "actor" => self.actor.replace(value).is_some(),
             "uuid" => self.uuid_prefix.replace(uuid_prefix(&value)?).is_some(),
             "since" => self.since.replace(moment(&value)?).is_some(),
-            _ => self.until.replace(moment(&value)?).is_some(),
+            // A day means all of it.
+            _ => {
+                let is_day = value.len() == "2020-02-17".len();
+                let until = moment(&value)?;
+                let until = match is_day {
+                    true => until + TimeDelta::days(1) - TimeDelta::microseconds(1),
+                    false => until,
+                };
+                self.until.replace(until).is_some()
+            }
         };
         match is_set {
             false => Ok(()),
@@ -86,20 +97,21 @@ pub fn words(text: &str) -> Vec<Word> {
         });
         at += key.map_or(0, |key| key.len() + 1);
         let value_at = at;
-        let quoted = characters.get(at) == Some(&'"');
-        at += usize::from(quoted);
-        let mut value = String::new();
-        while let Some(&character) = characters.get(at) {
-            let is_last = characters
-                .get(at + 1)
-                .is_none_or(|next| next.is_whitespace());
-            at += 1;
-            match (quoted, character) {
-                (true, '"') if is_last => break,
-                (false, character) if character.is_whitespace() => break,
-                _ => value.push(character),
+        let rest = &characters[at..];
+        let value = match quoted(rest) {
+            Some(length) => {
+                let value = rest[1..].iter().take(length).collect();
+                // With its marks, of which the last may not be there yet.
+                at = (at + length + 2).min(characters.len());
+                value
             }
-        }
+            None => {
+                let word = rest.iter().take_while(|one| !one.is_whitespace());
+                let value: String = word.collect();
+                at += value.chars().count();
+                value
+            }
+        };
         words.push(Word {
             key,
             value,
@@ -107,6 +119,16 @@ pub fn words(text: &str) -> Vec<Word> {
         });
     }
     words
+}
+
+/// How many characters stand between quotation marks at the beginning of this, where the second one ends a word or is not there yet.
+fn quoted(text: &[char]) -> Option<usize> {
+    let inside = text.strip_prefix(&['"'])?;
+    let Some(end) = inside.iter().position(|one| *one == '"') else {
+        return Some(inside.len());
+    };
+    let is_end = inside.get(end + 1).is_none_or(|next| next.is_whitespace());
+    is_end.then_some(end)
 }
 
 /// Whether a text has the first eight digits of a uuid, and more of them or none.
@@ -165,7 +187,9 @@ mod tests {
         );
         for (text, search) in [
             ("smiles:ABC", "smiles:ABC"),
-            (r#""status":"failed""#, r#"status":"failed"#),
+            (r#""status":"failed""#, r#""status":"failed""#),
+            (r#""temp_K":298.15 "#, r#""temp_K":298.15"#),
+            (r#""lock":0.67 acid"#, r#""lock":0.67 acid"#),
             (r#"5" pipe"#, r#"5" pipe"#),
             (r#""a  b" c"#, "a  b c"),
             (r#""open quote"#, "open quote"),
@@ -175,6 +199,8 @@ mod tests {
             let filter = Filter::parse(text).expect("free text");
             assert_eq!(filter.search.as_deref(), Some(search), "{text}");
         }
+        let day = Filter::parse("since:2020-02-17 until:2020-02-17").expect("a day");
+        assert_eq!(day.until, timestamp::parse("2020-02-17T23:59:59.999999"));
         for uuid in [
             "0e0e76e9",
             "0E0E76E9-ab0c",

@@ -1,5 +1,7 @@
 //! What the terminal and the operating system send.
 
+use std::time::Duration;
+
 use crossterm::event::{
     Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers, MouseButton, MouseEvent, MouseEventKind,
 };
@@ -22,6 +24,13 @@ pub(super) fn stream() -> Result<impl Stream<Item = Message>> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let ended = sender.clone();
     thread("the terminal's keys", move || {
+        // The first look makes changes of the size known from then on; one that came before it is looked for. Nothing else would tell of it.
+        if crossterm::event::poll(Duration::ZERO).is_ok()
+            && let Ok((columns, rows)) = crossterm::terminal::size()
+        {
+            let size = Message::Resized(Size { columns, rows });
+            drop(sender.send(size));
+        }
         // An error is a terminal that is gone, and a closed channel screens that are: nothing more is to be read.
         while let Ok(event) = crossterm::event::read() {
             if messages(event)

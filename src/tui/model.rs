@@ -8,8 +8,10 @@ mod row;
 mod tables;
 mod timeline;
 
+use std::collections::VecDeque;
+
 use super::effect::RequestId;
-use super::keymap::{Context, Keymap};
+use super::keymap::{Context, Key, Keymap};
 use super::layout::Size;
 use crate::eventsourcing::history::{History, Standing};
 use crate::eventsourcing::rollback::RollbackOutcome;
@@ -129,6 +131,8 @@ pub struct Model {
     pub notice: Option<Notice>,
     /// The last failure, which can be looked at after its notice has gone.
     pub failure: Option<Error>,
+    /// Keys that were pressed on the way to somewhere: they are meant for what is there.
+    pub typed_ahead: VecDeque<Key>,
     /// Whether the last key was Ctrl-C.
     pub interrupted: bool,
     /// Whether to end.
@@ -176,6 +180,7 @@ impl Model {
             connection: Connection::default(),
             notice: None,
             failure: None,
+            typed_ahead: VecDeque::new(),
             interrupted: false,
             leaving: Leaving::No,
             last_word: None,
@@ -272,6 +277,33 @@ impl Model {
         is_list_stale || (self.overview_wanted.is_some() && self.head.is_some())
     }
 
+    /// Whether the cursor is on its way to something that is still being read: what is under it is not what the next key is meant for.
+    #[must_use]
+    pub fn is_going(&self) -> bool {
+        match self.context() {
+            Context::Timeline | Context::Event => {
+                let timeline = &self.timeline;
+                timeline.locate_wanted.is_some() || (timeline.goes && timeline.wanted.is_some())
+            }
+            Context::Grid => {
+                let travels = self.timeline.locate_wanted.is_some();
+                let is_read = |grid: &Grid| {
+                    let is_there = grid.selected().is_some() && !grid.goes;
+                    grid.whole_wanted.is_some() || (grid.wanted.is_some() && !is_there)
+                };
+                travels || self.tables.grid.as_ref().is_some_and(is_read)
+            }
+            Context::Row => {
+                let is_read = |row: &RowScreen| {
+                    let first = row.wanted.is_some() && row.inspection.is_none();
+                    first || (row.to_event.is_some() || row.to_first) && row.life_wanted.is_some()
+                };
+                self.timeline.locate_wanted.is_some() || self.row.as_ref().is_some_and(is_read)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a rollback is at work.
     #[must_use]
     pub fn is_running(&self) -> bool {
@@ -291,6 +323,13 @@ impl Model {
         let is_known = timeline.seen_newest > 0 && timeline.filter.is_empty();
         match self.head.filter(|_| is_known) {
             Some(head) => (head - timeline.seen_newest).max(0).unsigned_abs(),
+            // Of those that a filter shows, as far as they have been read.
+            None if timeline.seen_newest > 0 => {
+                let above = timeline.entries.iter().take(timeline.top);
+                above
+                    .filter(|one| one.event.id > timeline.seen_newest)
+                    .count() as u64
+            }
             None => 0,
         }
     }

@@ -29,7 +29,7 @@ pub use overlay::{
     Command, commands, field_window, help, palette, prompt_label, suggestion_begins, suggestions,
 };
 pub use preview::table_lines;
-pub use rollback::{last_word, rollback, rollback_length, rows_in_sight};
+pub use rollback::{done, last_word, rollback, rollback_length, rows_in_sight};
 pub use row::{keep_item_in_sight, row, row_items, selected_line};
 pub use strip::strip_line;
 

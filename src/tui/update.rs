@@ -27,8 +27,48 @@ pub fn start(model: &mut Model) -> Vec<Effect> {
     reload(model)
 }
 
-/// Takes in what happened. Never waits for anything.
+/// Takes in what happened. Never waits for anything. Keys that were pressed on the way somewhere are taken once that is reached.
 pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
+    let mut effects = take(model, message);
+    while !model.typed_ahead.is_empty() && !model.is_going() {
+        let key = model.typed_ahead.pop_front();
+        effects.extend(key.into_iter().flat_map(|key| press(model, key)));
+    }
+    effects
+}
+
+/// Keys that wait at most: more are held down by accident.
+const TYPED_AHEAD: usize = 100;
+
+/// Whether an action is about what is under the cursor, or about where the cursor is.
+fn is_about_the_cursor(action: Action) -> bool {
+    use Action::{
+        Back, Clear, Filter, Help, Interrupt, Now, Palette, Quit, Redo, Reload, ShowAudit,
+        ShowFailure, ShowRollback, ShowRow, ShowTables, ShowTimeline, Suspend, Undo,
+    };
+    !matches!(
+        action,
+        Back | Clear
+            | Filter
+            | Help
+            | Interrupt
+            | Now
+            | Palette
+            | Quit
+            | Redo
+            | Reload
+            | ShowAudit
+            | ShowFailure
+            | ShowRollback
+            | ShowRow
+            | ShowTables
+            | ShowTimeline
+            | Suspend
+            | Undo
+    )
+}
+
+fn take(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => press(model, key),
         Message::Pasted(text) if keymap::is_field(model.context()) => paste(model, &text),
@@ -119,6 +159,20 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         Some(Action::Interrupt) => return interrupt(model, interrupted_before),
         Some(Action::Suspend) => return suspend(model),
         _ => {}
+    }
+    if model.is_going() && action.is_some_and(is_about_the_cursor) {
+        if model.typed_ahead.len() < TYPED_AHEAD {
+            model.typed_ahead.push_back(key);
+        }
+        return Vec::new();
+    }
+    if model.is_going() {
+        // Any other key is about something else than what was typed before it; and the way back ends the way there.
+        let had_typed = !std::mem::take(&mut model.typed_ahead).is_empty();
+        let jumps = had_typed || model.timeline.locate_wanted.is_some();
+        if jumps && matches!(action, Some(Action::Back | Action::Clear)) {
+            return cancel_reads(model);
+        }
     }
     // What was told has been read by whoever presses the next key, and new events have been seen.
     model.notice = None;
@@ -234,6 +288,7 @@ fn show(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowAudit => Screen::Audit,
         _ => Screen::Timeline,
     };
+    model.cell = None;
     // What a link left behind is not where one came from any more.
     model.trail.clear();
     if model.screen == Screen::Row && model.row.is_none() {
@@ -297,12 +352,14 @@ fn clear(model: &mut Model) -> Vec<Effect> {
             model.timeline.filter_text.clear();
             searching::show_only(model, Default::default(), None)
         }
+        // A filter that a link has set goes with the link.
         Context::Grid
-            if model
-                .tables
-                .grid
-                .as_ref()
-                .is_some_and(|grid| !grid.filter.is_empty()) =>
+            if model.trail.is_empty()
+                && model
+                    .tables
+                    .grid
+                    .as_ref()
+                    .is_some_and(|grid| !grid.filter.is_empty()) =>
         {
             // What asks for every row is never refused.
             grid::show_only(model, "").unwrap_or_default()

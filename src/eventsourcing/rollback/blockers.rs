@@ -106,6 +106,21 @@ fn more(same: &Same) -> String {
     }
 }
 
+/// Of a JSON object the members that another one has not, or has with other values: two long ones would be cut where they are still the same.
+fn without_same(value: &Value, other: &Value) -> Value {
+    let (Value::Object(members), Value::Object(others)) = (value, other) else {
+        return value.clone();
+    };
+    let differing = members
+        .iter()
+        .filter(|(name, value)| others.get(*name) != Some(value));
+    Value::Object(
+        differing
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
+    )
+}
+
 /// A value, short enough for a sentence.
 fn brief(value: &Value) -> String {
     const LONGEST: usize = 60;
@@ -188,8 +203,8 @@ impl Obstacles {
                     "{row}: #{} has set {} later; it is {} now and was {} before: --ours {}, --theirs takes what it was",
                     conflict.by,
                     conflict.column,
-                    brief(&conflict.now),
-                    brief(&conflict.theirs),
+                    brief(&without_same(&conflict.now, &conflict.theirs)),
+                    brief(&without_same(&conflict.theirs, &conflict.now)),
                     match value::same(&conflict.ours, &conflict.now) {
                         true => "keeps it".to_owned(),
                         false => format!("makes it {}", brief(&conflict.ours)),

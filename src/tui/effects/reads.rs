@@ -185,6 +185,15 @@ pub(super) async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRow
     Ok(ShownRows::of(changes, places))
 }
 
+/// `~` is the shell's word for the home directory, which people type here too.
+fn in_home(name: &str) -> String {
+    let home = || Some(etcetera::home_dir().ok()?.display().to_string());
+    match name.strip_prefix("~/").zip(home()) {
+        Some((rest, home)) => format!("{home}/{rest}"),
+        None => name.to_owned(),
+    }
+}
+
 /// A file for others too, as far as the process lets them.
 fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
     let mut builder = tempfile::Builder::new();
@@ -198,11 +207,16 @@ fn new_file(directory: &Path) -> io::Result<tempfile::NamedTempFile> {
 
 /// Writes the log to a new file, and returns how many events. What was begun and did not end is removed again.
 pub(super) async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64> {
+    let name = &in_home(name);
     let failed = |error: io::Error| {
         // A temporary file's name in it would mean nothing to the reader.
         let why = error.kind();
         let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {why}"));
-        error.hint("nothing is overwritten: name a file that is not there yet, where you may write")
+        error.hint(match why {
+            io::ErrorKind::NotFound => "there is no such folder: make it first, or name another",
+            io::ErrorKind::PermissionDenied => "name a folder in which you may write",
+            _ => "nothing is overwritten: name a file that is not there yet",
+        })
     };
     // The whole log is not read for nothing.
     if Path::new(name).exists() {

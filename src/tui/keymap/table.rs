@@ -25,6 +25,8 @@ const DATA: &[Context] = &[Timeline, Event, Tables, Grid, Row, Cell, Audit, NoRo
 /// What is planned can be changed before the plan is there.
 const PLANS: &[Context] = &[Preview, Planning];
 const SCREENS: &[Context] = &[Timeline, Event, Tables, Grid, Row, Audit, NoRollback];
+/// Where the keys of the screens are.
+const SHOWN_FROM: &[Context] = &[Timeline, Event, Tables, Grid, Row, Cell, Audit, NoRollback];
 const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 /// What `q` leaves; elsewhere it goes one step back.
@@ -124,13 +126,7 @@ pub const BINDINGS: &[Binding] = &[
         "back",
         &[Context::Result],
     ),
-    hinted(
-        "accept",
-        Action::Accept,
-        &[Key::Enter],
-        "take it",
-        &[Prompt],
-    ),
+    hinted("accept", Action::Accept, &[Key::Enter], "done", &[Prompt]),
     hinted("run", Action::Accept, &[Key::Enter], "do it", &[Palette]),
     on("accept-help", Action::Back, &[Key::Enter], "back", &[Help]),
     hinted(
@@ -511,24 +507,30 @@ pub const BINDINGS: &[Binding] = &[
         Action::ShowTimeline,
         &[c('1')],
         "the timeline",
-        SCREENS,
+        SHOWN_FROM,
     ),
     on(
         "tables",
         Action::ShowTables,
         &[c('2')],
         "the tables",
-        SCREENS,
+        SHOWN_FROM,
     ),
-    on("row", Action::ShowRow, &[c('3')], "the row", SCREENS),
+    on("row", Action::ShowRow, &[c('3')], "the row", SHOWN_FROM),
     on(
         "rollback",
         Action::ShowRollback,
         &[c('4')],
         "the rollback",
-        SCREENS,
+        SHOWN_FROM,
     ),
-    on("audit", Action::ShowAudit, &[c('5')], "the audit", SCREENS),
+    on(
+        "audit",
+        Action::ShowAudit,
+        &[c('5')],
+        "the audit",
+        SHOWN_FROM,
+    ),
     on(
         "reload",
         Action::Reload,

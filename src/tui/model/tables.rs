@@ -146,6 +146,8 @@ pub struct Grid {
     pub wanted: Option<(RequestId, usize)>,
     /// The row that is being read whole, and what for.
     pub whole_wanted: Option<(RequestId, RowFor)>,
+    /// Whether those that are being read are other rows, and not the same read anew.
+    pub goes: bool,
     /// Whether the pages that are held are to be replaced by the next one that arrives.
     pub renewing: bool,
     /// The row under the cursor.
@@ -182,6 +184,7 @@ impl Grid {
             to_end: false,
             wanted: None,
             whole_wanted: None,
+            goes: false,
             renewing: false,
             cursor: 0,
             top: 0,

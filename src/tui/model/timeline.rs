@@ -82,6 +82,8 @@ pub struct Timeline {
     pub cursor: usize,
     /// The event in the first line.
     pub top: usize,
+    /// Whether that page is where the cursor goes, and not the same place read anew.
+    pub goes: bool,
     /// The page that is being read, and where it will go.
     pub wanted: Option<(RequestId, Place)>,
     /// How far the page that is being read, or was read last, looks; `None` as far as it takes.

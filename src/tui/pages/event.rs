@@ -226,7 +226,7 @@ pub(super) fn columns(changes: &[ColumnChange], width: usize) -> Vec<Line> {
 }
 
 /// What becomes what, in one line: of JSON objects the members that change, of other long values the parts in which they differ.
-fn change_text(change: &ColumnChange, room: usize) -> String {
+pub(super) fn change_text(change: &ColumnChange, room: usize) -> String {
     let members = members(change);
     if members == [change.clone()] {
         return arrow(&change.from, &change.to, room);

@@ -208,7 +208,12 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
 }
 
 /// What one has to know before anything else: of the try before, and of what has happened since the plan.
-fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
+pub(super) fn notes(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+) -> Vec<Line> {
     let mut notes = Vec::new();
     if let Some(failed) = &rollback.failed {
         let error = &failed.error;
@@ -243,7 +248,7 @@ fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) 
         && id != expected
     {
         notes.push(format!(
-            "This is not the one whose result you have just seen, #{expected}: #{id} is the latest in effect."
+            "This is another one than #{expected}, which you have just seen: #{id} is the latest in effect now."
         ));
     }
     if let Purpose::Undo(id) | Purpose::Redo(id) = plan.purpose

@@ -166,7 +166,14 @@ fn confirm(
             format!("This is written to the database. To go on, type {id} and press Enter.")
         }
     };
-    let question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
+    // That it would be refused is said before the id is typed.
+    let mut question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
+    if let Some(head) = model.head.filter(|head| *head > plan.head) {
+        let text = format!(
+            "The log has gone on to #{head} since this plan, so it will be refused: Esc, and r makes it anew."
+        );
+        question.extend(paragraph(Tone::Warning, &text, width));
+    }
     let goes_on = match rollback.asked {
         Asked::To { .. } => "Roll back",
         Asked::Revert { .. } => "Revert",
@@ -341,6 +348,16 @@ fn result(
         )),
     }
     lines
+}
+
+/// That it is done, and which key takes it back, for whoever has left its page.
+#[must_use]
+pub fn done(rollback: &Rollback, outcome: &RollbackOutcome, name: &str) -> String {
+    match (outcome.rollback, outcome.rollback_end, rollback.asked) {
+        (None, ..) | (_, None, _) => format!("There was nothing to undo in {name}."),
+        (_, _, Asked::Undo) => format!("Done: {}. U redoes it.", done_words(rollback, name)),
+        _ => format!("Done: {}. u undoes it.", done_words(rollback, name)),
+    }
 }
 
 /// What a rollback did, in one sentence, for a reader who has left the screens.

@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
-use super::event::columns;
+use super::event::{change_text, columns};
 use super::{Line, Tone, line, sign, standing_note};
+use crate::eventsourcing::diff::ColumnChange;
 use crate::eventsourcing::inspect::LifeEvent;
 use crate::eventsourcing::timestamp;
 use crate::text::{clipped, count, fitted, value, visible, width as cells};
@@ -196,11 +197,24 @@ fn column(row: &RowScreen, name: &str, held: &Value, width: usize) -> Option<Lin
             Some(column) => !column.same(now, held),
             None => now != held,
         });
-    let (tone, now) = match differs {
-        Some(now) => (Tone::Changed, format!("  (now {})", value(&now))),
-        None => (Tone::Plain, String::new()),
+    let name = fitted(&visible(name), names);
+    let (tone, text) = match differs {
+        // What is cut is the value, and not how it differs.
+        Some(now) if held.is_object() && now.is_object() => {
+            let change = ColumnChange {
+                column: String::new(),
+                from: held.clone(),
+                to: now,
+            };
+            let note = change_text(&change, width.saturating_sub(cells(&name) + 10));
+            (Tone::Changed, format!("{name}  (now: {note})  {shown}"))
+        }
+        Some(now) => (
+            Tone::Changed,
+            format!("{name}  {link}{shown}  (now {})", value(&now)),
+        ),
+        None => (Tone::Plain, format!("{name}  {link}{shown}")),
     };
-    let text = format!("{}  {link}{shown}{now}", fitted(&visible(name), names));
     Some(line(tone, clipped(&text, width)))
 }
 

@@ -14,6 +14,8 @@ const COUNTED_BY: [ActivityBy; 3] = [ActivityBy::Actor, ActivityBy::Table, Activ
 
 /// When the audit is shown: counts who wrote how much, unless that is known.
 pub(super) fn shown(model: &mut Model) -> Vec<Effect> {
+    // The first line is a heading.
+    model.audit.cursor = model.audit.cursor.max(1);
     let is_known = !model.audit.activity.is_empty() || model.audit.activity_wanted.is_some();
     match is_known {
         true => Vec::new(),

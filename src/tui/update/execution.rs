@@ -4,7 +4,7 @@ use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Key;
 use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
 use super::{reload, rollback};
-use crate::eventsourcing::rollback::RollbackOutcome;
+use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{ErrorCode, Result};
 
@@ -182,6 +182,14 @@ pub(super) fn executed(
                 "{}. Here is the new plan; look at it and confirm it again.",
                 error.message
             )));
+            // What is undone is the latest in effect: that may be another one now.
+            if let Some(rollback) = &mut model.rollback {
+                let taken_back = rollback.plan.as_ref().and_then(|plan| match plan.purpose {
+                    Purpose::Undo(id) | Purpose::Redo(id) => Some(id),
+                    Purpose::Rollback => None,
+                });
+                rollback.expected = taken_back.or(rollback.expected);
+            }
             let mut effects = rollback::plan(model);
             effects.extend(reload(model));
             effects

@@ -22,7 +22,7 @@ pub(super) fn renew(model: &mut Model) -> Option<Effect> {
     if grid.selection.is_sorted() {
         return restart(model);
     }
-    grid.renewing = true;
+    (grid.renewing, grid.goes) = (true, false);
     let page = (grid.top / GRID_PAGE).min(grid.starts.len() - 1);
     read_page(model, page)
 }
@@ -30,7 +30,7 @@ pub(super) fn renew(model: &mut Model) -> Option<Effect> {
 /// Reads the rows anew from the first one on.
 pub(super) fn restart(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
-    grid.renewing = true;
+    (grid.renewing, grid.goes) = (true, true);
     grid.starts.truncate(1);
     grid.rows = None;
     if grid.cursor >= GRID_PAGE {
@@ -42,7 +42,7 @@ pub(super) fn restart(model: &mut Model) -> Option<Effect> {
 /// Reads the rows anew so that the place of each is known: how many there are, and which the last is.
 pub(super) fn place_rows(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
-    grid.renewing = true;
+    (grid.renewing, grid.goes) = (true, grid.to_end);
     grid.starts = vec![RowsStart::placed()];
     read_page(model, 0)
 }
@@ -297,6 +297,7 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
         return Vec::new();
     };
     let page = grid.wanted.take().map_or(0, |(_, page)| page);
+    grid.goes = false;
     let read = match result {
         Ok(read) => read,
         Err(error) => {

@@ -42,6 +42,8 @@ pub(super) fn begin_undo(model: &mut Model, action: Action) -> Vec<Effect> {
     let expected = match &model.rollback {
         Some(Rollback {
             stage: Stage::Result(outcome),
+            // A redo puts an earlier one into effect again: that is what is undone then.
+            asked: Asked::To { .. } | Asked::Revert { .. } | Asked::Undo,
             ..
         }) => outcome.rollback,
         _ => None,
@@ -70,6 +72,15 @@ pub(super) fn planned(
     if model.rollback.as_ref().and_then(|rollback| rollback.wanted) != Some(request) {
         return Vec::new();
     }
+    // That there is nothing to undo is an answer, and no failure.
+    let result = match result {
+        Err(error) if error.code == ErrorCode::NothingToUndo => {
+            let effects = cancel(model);
+            model.notice = Some(Notice::Info(format!("{}.", sentence(&error.message))));
+            return effects;
+        }
+        result => result,
+    };
     match told(model, result) {
         Some(plan) => {
             if let Some(rollback) = &mut model.rollback {
@@ -262,12 +273,20 @@ fn go_to_blocker(model: &mut Model) -> Vec<Effect> {
     links::to_row(model, key, None)
 }
 
+/// With a capital letter.
+fn sentence(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    first.unwrap_or_default() + letters.as_str()
+}
+
 /// Back to where it was begun; nothing was written, unless it was done: then the last line says so once more.
 pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
     if let Some(rollback) = &model.rollback
         && let Stage::Result(outcome) = &rollback.stage
     {
-        model.notice = Some(Notice::Info(pages::last_word(outcome)));
+        let words = pages::done(rollback, outcome, &model.info.name);
+        model.notice = Some(Notice::Info(words));
     }
     model.rollback = None;
     model.screen = model.rollback_from;

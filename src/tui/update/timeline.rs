@@ -31,7 +31,11 @@ pub(super) fn read_around(model: &mut Model) -> Effect {
     let is_at_newest = timeline.cursor == 0 && timeline.has_newest();
     let selected = timeline.selected().map(|entry| entry.event.id);
     match selected.filter(|_| !is_at_newest) {
-        Some(id) => around(model, id),
+        Some(id) => {
+            let page = around(model, id);
+            model.timeline.goes = false;
+            page
+        }
         None => read_newest(model),
     }
 }
@@ -53,6 +57,7 @@ pub(super) fn ask(model: &mut Model, from: Option<EventId>, place: Place) -> Eff
     let head = model.head;
     let timeline = &mut model.timeline;
     timeline.wanted = Some((request, place));
+    timeline.goes = !matches!(place, Place::Beside(_));
     let direction = direction(place);
     timeline.searched_until = match (head.filter(|_| !timeline.filter.is_empty()), direction) {
         // Without a filter no page looks at more than it brings; without the head it is not known where a piece begins.
@@ -269,9 +274,7 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
         timeline.top = timeline.top.min(last);
     }
     timeline.top = in_sight(timeline.top, timeline.cursor, height);
-    if let Some(first) = timeline.entries.get(timeline.top)
-        && timeline.filter.is_empty()
-    {
+    if let Some(first) = timeline.entries.get(timeline.top) {
         timeline.seen_newest = timeline.seen_newest.max(first.event.id);
     }
     let mut effects = Vec::new();

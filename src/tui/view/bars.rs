@@ -73,7 +73,18 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
         };
         text.push_str(&format!(" {stage}"));
     }
-    let place = place_in_page(model);
+    let place = match (&model.row, model.screen) {
+        // Which row it is, where its title is out of sight.
+        (Some(row), Screen::Row) if row.top > 0 && model.position.is_none() => vec![
+            format!("{} ", visible(&row.key.to_string())),
+            format!(
+                "{} {} ",
+                visible(&row.key.table),
+                &row.key.uuid.to_string()[..8]
+            ),
+        ],
+        _ => place_in_page(model),
+    };
     let (notes, tone) = match model.position {
         _ if model.is_read_anew() => (vec!["reading… ".to_owned()], Tone::Strong),
         // In a plan where one is matters more; the header says PAST.
@@ -197,6 +208,12 @@ fn does_something(action: Action, model: &Model) -> bool {
                 .as_ref()
                 .is_some_and(Rollback::changes_nothing);
             can && !is_idle && model.info.read_only.is_none()
+        }
+        Action::Complete => !pages::suggestions(model).is_empty(),
+        Action::Open | Action::History | Action::TimeTravel | Action::RollBack
+            if model.context() == Context::Timeline =>
+        {
+            model.timeline.selected().is_some()
         }
         Action::GoToBlocker => {
             let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());

@@ -71,9 +71,12 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, cell: &Cell, look: Look) {
     }
 }
 
+/// Units of what is drawn from the right to the left.
+const RUNS_LEFT: [&str; 4] = ["ppm", "cm-1", "cm⁻¹", "1/cm"];
+
 fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
-    let bounds = |of: fn(&(f64, f64)) -> f64| {
-        let values = plot.points.iter().map(of).filter(|value| value.is_finite());
+    let bounds = |points: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| {
+        let values = points.iter().map(of).filter(|value| value.is_finite());
         let (least, most) = values.fold((f64::MAX, f64::MIN), |(a, b), value| {
             (a.min(value), b.max(value))
         });
@@ -83,14 +86,19 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
             false => [least - 1.0, least + 1.0],
         }
     };
+    // Shifts and wavenumbers run to the left, as chemists draw them.
+    let runs_left = RUNS_LEFT.iter().any(|unit| plot.x_name.contains(unit));
+    let sign = if runs_left { -1.0 } else { 1.0 };
+    let points: Vec<(f64, f64)> = plot.points.iter().map(|(x, y)| (sign * x, *y)).collect();
+    let bounds = |of: fn(&(f64, f64)) -> f64| bounds(&points, of);
     let (x, y) = (bounds(|point| point.0), bounds(|point| point.1));
-    let axis = |name: &str, bounds: [f64; 2]| {
+    let axis = |name: &str, bounds: [f64; 2], sign: f64| {
         let labels = [bounds[0], (bounds[0] + bounds[1]) / 2.0, bounds[1]];
         Axis::default()
             .title(Text::from(crate::text::visible(name)))
             .style(look.style(Tone::Faint))
             .bounds(bounds)
-            .labels(labels.map(|label| Span::raw(pages::short(label))))
+            .labels(labels.map(|label| Span::raw(pages::short(sign * label))))
     };
     let dataset = Dataset::default()
         .marker(if look.unicode {
@@ -100,10 +108,10 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
         })
         .graph_type(GraphType::Line)
         .style(look.style(Tone::Added))
-        .data(&plot.points);
+        .data(&points);
     Chart::new(vec![dataset])
-        .x_axis(axis(&plot.x_name, x))
-        .y_axis(axis(&plot.y_name, y))
+        .x_axis(axis(&plot.x_name, x, sign))
+        .y_axis(axis(&plot.y_name, y, 1.0))
         .legend_position(None)
         .render(area, buffer);
 }

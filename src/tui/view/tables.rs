@@ -111,9 +111,12 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: 
         let is_selected = *at == grid.cursor;
         let cursor = if is_selected { "▌" } else { " " };
         let sign = row.map_or(" ", |row| pages::grid_sign(row));
-        let plain = match is_selected {
-            true => look.cursor(),
-            false => look.style(Tone::Plain),
+        // What was asked for is on its way: these are other rows.
+        let is_old = grid.goes && grid.wanted.is_some();
+        let plain = match (is_selected, is_old) {
+            (_, true) => look.style(Tone::Faint),
+            (true, false) => look.cursor(),
+            (false, false) => look.style(Tone::Plain),
         };
         put(buffer, area, line + 2, &format!("{cursor}{sign}"), plain);
         let Some(row) = row else {

@@ -7,7 +7,7 @@ use ebbtide::tui::effect::{Effect, RequestId, Slot};
 use ebbtide::tui::keymap::{Context, Key};
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::Message;
-use ebbtide::tui::model::{Leaving, Model, Notice, Stage};
+use ebbtide::tui::model::{Asked, Leaving, Model, Notice, Stage};
 use ebbtide::tui::update::{start, update};
 
 use crate::support::{id, moment};
@@ -426,4 +426,61 @@ fn what_came_between_the_first_page_and_the_head_is_read_too() {
         });
         assert!(newer, "page first: {is_page_first}: {asked:?}");
     }
+}
+
+fn burst_request(effects: &[Effect]) -> RequestId {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::Burst(request, ..) => Some(*request),
+        _ => None,
+    });
+    found.expect("a burst was asked for")
+}
+
+#[test]
+fn a_key_that_is_pressed_on_the_way_somewhere_is_meant_for_what_is_there() {
+    let mut model = showing(1, 60);
+    model.head = Some(60);
+    let effects = press(&mut model, Key::Char('['));
+    let request = burst_request(&effects);
+    assert_eq!(press(&mut model, Key::Char('R')), [], "it waits");
+    assert!(model.rollback.is_none());
+    let found = Message::Burst(request, Direction::Older, Ok(Some(20)));
+    update(&mut model, found);
+    assert_eq!(model.timeline.selected().unwrap().event.id, 20);
+    let asked = model.rollback.as_ref().map(|rollback| rollback.asked);
+    let before_it = Asked::To {
+        event: 20,
+        keep: false,
+    };
+    assert_eq!(asked, Some(before_it));
+}
+
+#[test]
+fn the_way_back_ends_the_way_there_and_forgets_what_was_typed_on_it() {
+    let mut model = showing(1, 60);
+    model.head = Some(60);
+    let effects = press(&mut model, Key::Char('['));
+    let request = burst_request(&effects);
+    press(&mut model, Key::Char('R'));
+    let cancelled = press(&mut model, Key::Esc);
+    assert!(cancelled.contains(&Effect::Cancel(Slot::Locate)));
+    update(
+        &mut model,
+        Message::Burst(request, Direction::Older, Ok(Some(20))),
+    );
+    assert_eq!(model.timeline.selected().unwrap().event.id, 60);
+    assert!(model.rollback.is_none());
+}
+
+#[test]
+fn what_is_typed_before_the_first_events_are_there_moves_among_them() {
+    let (mut model, effects) = model();
+    assert_eq!(press(&mut model, Key::Down), []);
+    assert_eq!(press(&mut model, Key::Down), []);
+    let page = Page {
+        entries: (1..=9).rev().map(entry).collect(),
+        more: false,
+    };
+    update(&mut model, Message::Page(page_request(&effects), Ok(page)));
+    assert_eq!(model.timeline.selected().unwrap().event.id, 7);
 }
