@@ -40,6 +40,7 @@ const IDLE: Duration = Duration::from_secs(10);
 /// The log beside which the memory is seen not to grow. The keys go so far.
 const SMALL: usize = wide::IN_SIGHT;
 
+const INTERRUPT_TWICE: &str = "\x03\x03";
 const DOWN: &str = "\x1b[B";
 const KEYS: [(&str, &str, usize); 3] = [
     ("Down", DOWN, 500),
@@ -186,7 +187,8 @@ fn screens(database: &str, variant: &str, newest: usize) -> Outcome<()> {
         &process::memory(process)?,
     );
     idle(&mut session, variant)?;
-    session.end("q")
+    // Among a table's rows q goes back.
+    session.end(INTERRUPT_TWICE)
 }
 
 /// To the rows of the wide table.

@@ -25,6 +25,9 @@ const ROWS_AHEAD: usize = 1000;
 /// A read of the screens, one in the background, and one that is being stopped.
 const CONNECTIONS: u32 = 3;
 
+/// Statements that a connection keeps prepared: there are few texts, and those of wide tables are large.
+const STATEMENTS: usize = 32;
+
 /// KiB of pages that a connection keeps. The system keeps the file's pages too, so that more of them only takes memory, once for each connection.
 const CACHE: u32 = 256;
 
@@ -43,6 +46,7 @@ fn connect_options(path: &Path) -> SqliteConnectOptions {
         .create_if_missing(false)
         .foreign_keys(true)
         .busy_timeout(BUSY_TIMEOUT)
+        .statement_cache_capacity(STATEMENTS)
         // Less than nothing is a number of KiB, not of pages.
         .pragma("cache_size", format!("-{CACHE}"))
         // Rows are read on a thread of their own: each time that it waits for its reader takes longer than reading a row.

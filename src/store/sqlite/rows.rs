@@ -134,7 +134,9 @@ pub(super) async fn page(reads: &Reads, asked: &RowsQuery<'_>) -> Result<RowPage
     query.push(format_args!(" ORDER BY {} LIMIT ", places.join(", ")));
     query.push_bind(i64::try_from(limit).unwrap_or(i64::MAX).saturating_add(1));
 
-    let found = query.build().fetch_all(reads).await.map_err(failed)?;
+    // Each page's text has its cursor in it: kept, a hundred prepared ones of a wide table would take more memory than all that is shown.
+    let query = query.build().persistent(false);
+    let found = query.fetch_all(reads).await.map_err(failed)?;
     let stored = |found: &SqliteRow| {
         Ok(StoredRow {
             row: codec::row(table, found, 1)?,

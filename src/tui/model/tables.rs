@@ -77,7 +77,7 @@ impl Tables {
 }
 
 /// Rows in one page of a grid.
-pub const GRID_PAGE: usize = 50;
+pub const GRID_PAGE: usize = 40;
 
 /// A row of a grid, as the grid shows it: long values are read again where one is looked at.
 #[derive(Clone, Debug, PartialEq)]

@@ -14,7 +14,7 @@ use crate::eventsourcing::selection::Selection;
 use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row, RowKey};
 
 /// Pages of a grid that are held at most.
-const HELD_PAGES: usize = 4;
+const HELD_PAGES: usize = 3;
 
 /// Reads the rows in sight anew; what is shown stays until they have arrived.
 pub(super) fn renew(model: &mut Model) -> Option<Effect> {
