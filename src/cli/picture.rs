@@ -45,6 +45,16 @@ pub(super) async fn run(
 ) -> Result<End> {
     let steps = asked.steps.iter().map(|text| step(text));
     let steps: Vec<Step> = steps.collect::<Result<_>>()?;
+    // The database's own name is easily typed there.
+    let is_other = std::fs::read(&asked.file).is_ok_and(|there| !there.starts_with(b"<svg "));
+    if is_other {
+        let file = asked.file.display();
+        return Err(Error::new(
+            ErrorCode::Usage,
+            format!("{file} is there, and is no picture"),
+        )
+        .hint("name a file that is not there yet, or a picture to be drawn anew"));
+    }
     let (mut terminal, screen) = memory::terminal(asked.columns, asked.rows);
     let (keys, mut pressed) = mpsc::unbounded_channel();
     let input = stream::poll_fn(move |context| pressed.poll_recv(context));

@@ -74,6 +74,12 @@ impl RowsStart {
         Self(Start::Placed)
     }
 
+    /// Whether it is that.
+    #[must_use]
+    pub fn is_placed(&self) -> bool {
+        matches!(self.0, Start::Placed)
+    }
+
     /// Where this page and those after it begin, of so many rows each. `None` where that is not known.
     #[must_use]
     pub fn pages(&self, rows: usize) -> Option<Vec<Self>> {
@@ -224,7 +230,12 @@ impl Reader<'_> {
                 true => limit - page.rows.len(),
                 false => ROWS_AT_ONCE,
             };
-            let (lot, next) = self.lot(after, at_once).await?;
+            // What is asked for depends on whole values.
+            let detail = match self.request.selection.is_everything() {
+                true => self.request.detail,
+                false => Detail::Whole,
+            };
+            let (lot, next) = self.lot(after, at_once, detail).await?;
             for found in lot {
                 if page.rows.len() == limit {
                     return Ok(self.summarised(page));
@@ -281,6 +292,7 @@ impl Reader<'_> {
         &self,
         after: Option<Cursor>,
         limit: usize,
+        detail: Detail,
     ) -> Result<(Vec<Found>, Option<Cursor>)> {
         let RowsRequest {
             table, selection, ..
@@ -289,11 +301,6 @@ impl Reader<'_> {
             let after = match &after {
                 Some(Cursor::Now(cursor)) => Some(cursor),
                 _ => None,
-            };
-            // What is asked for, and in which order, depends on whole values.
-            let detail = match selection.is_everything() {
-                true => self.request.detail,
-                false => Detail::Whole,
             };
             let query = RowsQuery {
                 table,
@@ -383,7 +390,14 @@ impl Reader<'_> {
         let most = self.request.first.saturating_mul(2).max(ROWS_AT_ONCE);
         let mut cursor = None;
         loop {
-            let (lot, next) = self.lot(cursor, ROWS_AT_ONCE).await?;
+            // What it is sorted by matters whole; and a row without a key is kept, since it cannot be read again.
+            let is_brief = selection.is_everything() && table.key().is_some();
+            let detail = if is_brief {
+                self.request.detail
+            } else {
+                Detail::Whole
+            };
+            let (lot, next) = self.lot(cursor, ROWS_AT_ONCE, detail).await?;
             for Found { row, .. } in lot {
                 if !selection.takes(&row) {
                     continue;

@@ -16,6 +16,7 @@ use super::layout::Size;
 use crate::eventsourcing::history::{History, Standing};
 use crate::eventsourcing::rollback::RollbackOutcome;
 use crate::eventsourcing::store::StoreInfo;
+use crate::eventsourcing::timeline::Direction;
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Error, Event, EventId, Result};
 
@@ -283,7 +284,17 @@ impl Model {
         match self.context() {
             Context::Timeline | Context::Event => {
                 let timeline = &self.timeline;
-                timeline.locate_wanted.is_some() || (timeline.goes && timeline.wanted.is_some())
+                // At the edge of what has been read too the next key is meant for what comes.
+                let cursor = timeline.cursor;
+                let is_at_edge = match timeline.wanted {
+                    Some((_, Place::Beside(Direction::Older))) => {
+                        cursor + 1 >= timeline.entries.len()
+                    }
+                    Some((_, Place::Beside(Direction::Newer))) => cursor == 0,
+                    Some(_) => timeline.goes,
+                    None => false,
+                };
+                timeline.locate_wanted.is_some() || is_at_edge
             }
             Context::Grid => {
                 let travels = self.timeline.locate_wanted.is_some();
@@ -296,7 +307,8 @@ impl Model {
             Context::Row => {
                 let is_read = |row: &RowScreen| {
                     let first = row.wanted.is_some() && row.inspection.is_none();
-                    first || (row.to_event.is_some() || row.to_first) && row.life_wanted.is_some()
+                    let waits = row.to_event.is_some() || row.to_first || row.is_at_edge;
+                    first || waits && row.life_wanted.is_some()
                 };
                 self.timeline.locate_wanted.is_some() || self.row.as_ref().is_some_and(is_read)
             }

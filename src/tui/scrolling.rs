@@ -125,7 +125,18 @@ impl<W: Write> Backend for Scrolling<W> {
         // After each of these the place is said anew, and what the terminal has put beyond is overwritten.
         let changed = self.shown.diff(&wanted);
         for cells in changed.split_inclusive(|(_, _, cell)| is_uncertain(cell)) {
-            self.inner.draw(cells.iter().copied())?;
+            match cells.split_last() {
+                // Where the terminal takes it for a narrower one, what was beside it would stay.
+                Some(((x, y, cell), before)) if is_uncertain(cell) => {
+                    let mut blank = (*cell).clone();
+                    blank.set_symbol(" ");
+                    let blanks = (0..columns(cell)).map(|beside| (x + beside, *y, &blank));
+                    self.inner.draw(before.iter().copied())?;
+                    self.inner.draw(blanks)?;
+                    self.inner.draw(std::iter::once((*x, *y, *cell)))?;
+                }
+                _ => self.inner.draw(cells.iter().copied())?,
+            }
         }
         self.shown = wanted;
         Ok(())

@@ -38,7 +38,7 @@ pub fn update(model: &mut Model, message: Message) -> Vec<Effect> {
 }
 
 /// Keys that wait at most: more are held down by accident.
-const TYPED_AHEAD: usize = 100;
+const TYPED_AHEAD: usize = 1000;
 
 /// Whether an action is about what is under the cursor, or about where the cursor is.
 fn is_about_the_cursor(action: Action) -> bool {

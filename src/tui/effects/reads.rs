@@ -188,7 +188,11 @@ pub(super) async fn shown_rows(changes: &Changes, text: &str) -> Result<ShownRow
 /// `~` is the shell's word for the home directory, which people type here too.
 fn in_home(name: &str) -> String {
     let home = || Some(etcetera::home_dir().ok()?.display().to_string());
-    match name.strip_prefix("~/").zip(home()) {
+    let inside = match name {
+        "~" => Some(""),
+        name => name.strip_prefix("~/"),
+    };
+    match inside.zip(home()) {
         Some((rest, home)) => format!("{home}/{rest}"),
         None => name.to_owned(),
     }
@@ -211,9 +215,14 @@ pub(super) async fn export_to(store: &dyn EventStore, name: &str) -> Result<u64>
     let failed = |error: io::Error| {
         // A temporary file's name in it would mean nothing to the reader.
         let why = error.kind();
-        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {why}"));
+        let words = match why {
+            io::ErrorKind::AlreadyExists => "it is there already".to_owned(),
+            io::ErrorKind::NotFound => "its folder is not there".to_owned(),
+            other => other.to_string(),
+        };
+        let error = Error::new(ErrorCode::Io, format!("{name} cannot be written: {words}"));
         error.hint(match why {
-            io::ErrorKind::NotFound => "there is no such folder: make it first, or name another",
+            io::ErrorKind::NotFound => "make the folder first, or name another",
             io::ErrorKind::PermissionDenied => "name a folder in which you may write",
             _ => "nothing is overwritten: name a file that is not there yet",
         })

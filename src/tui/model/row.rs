@@ -54,6 +54,8 @@ pub struct RowScreen {
     pub to_event: Option<EventId>,
     /// Whether the cursor goes to the first of all its events as soon as all have been read.
     pub to_first: bool,
+    /// Whether the cursor is on the last item, and there are more events to be read.
+    pub is_at_edge: bool,
     /// The item under the cursor.
     pub cursor: usize,
     /// The first line that is shown.
@@ -75,6 +77,7 @@ impl RowScreen {
             life_wanted: None,
             to_event,
             to_first: false,
+            is_at_edge: false,
             cursor: 0,
             top: 0,
         }

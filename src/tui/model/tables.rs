@@ -251,6 +251,14 @@ impl Grid {
         self.rows.unwrap_or(last * GRID_PAGE + in_last)
     }
 
+    /// How many rows have been seen to be there: without that first one of a page, which may turn out not to be.
+    #[must_use]
+    pub fn seen_rows(&self) -> usize {
+        let last = self.starts.len() - 1;
+        let is_guess = self.rows.is_none() && last > 0 && !self.pages.contains_key(&last);
+        self.known_rows() - usize::from(is_guess)
+    }
+
     /// The columns that are shown, in their order: those that are pinned first, and the two times, which say the least, last.
     #[must_use]
     pub fn columns(&self) -> Vec<&Column> {

@@ -22,6 +22,10 @@ pub(super) fn renew(model: &mut Model) -> Option<Effect> {
     if grid.selection.is_sorted() {
         return restart(model);
     }
+    // Where the pages began that were all looked at before is not where they begin now.
+    if grid.starts.first().is_some_and(RowsStart::is_placed) {
+        return place_rows(model);
+    }
     (grid.renewing, grid.goes) = (true, false);
     let page = (grid.top / GRID_PAGE).min(grid.starts.len() - 1);
     read_page(model, page)
@@ -31,7 +35,7 @@ pub(super) fn renew(model: &mut Model) -> Option<Effect> {
 pub(super) fn restart(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
     (grid.renewing, grid.goes) = (true, true);
-    grid.starts.truncate(1);
+    grid.starts = vec![RowsStart::default()];
     grid.rows = None;
     if grid.cursor >= GRID_PAGE {
         (grid.cursor, grid.top) = (0, 0);
@@ -345,7 +349,7 @@ fn refused(model: &mut Model, error: Error) -> Vec<Effect> {
     match (is_past, &mut model.tables.grid) {
         (true, Some(grid)) => {
             grid.at = None;
-            grid.starts.truncate(1);
+            grid.starts = vec![RowsStart::default()];
             model.notice = Some(Notice::Info(format!(
                 "{}. These are its rows as they are now.",
                 error.message

@@ -139,6 +139,7 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
         row.to_first = false;
         row.cursor = items.len().saturating_sub(1);
     }
+    row.is_at_edge = row.life_from.is_some() && row.cursor + 1 >= items.len();
     if row.life_wanted.is_none()
         && (row.to_first || row.cursor + 2 * LIFE_PAGE / 3 > items.len())
         && let Some(before) = row.life_from

@@ -157,7 +157,7 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
             Some(guess) => format!("~{}", count(*guess, "row", "rows")),
             None => "…".to_owned(),
         },
-        (None, false) => format!("{}…", count(grid.known_rows() as u64, "row", "rows")),
+        (None, false) => format!("{}…", count(grid.seen_rows() as u64, "row", "rows")),
     };
     let mut title = format!(" {name} · {rows}");
     if !is_whole {

@@ -536,6 +536,10 @@ fn a_picture_shows_what_the_keys_lead_to() {
     for word in [">Rollback]<", ">#17,<", ">removed,<", "textLength"] {
         assert!(drawn.contains(word), "{word}:\n{drawn}");
     }
+    // What is no picture is not overwritten.
+    let argument = lab.argument();
+    ebb(&["-d", &argument, "picture", &argument]).ends_with(2);
+    ebb(&["-d", &argument, "verify"]).ends_with(0);
     let refused = picture(&["hyper-x"]).ends_with(2);
     assert!(refused.stderr().contains("there is no key hyper-x"));
 }

@@ -151,6 +151,16 @@ on_each! {
             assert_eq!((found["more"].as_str().unwrap(), &found["text"]), (n.to_string().as_str(), &json!(noise(n, 9000))));
         }
         assert_eq!(rows::whole(&*lab.store, &request(&notes), None, (&second, 3)).await.unwrap(), None);
+        // The same where all rows have been looked at, so that their number is known.
+        let placed = RowsStart::placed();
+        let page = rows::page(&*lab.store, &request(&notes), &placed, 2).await.unwrap();
+        assert_eq!(page.total, Some(5));
+        assert!(page.left_out.iter().all(|sizes| sizes.contains_key("text")), "{:?}", page.left_out);
+        let starts = page.next.unwrap().pages(2).unwrap();
+        for (n, start, place) in [(0, &placed, 0), (1, &placed, 1), (2, &starts[0], 0), (4, &starts[1], 0)] {
+            let found = rows::whole(&*lab.store, &request(&notes), None, (start, place)).await.unwrap().unwrap();
+            assert_eq!((found["more"].as_str().unwrap(), &found["text"]), (n.to_string().as_str(), &json!(noise(n, 9000))));
+        }
     }
 
     async fn rows_that_name_a_row_are_found_by_the_database(backend) {

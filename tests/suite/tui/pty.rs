@@ -297,6 +297,18 @@ fn ctrl_z_gives_the_terminal_back_until_the_shell_wakes_it() {
 }
 
 #[test]
+fn many_keys_in_one_piece_are_all_answered() {
+    let lab = mad_lab();
+    for (keys, times) in [("j", 1500), ("\x1b[6~", 400)] {
+        let mut session = Session::start(&lab.argument());
+        session.see("18 events · 16 rows");
+        session.press(&format!("{}q", keys.repeat(times)));
+        assert_eq!(session.end(), 0);
+        session.assert_terminal_restored();
+    }
+}
+
+#[test]
 fn a_storm_of_sizes_ends_with_the_last_one() {
     let lab = mad_lab();
     let mut session = Session::start(&lab.argument());
