@@ -8,6 +8,7 @@ use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
 use ratatui::buffer::{Buffer, Cell};
 use ratatui::layout::{Position, Size};
 use tokio::sync::watch;
+use unicode_width::UnicodeWidthStr;
 
 /// The program's side: it tells what is on it whenever it has been drawn.
 #[derive(Debug)]
@@ -73,6 +74,23 @@ impl Screen {
     }
 }
 
+/// A wide symbol covers what stood beside it: the test's backend keeps that.
+fn blank_covered(buffer: &mut Buffer) {
+    let width = usize::from(buffer.area.width).max(1);
+    for line in buffer.content.chunks_mut(width) {
+        let mut covered = 0;
+        for cell in line {
+            match covered {
+                0 => covered = cell.symbol().width().saturating_sub(1),
+                _ => {
+                    cell.set_symbol(" ");
+                    covered -= 1;
+                }
+            }
+        }
+    }
+}
+
 impl Memory {
     fn with<T>(&self, work: impl FnOnce(&mut TestBackend) -> T) -> T {
         // Whoever panicked while drawing has shown its panic already.
@@ -123,7 +141,8 @@ impl Backend for Memory {
 
     fn flush(&mut self) -> Done {
         self.with(Backend::flush)?;
-        let buffer = self.with(|inner| inner.buffer().clone());
+        let mut buffer = self.with(|inner| inner.buffer().clone());
+        blank_covered(&mut buffer);
         self.drawn.send_replace(buffer);
         Ok(())
     }
