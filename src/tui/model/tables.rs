@@ -201,7 +201,11 @@ impl Grid {
     pub fn in_sight(&self, lines: usize) -> Self {
         let mut grid = self.clone();
         let pages = grid.top / GRID_PAGE..=(grid.top + lines) / GRID_PAGE;
-        grid.pages.retain(|page, _| pages.contains(page));
+        // What is on its way does not arrive here; and what was to be replaced by it is not shown again.
+        let is_old = grid.wanted.take().is_some() && grid.goes;
+        grid.pages.retain(|page, _| pages.contains(page) && !is_old);
+        grid.whole_wanted = None;
+        (grid.renewing, grid.goes, grid.to_end) = (false, false, false);
         grid
     }
 

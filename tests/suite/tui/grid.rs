@@ -2,20 +2,20 @@
 
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::store::Backend;
-use ebbtide::eventsourcing::{Error, ErrorCode};
+use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
 use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::memory;
 use ebbtide::tui::message::{GridPage, Message};
-use ebbtide::tui::model::{GridRow, Model, Screen};
+use ebbtide::tui::model::{GridRow, Model, RowScreen, Screen, Visited};
 use ebbtide::tui::update::{start, update};
 use ebbtide::tui::view;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::player::LOOK;
-use crate::support::{Database, run};
+use crate::support::{Database, id, run};
 
 const SIZE: Size = Size {
     columns: 80,
@@ -181,5 +181,30 @@ fn the_header_says_read_only_however_long_the_name_and_the_counts() {
                 assert!(header.contains(wanted), "{wanted} in {header}");
             }
         }
+    });
+}
+
+#[test]
+fn rows_that_were_still_being_read_when_a_link_was_followed_are_read_on_the_way_back() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        press(&mut model, Key::Enter);
+        // Nothing has arrived, and one goes elsewhere by a link and comes back.
+        let key = RowKey {
+            table: "molecule".to_owned(),
+            uuid: id(1),
+        };
+        let grid = model.tables.grid.take().unwrap();
+        let left = grid.in_sight(20);
+        assert_eq!((left.wanted, left.goes), (None, false));
+        model.trail.push(Visited::Grid(Box::new(left)));
+        model.screen = Screen::Row;
+        model.row = Some(RowScreen::new(key, None));
+        let effects = press(&mut model, Key::Backspace);
+        let request = rows_request(&effects);
+        update(&mut model, Message::Rows(request, Ok(some_rows(3))));
+        assert!(model.tables.grid.as_ref().unwrap().selected().is_some());
+        assert!(!model.is_going());
     });
 }
