@@ -3,13 +3,15 @@
 use std::str::FromStr;
 use std::time::Duration;
 
+use ebbtide::eventsourcing::rollback::{self, Control, RollbackRequest, RollbackTarget};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{ErrorCode, EventKind, verify};
+use ebbtide::store;
 use serde_json::json;
 use sqlx::sqlite::SqliteConnectOptions;
 use sqlx::{ConnectOptions, Executor, SqliteConnection};
 
-use crate::support::{Database, create, delete, event, id, rows_query, run, update};
+use crate::support::{Database, create, delete, event, id, options, rows_query, run, update};
 
 async fn lab(schema: &str) -> Database {
     Database::with(Backend::Sqlite, schema).await
@@ -263,6 +265,50 @@ fn a_dropped_read_is_stopped() {
             }
             until_read(&mut watch, false).await;
             assert_eq!(lab.store.head().await.unwrap(), appended[0].id);
+        }
+    });
+}
+
+/// Connections that are open go on with their file whatever has its name: what was shown would not be what is written to.
+#[test]
+fn a_file_that_is_replaced_or_removed_is_noticed_and_not_written_to() {
+    run(async {
+        let plan_of = async |lab: &Database| {
+            let request = RollbackRequest::to(RollbackTarget::BeforeEvent(18));
+            rollback::plan(&*lab.store, request).await.unwrap()
+        };
+        for is_replaced in [true, false] {
+            let lab = Database::mad_lab(Backend::Sqlite).await;
+            let other = Database::mad_lab(Backend::Sqlite).await;
+            let plan = plan_of(&lab).await.confirm(false).unwrap();
+            let file = lab.argument();
+            match is_replaced {
+                true => std::fs::rename(other.argument(), &file).unwrap(),
+                false => std::fs::remove_file(&file).unwrap(),
+            }
+            let says = match is_replaced {
+                true => "is another file now",
+                false => "is not there any more",
+            };
+            let errors = [
+                lab.store.next_head(18).await.unwrap_err(),
+                lab.store
+                    .execute(&plan, &Control::default())
+                    .await
+                    .unwrap_err(),
+                lab.store
+                    .append(vec![create("fragment", id(1), json!({"smiles": "C"}))])
+                    .await
+                    .unwrap_err(),
+            ];
+            for error in errors {
+                assert!(error.message.contains(says), "{}", error.message);
+            }
+            if is_replaced {
+                let there = store::open(&lab.address, &options()).await.unwrap();
+                assert_eq!(there.head().await.unwrap(), 18);
+                there.close().await;
+            }
         }
     });
 }

@@ -97,6 +97,7 @@ impl Watch {
         opened: &Opened,
         known: EventId,
     ) -> Result<EventId> {
+        opened.check()?;
         let kept = self.take();
         let mut connection = match kept {
             Some(connection) => connection,
