@@ -25,8 +25,6 @@ const DATA: &[Context] = &[Timeline, Event, Tables, Grid, Row, Cell, Audit, NoRo
 /// What is planned can be changed before the plan is there.
 const PLANS: &[Context] = &[Preview, Planning];
 const SCREENS: &[Context] = &[Timeline, Event, Tables, Grid, Row, Audit, NoRollback];
-/// Where the keys of the screens are.
-const SHOWN_FROM: &[Context] = &[Timeline, Event, Tables, Grid, Row, Cell, Audit, NoRollback];
 const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 /// What `q` leaves; elsewhere it goes one step back.
@@ -507,36 +505,31 @@ pub const BINDINGS: &[Binding] = &[
         Action::ShowTimeline,
         &[c('1')],
         "the timeline",
-        SHOWN_FROM,
+        DATA,
     ),
-    on(
-        "tables",
-        Action::ShowTables,
-        &[c('2')],
-        "the tables",
-        SHOWN_FROM,
-    ),
-    on("row", Action::ShowRow, &[c('3')], "the row", SHOWN_FROM),
+    on("tables", Action::ShowTables, &[c('2')], "the tables", DATA),
+    on("row", Action::ShowRow, &[c('3')], "the row", DATA),
     on(
         "rollback",
         Action::ShowRollback,
         &[c('4')],
         "the rollback",
-        SHOWN_FROM,
+        DATA,
     ),
-    on(
-        "audit",
-        Action::ShowAudit,
-        &[c('5')],
-        "the audit",
-        SHOWN_FROM,
-    ),
+    on("audit", Action::ShowAudit, &[c('5')], "the audit", DATA),
     on(
         "reload",
         Action::Reload,
         &[c('r')],
         "read everything anew",
         SCREENS,
+    ),
+    on(
+        "plan-anew",
+        Action::Reload,
+        &[c('r')],
+        "make the plan anew",
+        PLANS,
     ),
     on(
         "failure",

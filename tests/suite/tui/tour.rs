@@ -1,5 +1,6 @@
 //! What else people do at the screens, as keys through the real runtime.
 
+use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::store::{self, OpenOptions};
 use ebbtide::tui::keymap::Key;
@@ -170,6 +171,66 @@ on_both! {
             }
             player.see(&["experiment · 1 row"]).await;
             player.press(Key::Char('q'));
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn what_is_so_already_is_not_confirmed_and_an_undo_says_whose_it_takes_back(backend) {
+        let lab = Database::mad_lab(backend).await;
+        lab.roll_back(RollbackTarget::BeforeEvent(15), Strategy::Minimal).await.unwrap();
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["LIVE #24", "12 rows"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("15");
+            player.press(Key::Enter);
+            player.press(Key::Char('R'));
+            player.see(&["just before #15", "It is so already: nothing would change."]).await;
+            player.see_no("Enter confirm").await;
+            player.press(Key::Enter);
+            player.see(&["there is nothing to confirm", "Preview"]).await;
+            player.press(Key::Esc);
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('u'));
+            player.see(&["#19 was made by", "Undo rollback #19"]).await;
+            // What comes meanwhile makes the plan stale, which is said before anything is typed.
+            lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
+            player.see(&["The log has gone on to #25 since this plan"]).await;
+            player.press(Key::Enter);
+            player.see(&["so it will be refused", "type 19 and"]).await;
+            player.press(Key::Esc);
+            player.press(Key::Char('r'));
+            player.see(&["1 event made after rollback #19"]).await;
+            player.see_no("gone on to").await;
+            player.press(Key::Char('q'));
+            player.see(&["[1 Timeline]"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+        assert_eq!(lab.store.head().await.unwrap(), 25);
+    }
+
+    async fn what_is_shown_of_the_past_is_what_a_rollback_keeps_and_a_rows_page_is_of_that_row(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18", "16 rows"]).await;
+            player.press(Key::Down);
+            player.press(Key::Char('t'));
+            player.see(&["PAST #17 of #18"]).await;
+            player.press(Key::Char('1'));
+            player.see(&["▌ #17"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just after #17", "1 event undone"]).await;
+            player.press(Key::Esc);
+            player.see(&["▌ #17"]).await;
+            player.press(Key::Char('T'));
+            player.see(&["LIVE #18"]).await;
+            player.press(Key::Char('h'));
+            player.see(&["[3 Row]", "▌+ #17 create"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["Take the row xy_data 4d78fcc7", "just before #17", "Everything else is left"]).await;
+            player.press(Key::Esc);
+            player.press(Key::Char('1'));
             player.press(Key::Char('q'));
         })
         .await;
