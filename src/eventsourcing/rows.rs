@@ -74,19 +74,19 @@ impl RowsStart {
         Self(Start::Placed)
     }
 
-    /// Whether it is that.
+    /// Whether all rows were looked at, so that what has changed since is not among these.
     #[must_use]
     pub fn is_placed(&self) -> bool {
-        matches!(self.0, Start::Placed)
+        matches!(self.0, Start::At(..))
     }
 
-    /// Where this page and those after it begin, of so many rows each. `None` where that is not known.
+    /// Where every page begins, of so many rows each, the first one too. `None` where that is not known.
     #[must_use]
     pub fn pages(&self, rows: usize) -> Option<Vec<Self>> {
-        let Start::At(places, at) = &self.0 else {
+        let Start::At(places, _) = &self.0 else {
             return None;
         };
-        let begins = (*at..places.len()).step_by(rows.max(1));
+        let begins = (0..places.len()).step_by(rows.max(1));
         let starts = begins.map(|at| Self(Start::At(places.clone(), at)));
         Some(starts.collect())
     }

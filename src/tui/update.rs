@@ -46,26 +46,27 @@ fn is_about_the_cursor(action: Action) -> bool {
         Back, Clear, Filter, Help, Interrupt, Now, Palette, Quit, Redo, Reload, ShowAudit,
         ShowFailure, ShowRollback, ShowRow, ShowTables, ShowTimeline, Suspend, Undo,
     };
-    !matches!(
-        action,
-        Back | Clear
-            | Filter
-            | Help
-            | Interrupt
-            | Now
-            | Palette
-            | Quit
-            | Redo
-            | Reload
-            | ShowAudit
-            | ShowFailure
-            | ShowRollback
-            | ShowRow
-            | ShowTables
-            | ShowTimeline
-            | Suspend
-            | Undo
-    )
+    let elsewhere = [
+        Back,
+        Clear,
+        Filter,
+        Help,
+        Interrupt,
+        Now,
+        Palette,
+        Quit,
+        Redo,
+        Reload,
+        ShowAudit,
+        ShowFailure,
+        ShowRollback,
+        ShowRow,
+        ShowTables,
+        ShowTimeline,
+        Suspend,
+        Undo,
+    ];
+    !elsewhere.contains(&action)
 }
 
 fn take(model: &mut Model, message: Message) -> Vec<Effect> {
@@ -456,8 +457,9 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
     let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
     let (rows, whole) = match &mut model.tables.grid {
         Some(grid) => {
-            grid.renewing = false;
-            (grid.wanted.take(), grid.whole_wanted.take())
+            let wanted = (grid.wanted, grid.whole_wanted.take());
+            grid.give_up();
+            wanted
         }
         None => (None, None),
     };

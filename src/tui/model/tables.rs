@@ -196,16 +196,21 @@ impl Grid {
         }
     }
 
+    /// Nothing is on its way any more: what is there stays.
+    pub fn give_up(&mut self) {
+        (self.wanted, self.whole_wanted) = (None, None);
+        (self.renewing, self.goes, self.to_end) = (false, false, false);
+    }
+
     /// The same with only the pages of which so many lines show something: the others are read again where they are wanted.
     #[must_use]
     pub fn in_sight(&self, lines: usize) -> Self {
         let mut grid = self.clone();
         let pages = grid.top / GRID_PAGE..=(grid.top + lines) / GRID_PAGE;
         // What is on its way does not arrive here; and what was to be replaced by it is not shown again.
-        let is_old = grid.wanted.take().is_some() && grid.goes;
+        let is_old = grid.wanted.is_some() && grid.goes;
+        grid.give_up();
         grid.pages.retain(|page, _| pages.contains(page) && !is_old);
-        grid.whole_wanted = None;
-        (grid.renewing, grid.goes, grid.to_end) = (false, false, false);
         grid
     }
 

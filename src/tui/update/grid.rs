@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::effect::{Effect, RequestId};
-use super::super::keymap::Action;
+use super::super::keymap::{Action, Context};
 use super::super::message::GridPage;
 use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, WholeRow};
 use super::super::pages;
@@ -43,12 +43,15 @@ pub(super) fn restart(model: &mut Model) -> Option<Effect> {
     read_page(model, 0)
 }
 
-/// Reads the rows anew so that the place of each is known: how many there are, and which the last is.
+/// Reads the rows anew so that the place of each is known: how many there are, and which the last is. Those that are there stay until then, also
+/// when it is cancelled.
 pub(super) fn place_rows(model: &mut Model) -> Option<Effect> {
+    let request = model.next_request();
     let grid = model.tables.grid.as_mut()?;
     (grid.renewing, grid.goes) = (true, grid.to_end);
-    grid.starts = vec![RowsStart::placed()];
-    read_page(model, 0)
+    grid.wanted = Some((request, 0));
+    let asked = Box::new(grid.request());
+    Some(Effect::Rows(request, asked, RowsStart::placed(), GRID_PAGE))
 }
 
 /// Shows only such rows.
@@ -245,7 +248,10 @@ pub(super) fn whole_read(
         return Vec::new();
     };
     let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
+    // Whoever has gone elsewhere meanwhile does not want it there.
+    let is_here = model.context_below() == Context::Grid;
     match purpose {
+        RowFor::Showing(_) if !is_here => Vec::new(),
         RowFor::Showing(name) => {
             let uuid = grid.table.key().and_then(|key| row.get(key)?.as_str());
             let of = uuid.and_then(|uuid| Some(format!(" of {}", uuid.get(..8)?)));
@@ -305,7 +311,7 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     let read = match result {
         Ok(read) => read,
         Err(error) => {
-            grid.renewing = false;
+            grid.give_up();
             return refused(model, error);
         }
     };
@@ -316,11 +322,17 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     }
     if page + 1 == grid.starts.len() {
         match read.next {
+            // Also the first page is read again from there, and all rows are not looked at for it once more.
             Some(next) => match next.pages(GRID_PAGE) {
-                Some(all) => grid.starts.extend(all),
+                Some(all) => grid.starts = all,
                 None => grid.starts.push(next),
             },
-            None => grid.rows = Some(page * GRID_PAGE + read.rows.len()),
+            None => {
+                grid.rows = Some(page * GRID_PAGE + read.rows.len());
+                if page == 0 {
+                    grid.starts = vec![RowsStart::default()];
+                }
+            }
         }
     }
     grid.rows = grid.rows.or(read.total);

@@ -157,7 +157,7 @@ on_each! {
         assert_eq!(page.total, Some(5));
         assert!(page.left_out.iter().all(|sizes| sizes.contains_key("text")), "{:?}", page.left_out);
         let starts = page.next.unwrap().pages(2).unwrap();
-        for (n, start, place) in [(0, &placed, 0), (1, &placed, 1), (2, &starts[0], 0), (4, &starts[1], 0)] {
+        for (n, start, place) in [(0, &placed, 0), (1, &placed, 1), (1, &starts[0], 1), (2, &starts[1], 0), (4, &starts[2], 0)] {
             let found = rows::whole(&*lab.store, &request(&notes), None, (start, place)).await.unwrap().unwrap();
             assert_eq!((found["more"].as_str().unwrap(), &found["text"]), (n.to_string().as_str(), &json!(noise(n, 9000))));
         }

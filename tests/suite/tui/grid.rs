@@ -1,5 +1,6 @@
 //! Facts about the rows of a table, and about what is shown while they are read.
 
+use ebbtide::eventsourcing::rows::RowsStart;
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
@@ -8,7 +9,7 @@ use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::memory;
 use ebbtide::tui::message::{GridPage, Message};
-use ebbtide::tui::model::{GridRow, Model, RowScreen, Screen, Visited};
+use ebbtide::tui::model::{GridRow, Model, RowFor, RowScreen, Screen, Visited, WholeRow};
 use ebbtide::tui::update::{start, update};
 use ebbtide::tui::view;
 use ratatui::Terminal;
@@ -206,5 +207,95 @@ fn rows_that_were_still_being_read_when_a_link_was_followed_are_read_on_the_way_
         update(&mut model, Message::Rows(request, Ok(some_rows(3))));
         assert!(model.tables.grid.as_ref().unwrap().selected().is_some());
         assert!(!model.is_going());
+    });
+}
+
+/// A grid with so many rows of a first page, after which there are more.
+async fn opened(lab: &Database) -> Model {
+    let mut model = listing(lab).await;
+    let request = rows_request(&press(&mut model, Key::Enter));
+    let page = GridPage {
+        next: Some(RowsStart::default()),
+        ..some_rows(40)
+    };
+    update(&mut model, Message::Rows(request, Ok(page)));
+    model
+}
+
+#[test]
+fn the_way_to_the_last_row_can_be_given_up_and_what_was_there_stays() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = opened(&lab).await;
+        press(&mut model, Key::Down);
+        let request = rows_request(&press(&mut model, Key::Char('G')));
+        assert!(model.is_going());
+        press(&mut model, Key::Ctrl('c'));
+        assert!(!model.is_going());
+        let shown = drawn(&model);
+        update(&mut model, Message::Rows(request, Ok(some_rows(3))));
+        assert_eq!(drawn(&model), shown, "a late answer is dropped");
+        assert!(shown.contains("▌  row 1 "), "{shown}");
+        // And it is not gone to later, when the number of rows becomes known.
+        let request = rows_request(&press(&mut model, Key::Char('r')));
+        update(&mut model, Message::Rows(request, Ok(some_rows(9))));
+        assert!(drawn(&model).contains("▌  row 1 "), "{}", drawn(&model));
+    });
+}
+
+fn whole_row(effects: &[Effect]) -> RequestId {
+    let found = effects.iter().find_map(|effect| match effect {
+        Effect::WholeRow(request, ..) => Some(*request),
+        _ => None,
+    });
+    found.expect("a row was asked for")
+}
+
+fn a_spectrum() -> WholeRow {
+    let row =
+        serde_json::json!({"x": [1, 5, 9], "y": [2, 8, 3], "x_unit": "ppm", "y_unit": "counts"});
+    WholeRow {
+        row: row.as_object().unwrap().clone(),
+        now: None,
+        names: Default::default(),
+    }
+}
+
+#[test]
+fn a_value_is_not_shown_where_one_has_gone_meanwhile() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = opened(&lab).await;
+        press(&mut model, Key::Right);
+        let request = whole_row(&press(&mut model, Key::Enter));
+        press(&mut model, Key::Char('1'));
+        update(
+            &mut model,
+            Message::WholeRow(request, Ok(Some(a_spectrum()))),
+        );
+        assert!(model.cell.is_none());
+    });
+}
+
+#[test]
+fn shifts_run_from_the_right_to_the_left_and_axes_have_their_units() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = opened(&lab).await;
+        let grid = model.tables.grid.as_mut().unwrap();
+        grid.whole_wanted = Some((RequestId(800), RowFor::Showing("y".to_owned())));
+        update(
+            &mut model,
+            Message::WholeRow(RequestId(800), Ok(Some(a_spectrum()))),
+        );
+        let shown = drawn(&model);
+        assert!(
+            shown.contains("x (ppm)") && shown.contains("y (counts) from 2 to 8"),
+            "{shown}"
+        );
+        let axis = shown
+            .lines()
+            .find(|line| line.split_whitespace().eq(["9", "5", "1"]));
+        assert!(axis.is_some(), "{shown}");
     });
 }
