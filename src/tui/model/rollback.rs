@@ -61,6 +61,20 @@ pub enum Stage {
     Result(RollbackOutcome),
 }
 
+impl Stage {
+    /// At work, and nothing is known of it yet.
+    #[must_use]
+    pub fn begun() -> Self {
+        Self::Running {
+            done: 0,
+            total: 0,
+            elapsed: 0,
+            stopping: false,
+            writer: None,
+        }
+    }
+}
+
 /// A rollback, from the question to the result.
 #[derive(Debug)]
 pub struct Rollback {

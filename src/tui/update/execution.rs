@@ -6,7 +6,7 @@ use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
 use super::{reload, rollback};
 use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
-use crate::eventsourcing::{ErrorCode, Result};
+use crate::eventsourcing::{Error, ErrorCode, Result};
 
 /// On to the question, if there is anything to ask.
 pub(super) fn proceed(model: &mut Model) {
@@ -89,25 +89,24 @@ fn execute(model: &mut Model) -> Vec<Effect> {
         Ok(confirmed) => {
             rollback.wanted = Some(request);
             rollback.failed = None;
-            rollback.stage = Stage::Running {
-                done: 0,
-                total: 0,
-                elapsed: 0,
-                stopping: false,
-                writer: None,
-            };
+            rollback.stage = Stage::begun();
             vec![Effect::Execute(request, Box::new(confirmed))]
         }
-        Err(error) => {
-            rollback.stage = Stage::Preview;
-            rollback.failed = Some(Failed {
-                error: error.clone(),
-                head: None,
-            });
-            model.failure = Some(error);
-            reload(model)
-        }
+        Err(error) => failed(model, error),
     }
+}
+
+/// Back to the plan, over which stands that it failed; and the log is looked at for whether anything was written.
+fn failed(model: &mut Model, error: Error) -> Vec<Effect> {
+    if let Some(rollback) = &mut model.rollback {
+        rollback.stage = Stage::Preview;
+        rollback.failed = Some(Failed {
+            error: error.clone(),
+            head: None,
+        });
+    }
+    model.failure = Some(error);
+    reload(model)
 }
 
 /// Asks the rollback at work to stop.
@@ -194,14 +193,6 @@ pub(super) fn executed(
             effects.extend(reload(model));
             effects
         }
-        Err(error) => {
-            rollback.stage = Stage::Preview;
-            rollback.failed = Some(Failed {
-                error: error.clone(),
-                head: None,
-            });
-            model.failure = Some(error);
-            reload(model)
-        }
+        Err(error) => failed(model, error),
     }
 }

@@ -118,13 +118,7 @@ fn inspection() -> Inspection {
 fn running(model: &mut Model) {
     let rollback = with_rollback(model);
     rollback.wanted = Some(WANTED);
-    rollback.stage = Stage::Running {
-        done: 0,
-        total: 0,
-        elapsed: 0,
-        stopping: false,
-        writer: None,
-    };
+    rollback.stage = Stage::begun();
 }
 
 /// What answers a message; `None` for one that answers none. A new message does not compile before it stands here.

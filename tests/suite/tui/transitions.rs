@@ -1,5 +1,6 @@
 //! Facts about the state machine alone: no terminal, no database.
 
+use ebbtide::eventsourcing::activity::ActivityBy;
 use ebbtide::eventsourcing::store::{Backend, StoreInfo};
 use ebbtide::eventsourcing::timeline::{Direction, Entry, Page};
 use ebbtide::eventsourcing::{Error, ErrorCode, Event, EventKind, Row, RowKey};
@@ -193,13 +194,7 @@ fn leaving_waits_for_the_outcome_of_a_rollback() {
     let mut model = showing(1, 20);
     press(&mut model, Key::Char('R'));
     let rollback = model.rollback.as_mut().unwrap();
-    rollback.stage = Stage::Running {
-        done: 0,
-        total: 0,
-        elapsed: 0,
-        stopping: false,
-        writer: None,
-    };
+    rollback.stage = Stage::begun();
     let request = rollback.wanted.unwrap();
     let effects = press(&mut model, Key::Char('q'));
     assert_eq!(effects, [Effect::Stop]);
@@ -325,13 +320,7 @@ fn a_rollback_at_work_is_not_suspended() {
     let mut model = showing(1, 20);
     assert_eq!(press(&mut model, Key::Ctrl('z')), [Effect::Suspend]);
     press(&mut model, Key::Char('R'));
-    model.rollback.as_mut().unwrap().stage = Stage::Running {
-        done: 0,
-        total: 0,
-        elapsed: 0,
-        stopping: false,
-        writer: None,
-    };
+    model.rollback.as_mut().unwrap().stage = Stage::begun();
     assert_eq!(press(&mut model, Key::Ctrl('z')), []);
 }
 
@@ -483,4 +472,23 @@ fn what_is_typed_before_the_first_events_are_there_moves_among_them() {
     };
     update(&mut model, Message::Page(page_request(&effects), Ok(page)));
     assert_eq!(model.timeline.selected().unwrap().event.id, 7);
+}
+
+#[test]
+fn whoever_has_ever_written_is_offered_for_the_filter() {
+    let mut model = showing(1, 5);
+    let asked = press(&mut model, Key::Char('/'));
+    let request = asked.iter().find_map(|effect| match effect {
+        Effect::Activity(request, ActivityBy::Actor) => Some(*request),
+        _ => None,
+    });
+    let counts = [("lab/ada", 3), ("lab/nmr400", 90)].map(|(name, count)| (name.to_owned(), count));
+    let counted = Message::Activity(request.unwrap(), ActivityBy::Actor, Ok(counts.to_vec()));
+    update(&mut model, counted);
+    "actor:nmr"
+        .chars()
+        .for_each(|letter| drop(press(&mut model, Key::Char(letter))));
+    assert_eq!(ebbtide::tui::pages::suggestions(&model), ["lab/nmr400 "]);
+    press(&mut model, Key::Tab);
+    assert_eq!(model.timeline.filter.actor.as_deref(), Some("lab/nmr400"));
 }
