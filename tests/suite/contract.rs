@@ -1,6 +1,7 @@
 //! What every store must do, the same on both.
 
 mod appending;
+mod bursts;
 mod counting;
 mod opening;
 mod parts;

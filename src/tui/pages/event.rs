@@ -330,3 +330,60 @@ fn columns_whole(changes: &[ColumnChange], width: usize) -> Vec<Line> {
     }
     lines
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn shown(from: Value, to: Value, width: usize) -> String {
+        let change = ColumnChange {
+            column: "data".to_owned(),
+            from,
+            to,
+        };
+        columns(&[change], width).remove(0).text
+    }
+
+    #[test]
+    fn of_objects_the_members_that_change_are_shown() {
+        let before =
+            json!({"run": "20261125", "sample": 178, "status": "queued", "lock": {"a": 1, "b": 2}});
+        let after = json!({"run": "20261125", "sample": 178, "status": "running", "lock": {"a": 1, "b": 3}});
+        let line = shown(before.clone(), after, 78);
+        assert_eq!(line, "~ data status \"queued\" → \"running\", lock.b 2 → 3");
+        // A member that comes, and one that goes.
+        let other =
+            json!({"run": "20261125", "sample": 178, "status": "queued", "new": null, "by": "ada"});
+        let line = shown(before, other, 200);
+        assert_eq!(
+            line,
+            "~ data lock {\"a\":1,\"b\":2} → ∅, new ∅ → ∅, by ∅ → \"ada\""
+        );
+        assert_eq!(shown(json!({}), Value::Null, 40), "- data {} → ∅");
+    }
+
+    #[test]
+    fn two_long_values_are_shown_where_they_differ() {
+        let text = |end: &str| json!(format!("{}{end}", "always the same ".repeat(20)));
+        let line = shown(text("in the morning"), text("at night"), 60);
+        assert!(
+            line.contains("in the morning") && line.contains("at night"),
+            "{line}"
+        );
+        assert!(cells(&line) <= 60);
+        // Where there is room nothing is left out.
+        assert_eq!(
+            shown(json!("abc def"), json!("abc deg"), 60),
+            "~ data \"abc def\" → \"abc deg\""
+        );
+    }
+
+    #[test]
+    fn a_huge_value_is_written_only_so_far() {
+        let many: Vec<u64> = (0..100_000).collect();
+        let line = shown(Value::Null, json!({"many": many}), 80);
+        assert!(cells(&line) <= 80 && line.contains("[0,1,2"), "{line}");
+        assert!(beginning(&json!(many), 1000).len() < 1100);
+    }
+}
