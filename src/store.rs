@@ -1,6 +1,7 @@
 //! Opening and making event stores: from an address to the trait.
 
 mod address;
+mod page;
 pub mod postgres;
 pub mod sqlite;
 mod version;

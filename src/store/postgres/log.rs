@@ -5,13 +5,12 @@ use sqlx::postgres::{PgExecutor, PgRow};
 use sqlx::{AssertSqlSafe, FromRow, Postgres, QueryBuilder, Row as _};
 use uuid::Uuid;
 
+use super::super::page::push_page;
 use super::error::failed;
 use super::reads::Reads;
 use super::source::{OWN, Source};
 use crate::eventsourcing::history::{History, Rollback};
-use crate::eventsourcing::timeline::{
-    Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
-};
+use crate::eventsourcing::timeline::{Detail, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventKind, Result, Row, RowKey};
 
@@ -143,6 +142,7 @@ pub(super) async fn page(reads: &Reads, source: &Source, request: &PageRequest) 
     if request.detail == Detail::Summary {
         query.push(" CROSS JOIN LATERAL (SELECT pg_column_size(e.data)::bigint + coalesce(pg_column_size(e.filled), 0) AS size) s");
     }
+    push_where(&mut query, &request.filter);
     push_page(&mut query, request);
     let rows = query.build().fetch_all(reads).await.map_err(failed)?;
     let more = rows.len() > request.limit;
@@ -167,6 +167,7 @@ pub(super) async fn moments(
         r#"SELECT e.id, e."timestamp" FROM {} e"#,
         source.log
     ));
+    push_where(&mut query, &request.filter);
     push_page(&mut query, request);
     let mut found: Vec<(EventId, Timestamp)> = query
         .build_query_as()
@@ -175,38 +176,6 @@ pub(super) async fn moments(
         .map_err(failed)?;
     found.truncate(request.limit);
     Ok(found)
-}
-
-/// Which events `e` a page has, and one more, which tells whether there is more.
-fn push_page(query: &mut QueryBuilder<Postgres>, request: &PageRequest) {
-    push_where(query, &request.filter);
-    let older = request.direction == Direction::Older;
-    if let Some(from) = request.from {
-        query.push(if older {
-            " AND e.id < "
-        } else {
-            " AND e.id > "
-        });
-        query.push_bind(from);
-    }
-    if let Some(until) = request.until {
-        query.push(if older {
-            " AND e.id >= "
-        } else {
-            " AND e.id <= "
-        });
-        query.push_bind(until);
-    }
-    // One more than asked for tells whether there is more.
-    let limit = i64::try_from(request.limit)
-        .unwrap_or(i64::MAX)
-        .saturating_add(1);
-    query.push(if older {
-        " ORDER BY e.id DESC LIMIT "
-    } else {
-        " ORDER BY e.id LIMIT "
-    });
-    query.push_bind(limit);
 }
 
 /// What this kind is called in the log.

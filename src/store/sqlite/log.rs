@@ -4,12 +4,11 @@ use sqlx::sqlite::{SqliteExecutor, SqliteRow};
 use sqlx::{FromRow, QueryBuilder, Row as _, Sqlite, SqliteConnection};
 use uuid::Uuid;
 
+use super::super::page::push_page;
 use super::error::failed;
 use super::reads::Reads;
 use crate::eventsourcing::history::{History, Rollback};
-use crate::eventsourcing::timeline::{
-    Detail, Direction, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT,
-};
+use crate::eventsourcing::timeline::{Detail, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT};
 use crate::eventsourcing::timestamp::{self, Timestamp};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey};
 
@@ -152,6 +151,7 @@ pub(super) async fn page(reads: &Reads, request: &PageRequest) -> Result<Page> {
         )),
     };
     query.push(FROM);
+    push_where(&mut query, &request.filter);
     push_page(&mut query, request);
     let rows = query.build().fetch_all(reads).await.map_err(failed)?;
     let more = rows.len() > request.limit;
@@ -172,6 +172,7 @@ pub(super) async fn moments(
     request: &PageRequest,
 ) -> Result<Vec<(EventId, Timestamp)>> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT e.id, e.timestamp FROM eventstore e");
+    push_where(&mut query, &request.filter);
     push_page(&mut query, request);
     let rows = query.build().fetch_all(reads).await.map_err(failed)?;
     let moment = |row: &SqliteRow| {
@@ -180,38 +181,6 @@ pub(super) async fn moments(
     };
     let found = rows.iter().take(request.limit).map(moment);
     found.collect::<sqlx::Result<_>>().map_err(failed)
-}
-
-/// Which events `e` a page has, and one more, which tells whether there is more.
-fn push_page(query: &mut QueryBuilder<Sqlite>, request: &PageRequest) {
-    push_where(query, &request.filter);
-    let older = request.direction == Direction::Older;
-    if let Some(from) = request.from {
-        query.push(if older {
-            " AND e.id < "
-        } else {
-            " AND e.id > "
-        });
-        query.push_bind(from);
-    }
-    if let Some(until) = request.until {
-        query.push(if older {
-            " AND e.id >= "
-        } else {
-            " AND e.id <= "
-        });
-        query.push_bind(until);
-    }
-    // One more than asked for tells whether there is more.
-    let limit = i64::try_from(request.limit)
-        .unwrap_or(i64::MAX)
-        .saturating_add(1);
-    query.push(if older {
-        " ORDER BY e.id DESC LIMIT "
-    } else {
-        " ORDER BY e.id LIMIT "
-    });
-    query.push_bind(limit);
 }
 
 /// SQLite knows a text's size without reading it.
