@@ -7,7 +7,7 @@ use super::args::{Confirm, Revert, Rollback, TakeBack, Target};
 use super::output::Output;
 use super::{End, check_writable, confirm, parse, show, waiting};
 use crate::eventsourcing::rollback::{
-    self, Conflicts, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest,
+    self, Choice, Conflicts, Control, Purpose, RollbackOutcome, RollbackPlan, RollbackRequest,
     RollbackTarget,
 };
 use crate::eventsourcing::scope::Scope;
@@ -161,7 +161,15 @@ fn print(
         line(&text::visible(&sentence))?;
     }
     for blocker in &plan.blockers {
-        line(&text::visible(&format!("In the way: {}", blocker.message)))?;
+        let flags = match blocker.choice() {
+            Some(Choice::Conflicts) => " (--ours, --theirs)",
+            Some(Choice::Loss) => " (--allow-loss)",
+            None => "",
+        };
+        line(&text::visible(&format!(
+            "In the way: {}{flags}",
+            blocker.message
+        )))?;
     }
     for counts in &plan.tables {
         line(&text::visible(&format!(

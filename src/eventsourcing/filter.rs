@@ -107,7 +107,10 @@ pub fn words(text: &str) -> Vec<Word> {
             }
             None => {
                 let word = rest.iter().take_while(|one| !one.is_whitespace());
-                let value: String = word.collect();
+                let mut value: String = word.collect();
+                if matches!(key, Some("since" | "until")) {
+                    value.push_str(&time_after(&value, &rest[value.chars().count()..]));
+                }
                 at += value.chars().count();
                 value
             }
@@ -119,6 +122,22 @@ pub fn words(text: &str) -> Vec<Word> {
         });
     }
     words
+}
+
+/// The time of day after a day, with the blank before it: as a text to search for nobody means it.
+fn time_after(day: &str, rest: &[char]) -> String {
+    let is_day = day.len() == "2020-02-17".len();
+    let Some((&' ', rest)) = rest.split_first() else {
+        return String::new();
+    };
+    let word: String = rest.iter().take_while(|one| !one.is_whitespace()).collect();
+    let mut digits = word.chars().map(|one| one.is_ascii_digit());
+    let is_time = (digits.next(), digits.next()) == (Some(true), Some(true))
+        && word.chars().nth(2) == Some(':');
+    match is_day && is_time {
+        true => format!(" {word}"),
+        false => String::new(),
+    }
 }
 
 /// How many characters stand between quotation marks at the beginning of this, where the second one ends a word or is not there yet.
@@ -156,7 +175,7 @@ fn uuid_prefix(text: &str) -> Result<String> {
 fn moment(text: &str) -> Result<Timestamp> {
     timestamp::parse(text).ok_or_else(|| {
         Error::new(ErrorCode::Usage, format!("\"{text}\" is no moment yet"))
-            .hint("write it like 2020-02-17 or \"2020-02-17 03:09\"")
+            .hint("write it like 2020-02-17 or 2020-02-17 03:09")
     })
 }
 
@@ -199,6 +218,11 @@ mod tests {
             let filter = Filter::parse(text).expect("free text");
             assert_eq!(filter.search.as_deref(), Some(search), "{text}");
         }
+        let bare = "since:2020-02-17 03:09 until:2020-02-18 12:00:30.5 acid 03:10";
+        let bare = Filter::parse(bare).expect("moments without quotation marks");
+        assert_eq!(bare.since, timestamp::parse("2020-02-17T03:09"));
+        assert_eq!(bare.until, timestamp::parse("2020-02-18T12:00:30.5"));
+        assert_eq!(bare.search.as_deref(), Some("acid 03:10"));
         let day = Filter::parse("since:2020-02-17 until:2020-02-17").expect("a day");
         assert_eq!(day.until, timestamp::parse("2020-02-17T23:59:59.999999"));
         for uuid in [

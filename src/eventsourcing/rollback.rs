@@ -7,6 +7,7 @@ mod changes;
 mod control;
 mod counting;
 mod executor;
+mod later;
 mod marker;
 mod planner;
 mod row_change;
@@ -27,7 +28,7 @@ use super::schema::Table;
 use super::scope::Scope;
 use super::timestamp::Timestamp;
 
-pub use blockers::Blocker;
+pub use blockers::{Blocker, Choice};
 pub use changes::{ChangeEntry, Changes};
 pub use control::Control;
 pub use counting::count_replay;
@@ -161,6 +162,8 @@ pub struct RollbackPlan {
     pub events_reinstated: u64,
     /// For an undo or a redo: effective creates, updates and deletes since the rollback that it takes back.
     pub later_events: u64,
+    /// The first of those, in words.
+    pub later_named: Vec<String>,
     /// How many events `minimal` appends.
     pub appends_minimal: u64,
     /// How many events `replay` appends, where that has been counted: it takes the longer the longer the log is. See
@@ -188,6 +191,12 @@ impl RollbackPlan {
     /// The same plan by the other strategy.
     pub fn with_strategy(mut self, strategy: Strategy) -> Self {
         self.request.strategy = strategy;
+        self
+    }
+
+    /// The same plan for this reason.
+    pub fn with_reason(mut self, reason: Option<String>) -> Self {
+        self.request.reason = reason;
         self
     }
 

@@ -18,10 +18,10 @@ pub struct RequestId(pub u64);
 pub enum PlanRequest {
     /// A rollback.
     Rollback(RollbackRequest),
-    /// The undo of the latest rollback in effect, which may leave values in the log alone or not.
-    Undo(bool),
+    /// The undo of the latest rollback in effect, for this reason; it may leave values in the log alone or not.
+    Undo(Option<String>, bool),
     /// The redo of the latest undo in effect, likewise.
-    Redo(bool),
+    Redo(Option<String>, bool),
 }
 
 /// A read that a newer one of the same kind makes useless.

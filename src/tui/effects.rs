@@ -157,8 +157,12 @@ impl Effects {
             Effect::Plan(request, asked) => self.read(Slot::Plan, async move {
                 let plan = match asked {
                     PlanRequest::Rollback(asked) => rollback::plan(&*store, asked).await,
-                    PlanRequest::Undo(loss) => rollback::plan_undo(&*store, None, loss).await,
-                    PlanRequest::Redo(loss) => rollback::plan_redo(&*store, None, loss).await,
+                    PlanRequest::Undo(reason, loss) => {
+                        rollback::plan_undo(&*store, reason, loss).await
+                    }
+                    PlanRequest::Redo(reason, loss) => {
+                        rollback::plan_redo(&*store, reason, loss).await
+                    }
                 };
                 let counts = match &plan {
                     Ok(plan) if plan.takes_back_everything() && !plan.is_empty() => {

@@ -68,6 +68,32 @@ pub const CONTEXTS: [Context; 17] = [
     Context::Failure,
 ];
 
+impl Context {
+    /// The place in words.
+    #[must_use]
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Timeline => "the timeline",
+            Self::Event => "an open event",
+            Self::Tables => "the list of tables",
+            Self::Grid => "a table's rows",
+            Self::Row => "a row's page",
+            Self::Cell => "an open value",
+            Self::Audit => "the audit",
+            Self::NoRollback => "the rollback's page",
+            Self::Planning => "a plan in the making",
+            Self::Preview => "a plan",
+            Self::Confirm => "the last question",
+            Self::Progress => "a rollback at work",
+            Self::Result => "a result",
+            Self::Help => "the help",
+            Self::Palette => "the palette",
+            Self::Prompt => "a line that is typed into",
+            Self::Failure => "a failure",
+        }
+    }
+}
+
 /// What a key does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Action {
@@ -171,6 +197,8 @@ pub enum Action {
     ToggleConflicts,
     /// Whether values may be left in the log alone.
     ToggleLoss,
+    /// Why the rollback is made.
+    Reason,
     /// To the rows of the next table.
     NextTable,
     /// To the row of the next thing in the way of a rollback.
@@ -242,18 +270,25 @@ impl Keymap {
             .map(|(binding, _)| binding.action)
     }
 
-    /// What there is to do here, and by which keys.
-    pub fn bindings(&self, context: Context) -> impl Iterator<Item = (&'static Binding, &[Key])> {
-        let bindings = BINDINGS.iter().zip(self.keys.iter().map(Vec::as_slice));
-        bindings.filter(move |(binding, _)| binding.is_in(context))
+    /// All there is to do, and by which keys.
+    pub fn all(&self) -> impl Iterator<Item = (&'static Binding, &[Key])> {
+        BINDINGS.iter().zip(self.keys.iter().map(Vec::as_slice))
     }
 
-    /// The key that hints name for this action here; empty when none does it.
+    /// What there is to do here, and by which keys.
+    pub fn bindings(&self, context: Context) -> impl Iterator<Item = (&'static Binding, &[Key])> {
+        self.all()
+            .filter(move |(binding, _)| binding.is_in(context))
+    }
+
+    /// What sentences name for this action here: its key, or where it has none, its name as the palette takes it.
     #[must_use]
     pub fn key_for(&self, context: Context, action: Action) -> String {
         let found = self.bindings(context).find(|(one, _)| one.action == action);
-        let key = found.and_then(|(_, keys)| keys.first().copied());
-        key.map(Key::name).unwrap_or_default()
+        found.map_or_else(String::new, |(binding, keys)| match keys.first() {
+            Some(key) => key.name(),
+            None => format!(":{}", binding.name),
+        })
     }
 
     /// Gives the command of this name these keys instead of its own.
@@ -354,5 +389,14 @@ mod tests {
         );
         assert_eq!(keymap.action(Context::Timeline, Key::Char('R')), None);
         assert!(keymap.rebind("rol-back", &[]).is_err());
+    }
+
+    #[test]
+    fn a_command_without_a_key_is_named_as_the_palette_takes_it() {
+        let mut keymap = Keymap::default();
+        let named = |keymap: &Keymap| keymap.key_for(Context::Timeline, Action::Reload);
+        assert_eq!(named(&keymap), "r");
+        assert_eq!(keymap.rebind("reload", &[]), Ok(()));
+        assert_eq!(named(&keymap), ":reload");
     }
 }

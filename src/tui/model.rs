@@ -11,7 +11,7 @@ mod timeline;
 use std::collections::VecDeque;
 
 use super::effect::RequestId;
-use super::keymap::{Context, Key, Keymap};
+use super::keymap::{Action, Context, Key, Keymap};
 use super::layout::Size;
 use crate::eventsourcing::history::{History, Standing};
 use crate::eventsourcing::rollback::RollbackOutcome;
@@ -86,8 +86,15 @@ pub struct Position {
 /// What one came from by following a link.
 #[derive(Debug)]
 pub enum Visited {
-    /// The timeline at this event, with the filter that it had.
-    Event(EventId, String),
+    /// The timeline.
+    Event {
+        /// The event under its cursor.
+        id: EventId,
+        /// The filter that it had.
+        filter: String,
+        /// How far the event was scrolled, where it was open.
+        opened: Option<usize>,
+    },
     /// The list of tables.
     Tables,
     /// Rows of a table.
@@ -240,6 +247,12 @@ impl Model {
                 Some(Stage::Result(_)) => Context::Result,
             },
         }
+    }
+
+    /// What sentences name for this action here: its key, or its name.
+    #[must_use]
+    pub fn key_for(&self, action: Action) -> String {
+        self.keymap.key_for(self.context_below(), action)
     }
 
     /// The standing of an event, as far as it is known.

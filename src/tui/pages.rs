@@ -11,7 +11,7 @@ mod rollback;
 mod row;
 mod strip;
 
-use super::keymap::Action;
+use super::keymap::{Action, Context};
 use super::model::{Model, Notice, Screen};
 use crate::eventsourcing::EventKind;
 use crate::eventsourcing::store::{Backend, StoreInfo};
@@ -162,6 +162,16 @@ pub fn failure(model: &Model, width: usize) -> Vec<Line> {
     lines
 }
 
+/// How a row comes to be looked at, where none has been yet.
+#[must_use]
+pub fn no_row(model: &Model) -> String {
+    format!(
+        "No row has been looked at yet: {} on an event or a row, or {} on its key.",
+        model.keymap.key_for(Context::Timeline, Action::History),
+        model.keymap.key_for(Context::Grid, Action::Open),
+    )
+}
+
 /// What there is to tell, over as many lines as it needs.
 #[must_use]
 pub fn notice(model: &Model, notice: &Notice, width: usize) -> Vec<Line> {
@@ -174,9 +184,7 @@ pub fn notice(model: &Model, notice: &Notice, width: usize) -> Vec<Line> {
                 lines.extend(paragraph(Tone::Plain, hint, width));
             }
             if error.details.is_some() {
-                let key = model
-                    .keymap
-                    .key_for(model.context_below(), Action::ShowFailure);
+                let key = model.key_for(Action::ShowFailure);
                 let text = format!("{key} shows what the database said.");
                 lines.push(line(Tone::Faint, text));
             }

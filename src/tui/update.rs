@@ -196,8 +196,11 @@ fn suspend(model: &mut Model) -> Vec<Effect> {
     if !model.is_running() {
         return vec![Effect::Suspend];
     }
-    let text = "A rollback is at work, and others may wait for it: Esc asks it to stop first.";
-    model.notice = Some(Notice::Info(text.to_owned()));
+    let text = format!(
+        "A rollback is at work, and others may wait for it: {} asks it to stop first.",
+        model.key_for(Action::Stop)
+    );
+    model.notice = Some(Notice::Info(text));
     Vec::new()
 }
 
@@ -267,6 +270,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.timeline.opened = None;
             overlay::open_prompt(model, purpose)
         }
+        (Action::Reason, _) => overlay::open_prompt(model, Purpose::Reason),
         (action, Context::Failure) => {
             scroll_failure(model, action);
             Vec::new()
@@ -441,10 +445,14 @@ fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
         }
         _ => {
             let cancelled = cancel_reads(model);
-            model.notice = told(match cancelled.is_empty() {
-                true => "Nothing is being done. Ctrl-C again leaves, and so does q.",
-                false => "Reading was cancelled; r reads everything anew. Ctrl-C again leaves.",
-            });
+            let text = match cancelled.is_empty() {
+                true => "Nothing is being done. Ctrl-C again leaves.".to_owned(),
+                false => format!(
+                    "Reading was cancelled; {} reads everything anew. Ctrl-C again leaves.",
+                    model.key_for(Action::Reload)
+                ),
+            };
+            model.notice = Some(Notice::Info(text));
             cancelled
         }
     }

@@ -12,6 +12,7 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
+use super::keymap::Action;
 use super::layout::SMALLEST;
 use super::model::{Model, Overlay, Screen};
 use super::pages::{self, Line, Tone};
@@ -20,7 +21,9 @@ use crate::text::{clipped, width};
 pub use look::{Look, Theme};
 
 /// What stands where a read has failed or was cancelled.
-const NOT_READ: &str = " Not read: r tries again.";
+fn not_read(model: &Model) -> String {
+    format!(" Not read: {} tries again.", model.key_for(Action::Reload))
+}
 
 /// Draws everything.
 pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {

@@ -16,7 +16,7 @@ use crate::eventsourcing::value;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Blocker {
     /// Which kind: `missing-right`, `table-gone`, `column-gone`, `missing-value`, `outside-reference`, `changed-row`, `extra-row`,
-    /// `conflict`, `later-event`, or the kind of a constraint.
+    /// `value-unfit`, `untracked-table`, `conflict`, `later-event`, or the kind of a constraint.
     pub kind: &'static str,
     /// What stands in the way, and what would remove it.
     pub message: String,
@@ -24,7 +24,26 @@ pub struct Blocker {
     pub row: RowKey,
 }
 
+/// What a person can choose so that something is not in the way any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// Whose values stand where later events have set the same columns.
+    Conflicts,
+    /// That values are left in the log alone.
+    Loss,
+}
+
 impl Blocker {
+    /// What can be chosen so that it is not in the way any more; `None` where the database has to change, or the target.
+    #[must_use]
+    pub fn choice(&self) -> Option<Choice> {
+        match self.kind {
+            "conflict" => Some(Choice::Conflicts),
+            "column-gone" | "table-gone" | "value-unfit" => Some(Choice::Loss),
+            _ => None,
+        }
+    }
+
     /// The blocker as the command line prints it.
     #[must_use]
     pub fn to_json(&self) -> Value {
@@ -44,12 +63,15 @@ pub(super) fn refusal(blockers: &[Blocker]) -> Option<Error> {
         1 => String::new(),
         n => format!(" (and {} more)", n - 1),
     };
-    let hint = match first.kind {
-        "missing-right" => "nothing was written; every rollback needs that right",
-        "conflict" => {
+    let hint = match (first.choice(), first.kind) {
+        (Some(Choice::Conflicts), _) => {
             "nothing was written; choose with --ours or --theirs, which hold for every column in conflict"
         }
-        "later-event" => {
+        (Some(Choice::Loss), _) => {
+            "nothing was written; --allow-loss leaves such values in the log alone"
+        }
+        (None, "missing-right") => "nothing was written; every rollback needs that right",
+        (None, "later-event") => {
             "nothing was written; `ebb show` prints the later event, --dry-run the whole plan"
         }
         _ => "nothing was written; remove what stands in the way, or choose a later target",
@@ -200,7 +222,7 @@ impl Obstacles {
             self.conflicts.extend(plan.conflicts.iter().map(|conflict| Blocker {
                 kind: "conflict",
                 message: format!(
-                    "{row}: #{} has set {} later; it is {} now and was {} before: --ours {}, --theirs takes what it was",
+                    "{row}: #{} has set {} later; it is {} now and was {} before: ours {}, theirs takes what it was",
                     conflict.by,
                     conflict.column,
                     brief(&without_same(&conflict.now, &conflict.theirs)),
@@ -286,7 +308,7 @@ impl Obstacles {
                     kind: "value-unfit",
                     message: format!(
                         "{} had {} in the column {column}, which is of the type {column_type} now and cannot hold it{}: change its type back, or \
-                         --allow-loss leaves such values in the log alone",
+                         leave such values in the log alone",
                         same.first,
                         same.words,
                         more(&same)
@@ -305,8 +327,7 @@ fn nowhere(((table, column), same): ((String, Option<String>), Same)) -> Blocker
         Some(column) => (
             "column-gone",
             format!(
-                "{} of {table} had values in the column {column}, which the table no longer has: {}; --allow-loss leaves them in the \
-                 log alone",
+                "{} of {table} had values in the column {column}, which the table no longer has: {}, unless left in the log alone",
                 count(same.count, "row", "rows"),
                 count(
                     same.count,
@@ -318,7 +339,7 @@ fn nowhere(((table, column), same): ((String, Option<String>), Same)) -> Blocker
         None => (
             "table-gone",
             format!(
-                "the table {table} is gone, so {}; --allow-loss leaves them in the log alone",
+                "the table {table} is gone, so {}, unless left in the log alone",
                 count(
                     same.count,
                     "row of it has nowhere to go",

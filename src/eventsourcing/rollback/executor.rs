@@ -1,6 +1,6 @@
 //! Carrying out what was confirmed.
 
-use super::{ConfirmedRollback, Control, RollbackOutcome};
+use super::{ConfirmedRollback, Control, RollbackOutcome, words};
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
 use crate::eventsourcing::event::EventId;
 use crate::eventsourcing::store::EventStore;
@@ -60,14 +60,7 @@ async fn meanwhile(store: &dyn EventStore, head: EventId) -> Result<String> {
     let mut told: Vec<String> = page
         .entries
         .iter()
-        .map(|entry| {
-            let event = &entry.event;
-            let row = event
-                .row
-                .as_ref()
-                .map_or_else(String::new, |row| format!(" {row}"));
-            format!("#{} {}{row} by {}", event.id, event.kind, event.actor)
-        })
+        .map(|entry| words::named(&entry.event))
         .collect();
     if page.more {
         let all = store.event_count(store.head().await?).await? - store.event_count(head).await?;

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::blockers::{self, Blocker, Obstacles};
 use super::changes::{Changes, Collecting};
 use super::counting::{as_rollback, count_replay, shares};
+use super::later;
 use super::row_plan::{Meeting, leave_unfit, row_plan};
 use super::target::{self, Resolved};
 use super::{
@@ -205,7 +206,7 @@ impl Planner<'_> {
             _ => None,
         };
         let (mut events_undone, mut events_reinstated, mut later_events) = (0, 0, 0);
-        let mut differing = Ranges::default();
+        let (mut differing, mut since) = (Ranges::default(), Ranges::default());
         for (scope, by) in shares(&mut scopes) {
             let (now, then) = (
                 now.of_scope(&by).ids.clone(),
@@ -220,6 +221,7 @@ impl Planner<'_> {
             if let Some(position) = later_than {
                 let later = now.minus(&Ranges::of(1, position));
                 counts[2] = store.count_changes(&later, scope).await?.total();
+                since = since.union(&later);
             }
             let totals = [
                 &mut events_undone,
@@ -237,6 +239,10 @@ impl Planner<'_> {
         if request.scope != Scope::Whole && events_undone + events_reinstated == 0 {
             before = None;
         }
+        let later_named = match later_events {
+            0 => Vec::new(),
+            _ => later::first_in_words(store, &since, &request.scope, &mut now).await?,
+        };
 
         let touched = by_table(store.rows_touched(&differing, &request.scope).await?);
         let touched: Vec<(Cow<'_, Table>, Vec<Uuid>)> = touched
@@ -307,6 +313,7 @@ impl Planner<'_> {
             events_undone,
             events_reinstated,
             later_events,
+            later_named,
             appends_minimal: markers + changes.len() as u64,
             appends_replay: None,
             definitions: listed

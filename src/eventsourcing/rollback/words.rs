@@ -1,6 +1,7 @@
 //! A plan in words, the same on the command line and on the screens.
 
 use super::{Loss, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts};
+use crate::eventsourcing::event::Event;
 use crate::eventsourcing::history::Course;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::timestamp;
@@ -9,6 +10,13 @@ use crate::eventsourcing::timestamp;
 #[must_use]
 fn count(n: u64, one: &str, many: &str) -> String {
     format!("{n} {}", if n == 1 { one } else { many })
+}
+
+/// An event, its row and who made it: `#15 create experiment/0e0e… by postgres`.
+pub(super) fn named(event: &Event) -> String {
+    let row = event.row.as_ref();
+    let row = row.map_or_else(String::new, |row| format!(" {row}"));
+    format!("#{} {}{row} by {}", event.id, event.kind, event.actor)
 }
 
 impl RollbackPlan {
@@ -138,15 +146,23 @@ impl RollbackPlan {
         lines
     }
 
-    /// How much work since the rollback would be undone with it.
+    /// How much work since the rollback would be undone with it, and whose.
     pub(super) fn later_work_sentence(&self) -> String {
         let what = match self.purpose {
             Purpose::Rollback => "the target".to_owned(),
             Purpose::Undo(id) => format!("rollback #{id}"),
             Purpose::Redo(id) => format!("undo #{id}"),
         };
+        let mut named = self.later_named.clone();
+        if let more @ 1.. = self.later_events.saturating_sub(named.len() as u64) {
+            named.push(format!("and {more} more"));
+        }
+        let named = match named.is_empty() {
+            true => String::new(),
+            false => format!(": {}", named.join(", ")),
+        };
         format!(
-            "{} made after {what} would be undone too.",
+            "{} made after {what} would be undone too{named}.",
             count(self.later_events, "event", "events")
         )
     }

@@ -188,6 +188,13 @@ pub const BINDINGS: &[Binding] = &[
         "allow loss",
         PLANS,
     ),
+    on(
+        "reason",
+        Action::Reason,
+        &[c('w')],
+        "why it is made…",
+        &[Preview],
+    ),
     hinted(
         "blocker",
         Action::GoToBlocker,

@@ -40,6 +40,8 @@ pub enum Purpose {
     Rows,
     /// The preview shows only such rows.
     Changes,
+    /// The rollback is made for this reason.
+    Reason,
     /// The value is searched for it.
     Search,
     /// The log is written to the file of this name.

@@ -90,6 +90,8 @@ pub struct Rollback {
     pub allow_loss: bool,
     /// How it will be written.
     pub strategy: Strategy,
+    /// Why, for those who read the log later.
+    pub reason: Option<String>,
     /// How far it is.
     pub stage: Stage,
     /// The plan, once it is made.
@@ -200,6 +202,7 @@ impl Rollback {
             conflicts: None,
             allow_loss: false,
             strategy: Strategy::default(),
+            reason: None,
             stage: Stage::Planning,
             plan: None,
             wanted: None,
@@ -222,13 +225,14 @@ impl Rollback {
             Asked::To { event, keep: true } => RollbackTarget::AfterEvent(event),
             Asked::To { event, keep: false } => RollbackTarget::BeforeEvent(event),
             Asked::Revert { event } => RollbackTarget::Without(event),
-            Asked::Undo => return PlanRequest::Undo(self.allow_loss),
-            Asked::Redo => return PlanRequest::Redo(self.allow_loss),
+            Asked::Undo => return PlanRequest::Undo(self.reason.clone(), self.allow_loss),
+            Asked::Redo => return PlanRequest::Redo(self.reason.clone(), self.allow_loss),
         };
         PlanRequest::Rollback(RollbackRequest {
             scope: self.scope.clone(),
             conflicts: self.conflicts,
             allow_loss: self.allow_loss,
+            reason: self.reason.clone(),
             ..RollbackRequest::to(target)
         })
     }

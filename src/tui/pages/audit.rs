@@ -6,6 +6,7 @@ use crate::eventsourcing::history::Rollback;
 use crate::eventsourcing::verify::{Finding, FindingKind};
 use crate::eventsourcing::{EventId, RowKey};
 use crate::text::{clipped, count, fitted, value, visible, width as cells};
+use crate::tui::keymap::Action;
 use crate::tui::model::{Model, Verification};
 
 /// Where a line of the audit leads.
@@ -42,10 +43,7 @@ fn verification(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
     let mut lines = vec![heading("Are the tables what the log says?")];
     match &model.audit.verification {
         Verification::Unknown => {
-            let key = model.keymap.key_for(
-                crate::tui::keymap::Context::Audit,
-                crate::tui::keymap::Action::Verify,
-            );
+            let key = model.key_for(Action::Verify);
             let text = format!("  Not looked at yet: {key} compares every row with the log.");
             lines.push((line(Tone::Plain, clipped(&text, width)), Some(Lead::Verify)));
         }
@@ -164,8 +162,11 @@ fn activity(model: &Model, by: ActivityBy, width: usize) -> Vec<(Line, Option<Le
     let known = model.audit.activity.iter().find(|(one, _)| *one == by);
     let Some((_, counts)) = known else {
         let text = match model.audit.activity_wanted {
-            Some(_) => "  counting…",
-            None => "  not counted: r tries again",
+            Some(_) => "  counting…".to_owned(),
+            None => format!(
+                "  not counted: {} tries again",
+                model.key_for(Action::Reload)
+            ),
         };
         lines.push((line(Tone::Faint, text), None));
         return lines;

@@ -6,6 +6,7 @@ use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::inspect::Inspection;
 use crate::eventsourcing::{EventId, EventKind, Row, timestamp};
 use crate::text::{clipped, fitted, value, visible, width as cells, wrapped};
+use crate::tui::keymap::Action;
 use crate::tui::model::{Listed, Model};
 use serde_json::Value;
 
@@ -80,16 +81,16 @@ pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
     }
     let Some(detail) = &model.timeline.detail else {
         let text = match model.timeline.detail_wanted {
-            Some(_) => "reading…",
-            None => "not read: r tries again",
+            Some(_) => "reading…".to_owned(),
+            None => format!("not read: {} tries again", model.key_for(Action::Reload)),
         };
         return vec![line(Tone::Faint, text)];
     };
     // The one before stays on the screen until this one is read, as its title says, so that nothing jumps while the cursor runs.
-    inspection(detail, width, whole)
+    inspection(detail, &model.key_for(Action::GoToOrigin), width, whole)
 }
 
-fn inspection(detail: &Inspection, width: usize, whole: bool) -> Vec<Line> {
+fn inspection(detail: &Inspection, origin_key: &str, width: usize, whole: bool) -> Vec<Line> {
     let event = &detail.event;
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
     let mut about = format!("{moment} UTC");
@@ -132,7 +133,7 @@ fn inspection(detail: &Inspection, width: usize, whole: bool) -> Vec<Line> {
         };
         lines.push(line(
             Tone::Faint,
-            format!("{what} #{origin}  (o goes there)"),
+            format!("{what} #{origin}  ({origin_key} goes there)"),
         ));
     }
     if event.row.is_none() {

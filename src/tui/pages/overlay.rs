@@ -7,7 +7,7 @@ use crate::eventsourcing::filter::{KEYS, words};
 use crate::eventsourcing::timestamp::{self, Timestamp};
 use crate::text::{clipped, fitted, visible};
 use crate::tui::field::Field;
-use crate::tui::keymap::{Action, Binding, Key};
+use crate::tui::keymap::{Action, Binding, Context, Key, is_field};
 use crate::tui::model::{Model, Overlay, Prompt, Purpose};
 
 /// Signs on the screens, and what they mean.
@@ -103,6 +103,8 @@ pub enum Command {
         words: &'static str,
         /// The key.
         key: String,
+        /// Where it can be done, if not here.
+        elsewhere: Option<Context>,
     },
 }
 
@@ -115,7 +117,8 @@ fn is_for_keys_alone(binding: &Binding) -> bool {
     )
 }
 
-/// What the palette offers for what is typed: an event or a moment first, then the commands of the place that it was called from.
+/// What the palette offers for what is typed: an event or a moment first, then the commands of the place that it was called from, and at last those of
+/// other places.
 #[must_use]
 pub fn commands(model: &Model) -> Vec<Command> {
     let wanted = typed(model);
@@ -125,8 +128,19 @@ pub fn commands(model: &Model) -> Vec<Command> {
     } else if let Some(moment) = timestamp::parse(&wanted.to_uppercase()) {
         commands.push(Command::GoToMoment(moment));
     }
-    let here = model.keymap.bindings(model.context_below());
-    for (binding, keys) in here.filter(|(binding, _)| !is_for_keys_alone(binding)) {
+    let here = model.context_below();
+    let place = |binding: &'static Binding| match binding.is_in(here) {
+        true => None,
+        false => binding.contexts.first().copied(),
+    };
+    let mut all: Vec<_> = model.keymap.all().collect();
+    all.retain(|(binding, _)| {
+        let contexts = binding.contexts;
+        let is_typing = !contexts.is_empty() && contexts.iter().all(|one| is_field(*one));
+        !is_for_keys_alone(binding) && !is_typing
+    });
+    all.sort_by_key(|(binding, _)| place(binding).is_some());
+    for (binding, keys) in all {
         let said = format!("{} {}", binding.name, binding.words).to_lowercase();
         let is_known =
             |one: &Command| matches!(one, Command::Do { action, .. } if *action == binding.action);
@@ -138,6 +152,7 @@ pub fn commands(model: &Model) -> Vec<Command> {
                 name: binding.name,
                 words: binding.words,
                 key: keys.first().map(|key| key.name()).unwrap_or_default(),
+                elsewhere: place(binding),
             });
         }
     }
@@ -157,10 +172,17 @@ pub fn palette(model: &Model, width: usize) -> Vec<Line> {
     }
     let lines = commands.iter().enumerate().map(|(at, command)| {
         let sign = if at == *cursor { "▌" } else { " " };
-        let tone = if at == *cursor {
-            Tone::Strong
-        } else {
-            Tone::Plain
+        let is_elsewhere = matches!(
+            command,
+            Command::Do {
+                elsewhere: Some(_),
+                ..
+            }
+        );
+        let tone = match (at == *cursor, is_elsewhere) {
+            (true, _) => Tone::Strong,
+            (false, true) => Tone::Faint,
+            (false, false) => Tone::Plain,
         };
         let text = match command {
             Command::GoToEvent(id) => format!("go to event #{id}"),
@@ -168,8 +190,16 @@ pub fn palette(model: &Model, width: usize) -> Vec<Line> {
                 format!("go to {} UTC", moment.format("%Y-%m-%d %H:%M:%S"))
             }
             Command::Do {
-                name, words, key, ..
-            } => format!("{} {} {words}", fitted(name, 18), fitted(key, 8)),
+                name,
+                words,
+                key,
+                elsewhere,
+                ..
+            } => {
+                let place =
+                    elsewhere.map_or_else(String::new, |place| format!("  (in {})", place.words()));
+                format!("{} {} {words}{place}", fitted(name, 18), fitted(key, 8))
+            }
         };
         line(tone, clipped(&format!("{sign} {text}"), width))
     });
@@ -269,6 +299,7 @@ pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
             "column>=12, column~text, column= (no value), or a text in any column",
         ),
         Purpose::Changes => ("filter", "a table, a uuid, or a text in the values"),
+        Purpose::Reason => ("why", "for those who read the log later, in a few words"),
         Purpose::Search => ("search", "a text in the value"),
         Purpose::Export => ("write the log to", "a file that is not there yet"),
     }

@@ -7,10 +7,11 @@ use super::event::columns;
 use super::{Line, Tone, line, paragraph};
 use crate::eventsourcing::rollback::Purpose;
 use crate::eventsourcing::rollback::{
-    ChangeEntry, Conflicts, RollbackPlan, RowAction, RowChange, Strategy,
+    ChangeEntry, Choice, Conflicts, RollbackPlan, RowAction, RowChange, Strategy,
 };
 use crate::eventsourcing::{ErrorCode, timestamp};
 use crate::text::{clipped, count, fitted, visible, width as cells};
+use crate::tui::keymap::{Action, Context};
 use crate::tui::model::{Asked, Model, Rollback};
 
 /// How many lines there are.
@@ -148,12 +149,22 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
     let several = plan.blockers.len() > 1;
     for (at, blocker) in plan.blockers.iter().enumerate() {
         let next = match several && at == rollback.next_blocker {
-            true => " (the next that b goes to)",
-            false => "",
+            true => format!(
+                " (the next that {} goes to)",
+                model.key_for(Action::GoToBlocker)
+            ),
+            false => String::new(),
+        };
+        let chosen_by = match blocker.choice() {
+            Some(Choice::Conflicts) => {
+                format!(" ({} chooses)", model.key_for(Action::ToggleConflicts))
+            }
+            Some(Choice::Loss) => format!(" ({} allows it)", model.key_for(Action::ToggleLoss)),
+            None => String::new(),
         };
         lines.extend(paragraph(
             Tone::Warning,
-            &format!("In the way{next}: {}", blocker.message),
+            &format!("In the way{next}: {}{chosen_by}", blocker.message),
             width,
         ));
     }
@@ -169,7 +180,7 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
     for sentence in sentences {
         lines.extend(paragraph(Tone::Plain, &sentence, width));
     }
-    lines.extend(choices(rollback, plan));
+    lines.extend(choices(model, rollback, plan, width));
     if !rollback.filter.is_empty() {
         let found = match (&rollback.shown, rollback.shown_wanted) {
             (_, Some(_)) => "searching…".to_owned(),
@@ -215,6 +226,7 @@ pub(super) fn notes(
     width: usize,
 ) -> Vec<Line> {
     let mut notes = Vec::new();
+    let anew = model.keymap.key_for(Context::Preview, Action::Reload);
     if let Some(failed) = &rollback.failed {
         let error = &failed.error;
         notes.push(match error.code {
@@ -234,12 +246,12 @@ pub(super) fn notes(
                 format!("Nothing was written: the log still ends at #{head}.")
             }
             Some(head) => format!(
-                "The log has gone on to #{head}: look there (1) whether it is among what was written. r makes the plan anew."
+                "The log has gone on to #{head}: look there (1) whether it is among what was written. {anew} makes the plan anew."
             ),
         });
     } else if let Some(head) = model.head.filter(|head| *head > plan.head) {
         notes.push(format!(
-            "The log has gone on to #{head} since this plan, which knows it to #{}: it would be refused as stale. r makes it anew.",
+            "The log has gone on to #{head} since this plan, which knows it to #{}: it would be refused as stale. {anew} makes it anew.",
             plan.head
         ));
     }
@@ -275,57 +287,74 @@ pub(super) fn notes(
 }
 
 /// What the keys for the boundary and the strategy have chosen, and what they would choose.
-fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
+fn choices(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
+    let mut choice = |action, words: String, next: String| {
+        let key = model.keymap.key_for(Context::Preview, action);
+        let text = format!("{key}  {words} ({key}: {next})");
+        lines.extend(paragraph(Tone::Faint, &text, width));
+    };
     if let Asked::To { event, keep } = rollback.asked {
         let (now, other) = match keep {
             true => ("kept", "undone"),
             false => ("undone", "kept"),
         };
-        lines.push(line(
-            Tone::Faint,
-            format!("i  boundary: #{event} is {now} (i: {other})"),
-        ));
+        choice(
+            Action::ToggleBoundary,
+            format!("boundary: #{event} is {now}"),
+            other.to_owned(),
+        );
     }
     let scopes = rollback.scopes();
     if scopes.len() > 1 {
         let at = scopes.iter().position(|scope| *scope == rollback.scope);
         let next = at.and_then(|at| scopes.get(at + 1)).unwrap_or(&scopes[0]);
-        lines.push(line(
-            Tone::Faint,
-            visible(&format!("o  scope: {} (o: {next})", rollback.scope)),
-        ));
+        choice(
+            Action::ToggleScope,
+            format!("scope: {}", rollback.scope),
+            next.to_string(),
+        );
     }
     if rollback.meets_conflicts() {
         let words = |conflicts| match conflicts {
             None => "refused",
-            Some(Conflicts::Ours) => "later values stay",
-            Some(Conflicts::Theirs) => "earlier come back",
+            Some(Conflicts::Ours) => "ours, later values stay",
+            Some(Conflicts::Theirs) => "theirs, earlier come back",
         };
         let next = match rollback.conflicts {
             None => Some(Conflicts::Ours),
             Some(Conflicts::Ours) => Some(Conflicts::Theirs),
             Some(Conflicts::Theirs) => None,
         };
-        lines.push(line(
-            Tone::Faint,
+        choice(
+            Action::ToggleConflicts,
             format!(
-                "c  where later events set the same: {} (c: {})",
-                words(rollback.conflicts),
-                words(next)
+                "where later events set the same: {}",
+                words(rollback.conflicts)
             ),
-        ));
+            words(next).to_owned(),
+        );
     }
     if rollback.meets_losses() {
         let (now, other) = match rollback.allow_loss {
             true => ("left in the log alone", "refused"),
             false => ("refused", "left in the log alone"),
         };
-        lines.push(line(
-            Tone::Faint,
-            format!("a  values without a place: {now} (a: {other})"),
-        ));
+        choice(
+            Action::ToggleLoss,
+            format!("values without a place: {now}"),
+            other.to_owned(),
+        );
     }
+    let (reason, other) = match &rollback.reason {
+        Some(reason) => (format!("\"{reason}\""), "another"),
+        None => ("none given".to_owned(), "say why"),
+    };
+    choice(
+        Action::Reason,
+        format!("reason: {reason}"),
+        other.to_owned(),
+    );
     let strategy = plan.strategy();
     if !plan.takes_back_everything() {
         return lines;
@@ -335,15 +364,18 @@ fn choices(rollback: &Rollback, plan: &RollbackPlan) -> Vec<Line> {
         Strategy::Replay => plan.appends_replay,
     };
     let counted = "being counted".to_owned();
-    lines.push(line(
-        Tone::Faint,
+    choice(
+        Action::ToggleStrategy,
         format!(
-            "s  strategy: {strategy}, {} (s: {}, {})",
+            "strategy: {strategy}, {}",
             appends(strategy).map_or(counted.clone(), |events| count(events, "event", "events")),
+        ),
+        format!(
+            "{}, {}",
             strategy.other(),
             appends(strategy.other()).map_or(counted, |events| events.to_string()),
         ),
-    ));
+    );
     lines
 }
 

@@ -18,8 +18,12 @@ pub fn rollback(model: &Model, width: usize, height: usize) -> Vec<Line> {
     };
     match (&rollback.stage, &rollback.plan) {
         (Stage::Planning, _) if rollback.wanted.is_none() => {
-            let text = "The plan could not be made: the database cannot be reached. It is made when it is there again; r tries at once, Esc goes back.";
-            paragraph(Tone::Warning, text, width).collect()
+            let text = format!(
+                "The plan could not be made: the database cannot be reached. It is made when it is there again; {} tries at once, {} goes back.",
+                model.key_for(Action::Reload),
+                model.key_for(Action::Back),
+            );
+            paragraph(Tone::Warning, &text, width).collect()
         }
         (Stage::Planning, None) => vec![line(Tone::Faint, "making the plan…")],
         (Stage::Planning, Some(plan)) => {
@@ -150,8 +154,11 @@ fn confirm(
         info.backend.as_str(),
         info.location
     );
-    let words: Vec<Line> = plan
-        .sentences(&info.name)
+    let mut sentences = plan.sentences(&info.name);
+    if let Some(reason) = &plan.request.reason {
+        sentences.push(format!("Reason: {}", visible(reason)));
+    }
+    let words: Vec<Line> = sentences
         .iter()
         .flat_map(|sentence| paragraph(Tone::Plain, sentence, width))
         .collect();
@@ -170,7 +177,8 @@ fn confirm(
     let mut question: Vec<Line> = paragraph(Tone::Warning, &question, width).collect();
     if let Some(head) = model.head.filter(|head| *head > plan.head) {
         let text = format!(
-            "The log has gone on to #{head} since this plan, so it will be refused: Esc, and r makes it anew."
+            "The log has gone on to #{head} since this plan, so it will be refused: Esc, and {} makes it anew.",
+            model.keymap.key_for(Context::Preview, Action::Reload)
         );
         question.extend(paragraph(Tone::Warning, &text, width));
     }
@@ -233,18 +241,20 @@ fn running(
         },
     ));
     lines.push(line(Tone::Plain, ""));
-    lines.extend(match stopping {
-        true => paragraph(
+    let (tone, text) = match stopping {
+        true => (
             Tone::Warning,
-            "Asked to stop; the answer is on its way.",
-            width,
+            "Asked to stop; the answer is on its way.".to_owned(),
         ),
-        false => paragraph(
+        false => (
             Tone::Faint,
-            "Esc asks it to stop: everything so far is then undone.",
-            width,
+            format!(
+                "{} asks it to stop: everything so far is then undone.",
+                model.key_for(Action::Stop)
+            ),
         ),
-    });
+    };
+    lines.extend(paragraph(tone, &text, width));
     lines
 }
 
@@ -334,12 +344,13 @@ fn result(
                 );
                 lines.extend(paragraph(Tone::Warning, &text, width));
             }
+            let key = taken_back_by(model, rollback);
             let text = match rollback.asked {
-                Asked::Undo => "U redoes what this took back.",
-                Asked::Redo => "u undoes it again.",
-                Asked::To { .. } | Asked::Revert { .. } => "u undoes it.",
+                Asked::Undo => format!("{key} redoes what this took back."),
+                Asked::Redo => format!("{key} undoes it again."),
+                Asked::To { .. } | Asked::Revert { .. } => format!("{key} undoes it."),
             };
-            lines.extend(paragraph(Tone::Faint, text, width));
+            lines.extend(paragraph(Tone::Faint, &text, width));
         }
         _ => lines.extend(paragraph(
             Tone::Strong,
@@ -350,13 +361,23 @@ fn result(
     lines
 }
 
+/// The key that takes back what was done.
+fn taken_back_by(model: &Model, rollback: &Rollback) -> String {
+    let action = match rollback.asked {
+        Asked::Undo => Action::Redo,
+        Asked::To { .. } | Asked::Revert { .. } | Asked::Redo => Action::Undo,
+    };
+    model.keymap.key_for(Context::Result, action)
+}
+
 /// That it is done, and which key takes it back, for whoever has left its page.
 #[must_use]
-pub fn done(rollback: &Rollback, outcome: &RollbackOutcome, name: &str) -> String {
+pub fn done(model: &Model, rollback: &Rollback, outcome: &RollbackOutcome) -> String {
+    let (name, key) = (&model.info.name, taken_back_by(model, rollback));
     match (outcome.rollback, outcome.rollback_end, rollback.asked) {
         (None, ..) | (_, None, _) => format!("There was nothing to undo in {name}."),
-        (_, _, Asked::Undo) => format!("Done: {}. U redoes it.", done_words(rollback, name)),
-        _ => format!("Done: {}. u undoes it.", done_words(rollback, name)),
+        (_, _, Asked::Undo) => format!("Done: {}. {key} redoes it.", done_words(rollback, name)),
+        _ => format!("Done: {}. {key} undoes it.", done_words(rollback, name)),
     }
 }
 

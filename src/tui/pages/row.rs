@@ -8,6 +8,7 @@ use crate::eventsourcing::diff::ColumnChange;
 use crate::eventsourcing::inspect::LifeEvent;
 use crate::eventsourcing::timestamp;
 use crate::text::{clipped, count, fitted, value, visible, width as cells};
+use crate::tui::keymap::Action;
 use crate::tui::layout::scrolled;
 use crate::tui::model::{Item, Model, RowScreen};
 
@@ -160,7 +161,7 @@ fn title(model: &Model, row: &RowScreen, width: usize) -> String {
     let found = row.inspection.as_ref();
     let note = match (found, model.position) {
         (None, _) if row.wanted.is_some() => " · reading…".to_owned(),
-        (None, _) => " · not read: r tries again".to_owned(),
+        (None, _) => format!(" · not read: {} tries again", model.key_for(Action::Reload)),
         (Some(found), Some(position)) if found.row.is_none() => {
             format!(" · not there after #{}", position.after)
         }

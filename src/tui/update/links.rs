@@ -15,9 +15,13 @@ const LONGEST_TRAIL: usize = 50;
 fn leave_behind(model: &mut Model) {
     let left = match model.screen {
         Screen::Timeline => {
-            model.timeline.opened = None;
+            let opened = model.timeline.opened.take();
             let selected = model.timeline.selected();
-            selected.map(|entry| Visited::Event(entry.event.id, model.timeline.filter_text.clone()))
+            selected.map(|entry| Visited::Event {
+                id: entry.event.id,
+                filter: model.timeline.filter_text.clone(),
+                opened,
+            })
         }
         Screen::Tables => match &model.tables.grid {
             Some(grid) => Some(Visited::Grid(Box::new(grid.in_sight(model.size.grid())))),
@@ -88,9 +92,9 @@ pub(super) fn to_rows(model: &mut Model, table: Table, condition: &str) -> Vec<E
 /// Back to where the last link was followed. `None` when none was.
 pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
     Some(match model.trail.pop()? {
-        Visited::Event(id, filter) => {
+        Visited::Event { id, filter, opened } => {
             model.screen = Screen::Timeline;
-            model.timeline.opened = None;
+            model.timeline.opened = opened;
             searching::show_again(model, id, filter)
         }
         Visited::Tables => {

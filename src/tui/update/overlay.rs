@@ -3,7 +3,7 @@
 use super::super::effect::Effect;
 use super::super::field::Field;
 use super::super::keymap::{Action, Key};
-use super::super::model::{Model, Overlay, Prompt, Purpose};
+use super::super::model::{Model, Notice, Overlay, Prompt, Purpose};
 use super::super::pages::{self, Command};
 use super::{act, audit, cell, grid, moved, rollback, scroll_page, searching, tables, whole_log};
 use crate::eventsourcing::timeline::Filter;
@@ -59,6 +59,11 @@ pub(super) fn open_prompt(model: &mut Model, purpose: Purpose) -> Vec<Effect> {
         Purpose::Changes => {
             let rollback = model.rollback.as_ref();
             rollback.map(|one| one.filter.clone()).unwrap_or_default()
+        }
+        Purpose::Reason => {
+            let rollback = model.rollback.as_ref();
+            let reason = rollback.and_then(|one| one.reason.clone());
+            reason.unwrap_or_default()
         }
         // Another text is searched for, or with none the one before.
         Purpose::Search => String::new(),
@@ -127,6 +132,18 @@ fn run(model: &mut Model, command: Command) -> Vec<Effect> {
             let request = model.next_request();
             model.timeline.locate_wanted = Some(request);
             vec![Effect::Locate(request, moment)]
+        }
+        Command::Do {
+            name,
+            elsewhere: Some(place),
+            ..
+        } => {
+            let text = format!(
+                "\"{name}\" is a command of {}: it cannot be done here.",
+                place.words()
+            );
+            model.notice = Some(Notice::Info(text));
+            Vec::new()
         }
         Command::Do { action, .. } => act(model, action),
     }
@@ -202,6 +219,10 @@ fn accept(model: &mut Model) -> Vec<Effect> {
     match purpose {
         Purpose::Export => audit::export(model, &text),
         Purpose::Search => cell::search_for(model, &text),
+        Purpose::Reason => {
+            rollback::give_reason(model, &text);
+            Vec::new()
+        }
         _ => Vec::new(),
     }
 }
@@ -224,7 +245,7 @@ fn changed(model: &mut Model) -> Vec<Effect> {
             Ok(Vec::new())
         }
         Purpose::Changes => Ok(rollback::show_only(model, &text)),
-        Purpose::Search | Purpose::Export => Ok(Vec::new()),
+        Purpose::Reason | Purpose::Search | Purpose::Export => Ok(Vec::new()),
     };
     let (effects, refusal) = match result {
         Ok(effects) => (effects, None),

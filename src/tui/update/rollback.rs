@@ -86,7 +86,8 @@ pub(super) fn planned(
             if let Some(rollback) = &mut model.rollback {
                 rollback.wanted = None;
                 rollback.planned = Some(request);
-                rollback.plan = Some(plan.with_strategy(rollback.strategy));
+                let reason = rollback.reason.clone();
+                rollback.plan = Some(plan.with_strategy(rollback.strategy).with_reason(reason));
                 rollback.stage = Stage::Preview;
                 rollback.rows = ReadRows::default();
                 rollback.shown = None;
@@ -143,6 +144,15 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     };
     let changes = plan.changes.clone();
     vec![Effect::Changes(request, changes, around.start, places)]
+}
+
+/// Takes the reason: the plan is the same one for it.
+pub(super) fn give_reason(model: &mut Model, text: &str) {
+    if let Some(rollback) = &mut model.rollback {
+        rollback.reason = (!text.is_empty()).then(|| text.to_owned());
+        let reason = rollback.reason.clone();
+        rollback.plan = rollback.plan.take().map(|plan| plan.with_reason(reason));
+    }
 }
 
 /// Shows only the rows of the plan that this text is in.
@@ -285,7 +295,7 @@ pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
     if let Some(rollback) = &model.rollback
         && let Stage::Result(outcome) = &rollback.stage
     {
-        let words = pages::done(rollback, outcome, &model.info.name);
+        let words = pages::done(model, rollback, outcome);
         model.notice = Some(Notice::Info(words));
     }
     model.rollback = None;

@@ -155,9 +155,10 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let items = pages::row_items(model);
     let height = model.size.content();
+    if model.row.is_none() {
+        model.notice = Some(Notice::Info(pages::no_row(model)));
+    }
     let Some(row) = &mut model.row else {
-        let text = "No row has been looked at yet: h on an event or a row, or Enter on its key.";
-        model.notice = Some(Notice::Info(text.to_owned()));
         return Vec::new();
     };
     let item = items.get(row.cursor);

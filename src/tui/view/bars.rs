@@ -89,7 +89,7 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
         _ if model.is_read_anew() => (vec!["reading… ".to_owned()], Tone::Strong),
         // In a plan where one is matters more; the header says PAST.
         Some(position) if place.is_empty() => {
-            let key = model.keymap.key_for(model.context_below(), Action::Now);
+            let key = model.key_for(Action::Now);
             let back = match key.is_empty() {
                 true => String::new(),
                 false => format!(" · {key}: now"),

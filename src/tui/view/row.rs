@@ -35,8 +35,13 @@ pub(super) fn draw_marked(
 
 pub(super) fn draw(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     if model.row.is_none() {
-        let text = "No row has been looked at yet: h on an event, or Enter on a row's key.";
-        put(buffer, area, 0, text, look.style(Tone::Faint));
+        put(
+            buffer,
+            area,
+            0,
+            &pages::no_row(model),
+            look.style(Tone::Faint),
+        );
         return;
     }
     let (width, height) = (usize::from(area.width), usize::from(area.height));

@@ -3,9 +3,10 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 
-use super::{Look, NOT_READ, put};
+use super::{Look, not_read, put};
 use crate::eventsourcing::schema::Tracking;
 use crate::text::{count, fitted, visible, width};
+use crate::tui::keymap::Action;
 use crate::tui::model::{Grid, Model};
 use crate::tui::pages::{self, Shown, Tone};
 
@@ -21,14 +22,17 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let Some(list) = &tables.list else {
         let text = match tables.wanted {
             Some(_) => " reading…",
-            None => NOT_READ,
+            None => &not_read(model),
         };
         put(buffer, area, 0, text, look.style(Tone::Faint));
         return;
     };
     let text = match (list.is_empty(), tables.listed().next()) {
         (true, _) => " This database has no tables yet.",
-        (false, None) => " No table's name has that in it: Esc lists all.",
+        (false, None) => &format!(
+            " No table's name has that in it: {} lists all.",
+            model.key_for(Action::Clear)
+        ),
         (false, Some(_)) => "",
     };
     put(buffer, area, 0, text, look.style(Tone::Faint));
@@ -43,7 +47,11 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let names = names.clamp(5, usize::from(area.width) / 2);
     let only = match tables.filter.is_empty() {
         true => String::new(),
-        false => format!("   only \"{}\" · Esc lists all", visible(&tables.filter)),
+        false => format!(
+            "   only \"{}\" · {} lists all",
+            visible(&tables.filter),
+            model.key_for(Action::Clear)
+        ),
     };
     let head = format!("  {} {:>10}{only}", fitted("table", names), "rows");
     put(buffer, area, 0, &head, look.style(Tone::Strong));
@@ -101,9 +109,12 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: 
     if rows.is_empty() {
         let text = match (grid.wanted, grid.rows) {
             (Some(_), _) => " reading…",
-            (None, Some(_)) if !grid.filter.is_empty() => " No row matches: / changes the filter.",
+            (None, Some(_)) if !grid.filter.is_empty() => &format!(
+                " No row matches: {} changes the filter.",
+                model.key_for(Action::Filter)
+            ),
             (None, Some(_)) => " no rows",
-            (None, None) => NOT_READ,
+            (None, None) => &not_read(model),
         };
         put(buffer, area, 2, text, look.style(Tone::Faint));
     }
@@ -162,6 +173,13 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
     let mut title = format!(" {name} · {rows}");
     if !is_whole {
         title.push_str(&format!(" · only {}", grid.filter.trim()));
+    }
+    if let Some((column, descending)) = &grid.sort {
+        let mut in_sight = pages::columns_in_sight(grid, model.size).into_iter();
+        if !in_sight.any(|shown| shown.column.name == *column) {
+            let sign = if *descending { "↓" } else { "↑" };
+            title.push_str(&format!(" · sorted by {column} {sign}"));
+        }
     }
     if let Some(column) = grid.selected_column() {
         let (place, all) = (grid.column + 1, grid.columns().len());

@@ -7,10 +7,11 @@ use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 
-use super::{Look, NOT_READ, put, put_page, put_pieces};
+use super::{Look, not_read, put, put_page, put_pieces};
 use crate::eventsourcing::history::Standing;
 use crate::eventsourcing::{EventKind, timestamp};
 use crate::text::{count, fitted, visible, width};
+use crate::tui::keymap::{Action, Context};
 use crate::tui::model::{Listed, Model, Timeline};
 use crate::tui::pages::{self, Tone, sign, standing_note};
 
@@ -95,7 +96,8 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     };
     // The count first: a long filter is cut.
     let text = format!(
-        " {matches}{unknown}{searching} · Esc shows all · filter: {}",
+        " {matches}{unknown}{searching} · {} shows all · filter: {}",
+        model.keymap.key_for(Context::Timeline, Action::Clear),
         visible(&timeline.filter_text)
     );
     put(buffer, area, 0, &text, look.style(Tone::Changed));
@@ -160,7 +162,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
             (Some(_), _) => " reading…",
             (None, true) if !timeline.filter.is_empty() => " No event matches.",
             (None, true) => " No events yet: `ebb create` and other clients write them.",
-            (None, false) => NOT_READ,
+            (None, false) => &not_read(model),
         };
         put(buffer, area, 0, text, look.style(Tone::Faint));
         return;

@@ -98,6 +98,8 @@ on_each! {
         lab.append(vec![update("sample", id(2), json!({"mass": 9}))]).await;
         let plan = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
         assert_eq!(plan.later_events, 1);
+        let said = plan.sentences("lab").remove(0);
+        assert!(said.contains(&format!("too: #11 update sample/{}", id(2))) && !said.contains("spectrum"), "{said}");
         assert_eq!(plan.confirm(false).expect_err("later work").code, ErrorCode::LaterWork);
         lab.undo(true).await.unwrap();
         let mut after = lab.rows().await;

@@ -123,7 +123,19 @@ on_each! {
         lab.append(vec![create("molecule", id(1), json!({"smiles": "GHI"}))]).await;
         let plan = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
         assert_eq!(plan.later_events, 1);
-        assert!(plan.sentences("lab")[0].contains("1 event made after rollback #19"), "{:?}", plan.sentences("lab"));
+        // Whose it is can be asked before it goes: it is named.
+        let actor = lab.log().await.pop().unwrap().actor;
+        let row = id(1);
+        assert_eq!(
+            plan.sentences("lab")[0],
+            format!("1 event made after rollback #19 would be undone too: #21 create molecule/{row} by {actor}.")
+        );
+        for other in 2..6 {
+            lab.append(vec![create("molecule", id(other), json!({"smiles": "GHI"}))]).await;
+        }
+        let said = rollback::plan_undo(&*lab.store, None, false).await.unwrap().sentences("lab").remove(0);
+        let tells = ["5 events made", "#21 create", "#22 create", "#23 create", "and 2 more."];
+        assert!(tells.iter().all(|words| said.contains(words)) && !said.contains("#24"), "{said}");
         assert_eq!(plan.confirm(false).expect_err("later work").code, ErrorCode::LaterWork);
         lab.undo(true).await.unwrap();
         assert_eq!(lab.rows().await, whole);
