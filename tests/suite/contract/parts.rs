@@ -99,7 +99,7 @@ on_each! {
         let plan = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
         assert_eq!(plan.later_events, 1);
         let said = plan.sentences("lab").remove(0);
-        assert!(said.contains(&format!("too: #11 update sample/{}", id(2))) && !said.contains("spectrum"), "{said}");
+        assert!(said.contains(&format!("too: #13 update sample {}", id(2))) && !said.contains("spectrum"), "{said}");
         assert_eq!(plan.confirm(false).expect_err("later work").code, ErrorCode::LaterWork);
         lab.undo(true).await.unwrap();
         let mut after = lab.rows().await;
@@ -190,7 +190,7 @@ on_each! {
             let plan = rollback::plan(&*lab.store, without(4, None)).await.unwrap();
             let told: Vec<_> = plan.blockers.iter().map(|blocker| (blocker.kind, blocker.row.uuid)).collect();
             assert_eq!(told, [("conflict", id(1))]);
-            for part in ["\"a3\"", "\"a\"", "--ours", "--theirs", "#8"] {
+            for part in ["\"a3\"", "\"a\"", "ours keeps", "theirs takes", "#8"] {
                 assert!(plan.blockers[0].message.contains(part), "{}", plan.blockers[0].message);
             }
             assert_eq!(plan.confirm(true).expect_err("a conflict").code, ErrorCode::Blocked);
@@ -227,7 +227,7 @@ on_each! {
         // The same key again: what would come of it is told.
         let plan = rollback::plan(&*lab.store, without(second, None)).await.unwrap();
         let message = &plan.blockers[0].message;
-        for part in ["conflict", "--ours keeps it", &format!("#{third}")] {
+        for part in ["conflict", "ours keeps it", &format!("#{third}")] {
             assert!(message.contains(part) || plan.blockers[0].kind == part, "{message}");
         }
         // It says what holds already, so that there is nothing of it to take back.

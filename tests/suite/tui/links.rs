@@ -32,9 +32,24 @@ on_both! {
             player.see(&["[3 Row]", "▌~ #10 update"]).await;
             player.press(Key::Backspace);
             player.see(&["[1 Timeline]", "▌ #6", "3 matches"]).await;
+            // From an event that is open too.
+            player.press(Key::Enter);
+            player.see(&["     → \"A-UGLY-TYPO-C\""]).await;
+            player.press(Key::Char('h'));
+            player.see(&["[3 Row]", "▌+ #6 create"]).await;
+            player.press(Key::Backspace);
+            player.see(&["     → \"A-UGLY-TYPO-C\""]).await;
+            player.press(Key::Esc);
+            player.see(&["▌ #6", "3 matches"]).await;
             // All events again, around the one under the cursor.
             player.press(Key::Esc);
             player.see(&["▌ #6 ", "#5 ", "#7 "]).await;
+            // Every command has its name, and its place.
+            player.press(Key::Char(':'));
+            player.type_text("pin");
+            player.see(&["pin the column  (in a table's rows)"]).await;
+            player.press(Key::Enter);
+            player.see(&["\"pin-column\" is a command of a table's rows: it cannot be done here."]).await;
             player.see_no("matches").await;
             player.press(Key::Char('q'));
         })
@@ -169,6 +184,14 @@ on_both! {
             let descending = memory::text(&player.see_settled(&["order ↓", "▌"]).await);
             let first = descending.lines().find(|line| line.starts_with('▌')).unwrap();
             assert!(first.contains(" 2"), "{first}");
+            // What they are sorted by is said where its column is out of sight too.
+            player.resize(60, 16);
+            (0..4).for_each(|_| player.press(Key::Left));
+            player.see(&["3 rows · sorted by order ↓ · column 1"]).await;
+            player.resize(80, 24);
+            player.see_no("sorted by").await;
+            (0..4).for_each(|_| player.press(Key::Right));
+            player.see(&[": order "]).await;
             player.press(Key::Char('/'));
             player.type_text("order>=1");
             player.see(&["2 rows"]).await;

@@ -34,6 +34,13 @@ on_both! {
             player.see(&["32 events appended by replay"]).await;
             player.press(Key::Char('s'));
             player.see(&["6 events appended by minimal"]).await;
+            // Why it is done is kept with it.
+            player.see(&["reason: none given (w: say why)"]).await;
+            player.press(Key::Char('w'));
+            player.see(&["why"]).await;
+            player.type_text("the knob was stuck");
+            player.press(Key::Enter);
+            player.see(&["reason: \"the knob was stuck\""]).await;
             // Enter alone does not do it, nor does the wrong id.
             player.press(Key::Enter);
             player.see(&["type 15 and"]).await;
@@ -46,11 +53,12 @@ on_both! {
             player.see(&["Not confirmed", "Preview"]).await;
             assert_eq!(lab.store.head().await.unwrap(), 18);
             player.press(Key::Enter);
-            player.see(&["type 15 and"]).await;
+            player.see(&["type 15 and", "Reason: the knob was stuck"]).await;
             player.type_text("15");
             player.press(Key::Enter);
             player.see(&["6 events appended, #19 to #24", "verified equal to #14", "24 events · 12 rows"]).await;
             assert_eq!(lab.rows().await.len(), 12);
+            assert_eq!(lab.log().await[18].data["reason"], json!("the knob was stuck"));
             // The timeline says what has become of the events.
             player.press(Key::Enter);
             player.see(&["of #19", "undone by #19", "rollback-end"]).await;
