@@ -241,6 +241,23 @@ impl History {
         self.markers(n).0
     }
 
+    /// Of a rollback in effect at position `n`: those in effect that went back to before it, later, of fewer rows than it concerned. Of those rows it is not
+    /// in effect any more.
+    #[must_use]
+    pub fn narrowed_by(&self, n: EventId, id: EventId) -> Vec<&Rollback> {
+        let Some(concerned) = self.rollback(id) else {
+            return Vec::new();
+        };
+        let is_part = |later: &&Rollback| {
+            later.id > id
+                && later.scope != concerned.scope
+                && later.scope.is_within(&concerned.scope)
+                && matches!(later.course, Course::Back(keeps_through) if keeps_through < id)
+        };
+        let in_effect = self.in_effect_at(n).into_iter();
+        in_effect.filter(is_part).collect()
+    }
+
     /// The rollback whose bookkeeping the event at this position is.
     #[must_use]
     pub fn written_by(&self, id: EventId) -> Option<&Rollback> {

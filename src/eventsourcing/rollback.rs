@@ -114,6 +114,28 @@ impl RollbackRequest {
     }
 }
 
+/// Some things, of which the first are named.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Named {
+    /// How many there are.
+    pub count: u64,
+    /// The first of them, in words.
+    pub first: Vec<String>,
+}
+
+/// How many things are named where there are many.
+const NAMED: usize = 3;
+
+impl Named {
+    /// One more, named while they are few.
+    fn push(&mut self, words: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < NAMED {
+            self.first.push(words());
+        }
+    }
+}
+
 /// How many rows of one table go, come back and change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableCounts {
@@ -164,6 +186,10 @@ pub struct RollbackPlan {
     pub later_events: u64,
     /// The first of those, in words.
     pub later_named: Vec<String>,
+    /// Rollbacks in effect, besides the one that is to be undone, that will not be any more: what they did is taken back with the rest.
+    pub taken_back: Named,
+    /// Values that a transaction set which is to be undone, and that later events have set again.
+    pub conflicts: Named,
     /// How many events `minimal` appends.
     pub appends_minimal: u64,
     /// How many events `replay` appends, where that has been counted: it takes the longer the longer the log is. See

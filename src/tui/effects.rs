@@ -145,9 +145,7 @@ impl Effects {
             Effect::NamedBy(request, key, naming) => self.read(Slot::NamedBy, async move {
                 for (table, column) in naming {
                     let counted = reads::named_by(&*store, &key, &table, &column).await;
-                    if let Some(counted) = counted.transpose() {
-                        answer(Message::NamedBy(request, (table.name, column), counted));
-                    }
+                    answer(Message::NamedBy(request, (table.name, column), counted));
                 }
             }),
             Effect::Life(request, key, before, limit) => self.read(Slot::Life, async move {

@@ -43,12 +43,14 @@ pub enum Context {
     Palette,
     /// A line that is typed into.
     Prompt,
+    /// What a plan makes of one row.
+    Change,
     /// A failure with all its words.
     Failure,
 }
 
 /// Every place.
-pub const CONTEXTS: [Context; 17] = [
+pub const CONTEXTS: [Context; 18] = [
     Context::Timeline,
     Context::Event,
     Context::Tables,
@@ -65,6 +67,7 @@ pub const CONTEXTS: [Context; 17] = [
     Context::Help,
     Context::Palette,
     Context::Prompt,
+    Context::Change,
     Context::Failure,
 ];
 
@@ -89,6 +92,7 @@ impl Context {
             Self::Help => "the help",
             Self::Palette => "the palette",
             Self::Prompt => "a line that is typed into",
+            Self::Change => "an open change",
             Self::Failure => "a failure",
         }
     }
@@ -201,6 +205,12 @@ pub enum Action {
     Reason,
     /// To the rows of the next table.
     NextTable,
+    /// Marks the next row.
+    NextRow,
+    /// Marks the row before.
+    PreviousRow,
+    /// Shows what becomes of the row that is marked, with whole values.
+    ViewChange,
     /// To the row of the next thing in the way of a rollback.
     GoToBlocker,
     /// To the rows of the table before.

@@ -106,7 +106,7 @@ pub enum Message {
     /// A row.
     Row(RequestId, Box<Result<RowInspection>>),
     /// How many rows of a table name the row by a column.
-    NamedBy(RequestId, (String, String), Result<NamedBy>),
+    NamedBy(RequestId, (String, String), Result<Option<NamedBy>>),
     /// Events of a row, the latest first.
     Life(RequestId, Result<Vec<LifeEvent>>),
     /// A plan.

@@ -220,6 +220,7 @@ impl Model {
             Some(Overlay::Help { .. }) => Context::Help,
             Some(Overlay::Palette { .. }) => Context::Palette,
             Some(Overlay::Prompt(_)) => Context::Prompt,
+            Some(Overlay::Change { .. }) => Context::Change,
             Some(Overlay::Failure { .. }) => Context::Failure,
             None => self.context_below(),
         }

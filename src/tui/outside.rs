@@ -8,10 +8,13 @@ use crossterm::execute;
 
 use super::terminal;
 use crate::eventsourcing::{Error, ErrorCode, Result};
-use crate::text::count;
+use crate::text::{clipped, count, visible};
 
 /// Characters that are given to a terminal's clipboard at most: many terminals silently drop longer ones.
 const LONGEST: usize = 70_000;
+
+/// Cells of what was copied that its notice names.
+const NAMED: usize = 40;
 
 /// The terminal that the program was started in.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +52,8 @@ impl Surroundings for Outside {
             .hint("`ebb show` and `ebb table` print whole values, with --json into a file"));
         }
         let copied = format!(
-            "Copied {}",
+            "Copied {} ({})",
+            clipped(&visible(text.lines().next().unwrap_or_default()), NAMED),
             count(characters as u64, "character", "characters")
         );
         if std::env::var_os("TMUX").is_some() {

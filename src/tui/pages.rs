@@ -17,7 +17,7 @@ use crate::eventsourcing::EventKind;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::text::{visible, wrapped};
 
-pub use audit::{Lead, audit, bar};
+pub use audit::{Lead, audit, bar, chosen_rollback};
 pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, short};
 pub use copy::{plain, to_copy};
 pub use event::{event, event_title, standing_note, summary_of, unknown_table};
@@ -28,9 +28,11 @@ pub use grid::{
 pub use overlay::{
     Command, commands, field_window, help, palette, prompt_label, suggestion_begins, suggestions,
 };
-pub use preview::table_lines;
+pub use preview::{
+    change_whole, first_row_in_sight, lines_of_row, row_at, rows_shown, table_lines,
+};
 pub use rollback::{done, last_word, rollback, rollback_length, rows_in_sight};
-pub use row::{keep_item_in_sight, row, row_items, selected_line};
+pub use row::{keep_item_in_sight, row, row_items, scrolled_within_item, selected_line};
 pub use strip::strip_line;
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.

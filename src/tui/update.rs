@@ -83,6 +83,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
             effects.extend(row::settle(model));
             effects.extend(rollback::settle(model));
             cell::settle(model);
+            audit::settle(model);
             effects
         }
         Message::Terminate => leave(model),
@@ -176,11 +177,15 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         }
     }
     // What was told has been read by whoever presses the next key, and new events have been seen.
-    model.notice = None;
+    let told = model.notice.take();
     model.timeline.seen_head = model.head;
     model.timeline.paused = false;
     if context == Context::Confirm {
         return execution::typed(model, key);
+    }
+    // Escape is for what was told, and not for what lies under it.
+    if matches!(told, Some(Notice::Failure(_))) && key == Key::Esc {
+        return Vec::new();
     }
     if keymap::is_field(context) {
         return overlay::typed(model, action, key);
@@ -271,8 +276,8 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             overlay::open_prompt(model, purpose)
         }
         (Action::Reason, _) => overlay::open_prompt(model, Purpose::Reason),
-        (action, Context::Failure) => {
-            scroll_failure(model, action);
+        (action, Context::Failure | Context::Change) => {
+            scroll_overlay(model, action);
             Vec::new()
         }
         (Action::Undo | Action::Redo, _) => rollback::begin_undo(model, action),
@@ -512,10 +517,13 @@ fn cancel_reads(model: &mut Model) -> Vec<Effect> {
     .collect()
 }
 
-fn scroll_failure(model: &mut Model, action: Action) {
-    let lines = pages::failure(model, model.size.page_width()).len();
-    let height = model.size.content();
-    if let Some(Overlay::Failure { top }) = &mut model.overlay {
+fn scroll_overlay(model: &mut Model, action: Action) {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let lines = match model.overlay {
+        Some(Overlay::Change { .. }) => pages::change_whole(model, width).len(),
+        _ => pages::failure(model, width).len(),
+    };
+    if let Some(Overlay::Failure { top } | Overlay::Change { top }) = &mut model.overlay {
         *top = scroll_page(*top, lines, height, action);
     }
 }

@@ -114,6 +114,10 @@ fn draw_content(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
             let lines = pages::palette(model, usize::from(page.width));
             return draw_titled(buffer, page, &title, &lines, top, look);
         }
+        Some(Overlay::Change { top }) => {
+            let lines = pages::change_whole(model, usize::from(page.width));
+            return put_page(buffer, page, &lines, *top, look);
+        }
         Some(Overlay::Failure { top }) => {
             let lines = pages::failure(model, usize::from(page.width));
             return put_page(buffer, page, &lines, *top, look);

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde_json::{Value, json};
 
-use super::Loss;
 use super::row_plan::RowPlan;
+use super::{Loss, Named};
 use crate::eventsourcing::error::{Error, ErrorCode};
 use crate::eventsourcing::event::{EventKind, RowKey};
 use crate::eventsourcing::schema::{Table, Tracking};
@@ -97,6 +97,7 @@ pub(super) struct Obstacles {
     empty: BTreeMap<(String, String), Same>,
     drifted: BTreeMap<(String, &'static str), Same>,
     conflicts: Vec<Blocker>,
+    set_later: Named,
     depending: Vec<Blocker>,
 }
 
@@ -147,10 +148,13 @@ fn without_same(value: &Value, other: &Value) -> Value {
 fn brief(value: &Value) -> String {
     const LONGEST: usize = 60;
     let text = value.to_string();
-    match text.chars().count() > LONGEST {
-        true => text.chars().take(LONGEST).chain(['…']).collect(),
-        false => text,
+    let mut brief: String = text.chars().take(LONGEST).collect();
+    if brief.len() < text.len() {
+        brief.push('…');
+        // Without it one would look for the end of the text in the rest of the sentence.
+        brief.extend(value.is_string().then_some('"'));
     }
+    brief
 }
 
 impl Obstacles {
@@ -218,6 +222,10 @@ impl Obstacles {
                 row: row.clone(),
             });
         }
+        for conflict in &plan.conflicts {
+            let words = || format!("{} of {row} by #{}", conflict.column, conflict.by);
+            self.set_later.push(words);
+        }
         if !resolved {
             self.conflicts.extend(plan.conflicts.iter().map(|conflict| Blocker {
                 kind: "conflict",
@@ -235,6 +243,11 @@ impl Obstacles {
                 row: row.clone(),
             }));
         }
+    }
+
+    /// What later events have set again.
+    pub(super) fn set_later(&self) -> Named {
+        self.set_later.clone()
     }
 
     /// What has no place any more.
@@ -380,7 +393,7 @@ pub(super) fn violation(violation: Violation) -> Blocker {
         ),
         Violated::ForeignKey => (
             "foreign-key",
-            "take the two back together, or let it point at nothing first",
+            "take the two back together, by a wider scope, or let it point at nothing first",
         ),
     };
     Blocker {

@@ -1,6 +1,6 @@
 //! The work since a rollback that its undo would take along.
 
-use super::words;
+use super::{NAMED, words};
 use crate::eventsourcing::error::Result;
 use crate::eventsourcing::event::{Event, EventKind};
 use crate::eventsourcing::history::EffectiveRows;
@@ -8,9 +8,6 @@ use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::EventStore;
 use crate::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest};
-
-/// How many events are named: whoever made them is asked before they go.
-const NAMED: usize = 3;
 
 /// Events that are read at once: among them may be some of rows that have an E of their own.
 const PAGE: usize = 20;

@@ -13,7 +13,8 @@ use super::later;
 use super::row_plan::{Meeting, leave_unfit, row_plan};
 use super::target::{self, Resolved};
 use super::{
-    Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, Strategy, TableCounts,
+    Named, Purpose, RollbackPlan, RollbackRequest, RollbackTarget, RowAction, Strategy,
+    TableCounts, words,
 };
 use crate::eventsourcing::error::{Error, ErrorCode, Result};
 use crate::eventsourcing::event::{EventId, RowKey};
@@ -291,7 +292,7 @@ impl Planner<'_> {
         drop(read);
         let changes = changes.finish();
 
-        let losses = obstacles.losses();
+        let (losses, conflicts) = (obstacles.losses(), obstacles.set_later());
         let mut blockers = match changes.entries().next() {
             Some(first) => missing_right(store, first.key()).await?,
             None => Vec::new(),
@@ -314,6 +315,8 @@ impl Planner<'_> {
             events_reinstated,
             later_events,
             later_named,
+            taken_back: taken_back(&planned, head, purpose),
+            conflicts,
             appends_minimal: markers + changes.len() as u64,
             appends_replay: None,
             definitions: listed
@@ -334,6 +337,20 @@ impl Planner<'_> {
         };
         Ok(plan)
     }
+}
+
+/// The rollbacks in effect that will not be any more, besides the one that is taken back by itself.
+fn taken_back(planned: &History, head: EventId, purpose: Purpose) -> Named {
+    let after = planned.in_effect_at(head + 1);
+    let mut gone = Named::default();
+    for rollback in planned.in_effect_at(head) {
+        let is_asked =
+            matches!(purpose, Purpose::Undo(id) | Purpose::Redo(id) if id == rollback.id);
+        if !is_asked && !after.iter().any(|one| one.id == rollback.id) {
+            gone.push(|| words::rollback_named(rollback));
+        }
+    }
+    gone
 }
 
 /// These rows of the table, with their latest events.

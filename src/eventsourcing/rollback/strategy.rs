@@ -25,6 +25,18 @@ impl Strategy {
         }
     }
 
+    /// What it does, in a few words.
+    #[must_use]
+    pub fn in_words(self) -> &'static str {
+        match self {
+            Self::Minimal => "one event for each row that changes",
+            Self::Replay => {
+                "every living row deleted, and every event that counts at the target appended again; the tables become the same as by minimal, and the log \
+                 grows the more"
+            }
+        }
+    }
+
     /// The other one.
     #[must_use]
     pub fn other(self) -> Self {

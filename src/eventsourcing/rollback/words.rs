@@ -1,8 +1,8 @@
 //! A plan in words, the same on the command line and on the screens.
 
-use super::{Loss, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts};
+use super::{Conflicts, Loss, Named, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts};
 use crate::eventsourcing::event::Event;
-use crate::eventsourcing::history::Course;
+use crate::eventsourcing::history::{Course, Rollback};
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::timestamp;
 
@@ -17,6 +17,61 @@ pub(super) fn named(event: &Event) -> String {
     let row = event.row.as_ref();
     let row = row.map_or_else(String::new, |row| format!(" {row}"));
     format!("#{} {}{row} by {}", event.id, event.kind, event.actor)
+}
+
+/// A rollback, what it did, and who made it: `#41 revert of #15 by postgres`.
+pub(super) fn rollback_named(rollback: &Rollback) -> String {
+    format!(
+        "#{} {} by {}",
+        rollback.id,
+        rollback.in_words(),
+        rollback.actor
+    )
+}
+
+/// The first of so many, and how many more there are.
+fn list(first: &[String], count: u64) -> String {
+    let more = count.saturating_sub(first.len() as u64);
+    let more = (more > 0).then(|| format!("and {more} more"));
+    let all: Vec<String> = first.iter().cloned().chain(more).collect();
+    all.join(", ")
+}
+
+impl Rollback {
+    /// What it did, in a few words: `revert of #15`.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        if let Some(id) = self.redoes {
+            return format!("redo, took back undo #{id}");
+        }
+        if let Some(id) = self.undoes {
+            return format!("undo of #{id}");
+        }
+        let scope = match &self.scope {
+            Scope::Whole => String::new(),
+            scope => format!(" of {scope}"),
+        };
+        match &self.course {
+            Course::Back(0) => format!("rollback{scope} to before the first event"),
+            Course::Back(id) => format!("rollback{scope} to #{id}"),
+            Course::Without {
+                first,
+                last,
+                theirs,
+            } => {
+                let values = if *theirs {
+                    " and of values set since"
+                } else {
+                    ""
+                };
+                match first == last {
+                    true => format!("revert of #{first}{values}"),
+                    false => format!("revert of #{first} to #{last}{values}"),
+                }
+            }
+            Course::WithoutRollback(id) => format!("undo of #{id}"),
+        }
+    }
 }
 
 impl RollbackPlan {
@@ -79,6 +134,9 @@ impl RollbackPlan {
         };
         let keeps_later = matches!(self.course, Course::WithoutRollback(_));
         match (self.purpose, reverted) {
+            (_, Some(reverted)) if self.overwrites() => {
+                format!("{reverted}, and keep what came after but for values that both have set.")
+            }
             (_, Some(reverted)) => format!("{reverted}, and keep what came after."),
             (Purpose::Undo(id), None) if keeps_later => {
                 format!("Undo rollback #{id} of {database}, and keep what came after.")
@@ -114,6 +172,8 @@ impl RollbackPlan {
             lines.push(self.later_work_sentence());
         }
         lines.push(self.headline(database));
+        lines.extend(self.taken_back_sentence());
+        lines.extend(self.conflicts_sentence());
         lines.push(format!(
             "{} undone, {} reinstated.",
             count(self.events_undone, "event", "events"),
@@ -153,18 +213,52 @@ impl RollbackPlan {
             Purpose::Undo(id) => format!("rollback #{id}"),
             Purpose::Redo(id) => format!("undo #{id}"),
         };
-        let mut named = self.later_named.clone();
-        if let more @ 1.. = self.later_events.saturating_sub(named.len() as u64) {
-            named.push(format!("and {more} more"));
-        }
-        let named = match named.is_empty() {
-            true => String::new(),
-            false => format!(": {}", named.join(", ")),
-        };
         format!(
-            "{} made after {what} would be undone too{named}.",
-            count(self.later_events, "event", "events")
+            "{} made after {what} would be undone too: {}.",
+            count(self.later_events, "event", "events"),
+            list(&self.later_named, self.later_events)
         )
+    }
+
+    /// Whether values go that later events have set.
+    fn overwrites(&self) -> bool {
+        self.request.conflicts == Some(Conflicts::Theirs) && self.conflicts.count > 0
+    }
+
+    fn taken_back_sentence(&self) -> Option<String> {
+        let Named { count: all, first } = &self.taken_back;
+        (*all > 0).then(|| {
+            format!(
+                "{} in effect now would be taken back too: {}.",
+                count(*all, "rollback", "rollbacks"),
+                list(first, *all)
+            )
+        })
+    }
+
+    /// What becomes of the values that later events have set; nothing while that has not been chosen, and stands in the way.
+    fn conflicts_sentence(&self) -> Option<String> {
+        let Named { count: all, first } = &self.conflicts;
+        let becomes = match self.request.conflicts? {
+            Conflicts::Ours => "would stay as later events have set them",
+            Conflicts::Theirs => "that later events have set would be taken back too",
+        };
+        (*all > 0).then(|| {
+            format!(
+                "{} {becomes}: {}.",
+                count(*all, "value", "values"),
+                list(first, *all)
+            )
+        })
+    }
+
+    /// Those of the sentences that tell of work which goes although nobody may expect it.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let later = (self.later_events > 0).then(|| self.later_work_sentence());
+        let overwritten = self.conflicts_sentence().filter(|_| self.overwrites());
+        let warnings = [later, self.taken_back_sentence(), overwritten];
+        warnings.into_iter().flatten().collect()
     }
 }
 

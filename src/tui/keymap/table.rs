@@ -1,8 +1,8 @@
 //! The one table of keys.
 
 use super::Context::{
-    Audit, Cell, Event, Failure, Grid, Help, NoRollback, Palette, Planning, Preview, Progress,
-    Prompt, Row, Tables, Timeline,
+    Audit, Cell, Change, Event, Failure, Grid, Help, NoRollback, Palette, Planning, Preview,
+    Progress, Prompt, Row, Tables, Timeline,
 };
 use super::{Action, Binding, Context, Key};
 
@@ -16,30 +16,44 @@ const LISTS: &[Context] = &[
     Audit,
     Preview,
     Context::Result,
+    Change,
     Failure,
 ];
 /// Lists under a line that is typed into: letters go there.
 const TYPED_LISTS: &[Context] = &[Help, Palette, Prompt];
 /// Where there are events and rows.
 const DATA: &[Context] = &[Timeline, Event, Tables, Grid, Row, Cell, Audit, NoRollback];
+/// Where a place can be left for another one and be found again.
+const LEFT: &[Context] = &[
+    Timeline,
+    Event,
+    Tables,
+    Grid,
+    Row,
+    Cell,
+    Audit,
+    NoRollback,
+    Preview,
+    Context::Result,
+];
 /// What is planned can be changed before the plan is there.
 const PLANS: &[Context] = &[Preview, Planning];
 const SCREENS: &[Context] = &[Timeline, Event, Tables, Grid, Row, Audit, NoRollback];
 const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
-/// What `q` leaves; elsewhere it goes one step back.
-const OUTERMOST: &[Context] = &[Timeline, Tables, Row, Audit, NoRollback];
-/// The pages on which nothing lies that could be left.
+/// The pages on which nothing lies that could be left: `q` leaves them, and elsewhere goes one step back.
 const OUTER: &[Context] = &[Timeline, Tables, Audit, NoRollback];
 /// Where Backspace goes back, and Esc ends a filter first.
 const RETURNED: &[Context] = &[Timeline, Tables, Audit, NoRollback, Grid, Preview];
 const INNER: &[Context] = &[
     Event,
     Grid,
+    Row,
     Cell,
     Planning,
     Preview,
     Context::Result,
+    Change,
     Failure,
 ];
 const HELPED: &[Context] = &[
@@ -55,6 +69,7 @@ const HELPED: &[Context] = &[
     Preview,
     Progress,
     Context::Result,
+    Change,
     Failure,
 ];
 
@@ -143,6 +158,13 @@ pub const BINDINGS: &[Binding] = &[
         "history",
         &[Timeline, Event, Grid],
     ),
+    on(
+        "row-in-plan",
+        Action::History,
+        &[c('h')],
+        "the row and its history",
+        &[Preview],
+    ),
     hinted(
         "time-travel",
         Action::TimeTravel,
@@ -200,6 +222,21 @@ pub const BINDINGS: &[Binding] = &[
         Action::GoToBlocker,
         &[c('b')],
         "row in the way",
+        &[Preview],
+    ),
+    hinted("next-row", Action::NextRow, &[Key::Tab], "row", &[Preview]),
+    on(
+        "previous-row",
+        Action::PreviousRow,
+        &[Key::BackTab],
+        "the row before",
+        &[Preview],
+    ),
+    on(
+        "view-change",
+        Action::ViewChange,
+        &[c('v')],
+        "view the row's change whole",
         &[Preview],
     ),
     on(
@@ -333,6 +370,7 @@ pub const BINDINGS: &[Binding] = &[
             Preview,
             Context::Result,
             Audit,
+            Change,
             Failure,
         ],
     ),
@@ -341,7 +379,7 @@ pub const BINDINGS: &[Binding] = &[
         Action::CopyWhole,
         &[c('Y')],
         "copy it whole",
-        &[Timeline, Event, Grid, Row, Cell],
+        &[Timeline, Event, Grid, Row, Cell, Audit],
     ),
     hinted("stop", Action::Stop, &[Key::Esc], "stop", &[Progress]),
     hinted(
@@ -349,7 +387,7 @@ pub const BINDINGS: &[Binding] = &[
         Action::Back,
         &[Key::Esc, Key::Backspace],
         "back",
-        &[Event, Row, Cell, Planning, Context::Result, Failure],
+        &[Event, Row, Cell, Planning, Context::Result, Change, Failure],
     ),
     // Where there is a filter Esc ends it first.
     hinted(
@@ -383,7 +421,7 @@ pub const BINDINGS: &[Binding] = &[
         HELPED,
     ),
     hinted("help", Action::Help, &[c('?')], "help", HELPED),
-    hinted("quit", Action::Quit, &[c('q')], "quit", OUTERMOST),
+    hinted("quit", Action::Quit, &[c('q')], "quit", OUTER),
     hinted(
         "stop-and-quit",
         Action::Quit,
@@ -425,6 +463,7 @@ pub const BINDINGS: &[Binding] = &[
             Audit,
             Preview,
             Context::Result,
+            Change,
             Failure,
         ],
     ),
@@ -512,18 +551,18 @@ pub const BINDINGS: &[Binding] = &[
         Action::ShowTimeline,
         &[c('1')],
         "the timeline",
-        DATA,
+        LEFT,
     ),
-    on("tables", Action::ShowTables, &[c('2')], "the tables", DATA),
-    on("row", Action::ShowRow, &[c('3')], "the row", DATA),
+    on("tables", Action::ShowTables, &[c('2')], "the tables", LEFT),
+    on("row", Action::ShowRow, &[c('3')], "the row", LEFT),
     on(
         "rollback",
         Action::ShowRollback,
         &[c('4')],
         "the rollback",
-        DATA,
+        LEFT,
     ),
-    on("audit", Action::ShowAudit, &[c('5')], "the audit", DATA),
+    on("audit", Action::ShowAudit, &[c('5')], "the audit", LEFT),
     on(
         "reload",
         Action::Reload,

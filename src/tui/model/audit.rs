@@ -36,6 +36,8 @@ pub struct Audit {
     pub verification: Verification,
     /// Events by actor, by table and by day, once they have been counted.
     pub activity: Vec<(ActivityBy, Vec<(String, u64)>)>,
+    /// The log's head when counting them began.
+    pub counted_to: Option<EventId>,
     /// The request for those that are being counted.
     pub activity_wanted: Option<RequestId>,
     /// The request for the log to be written to a file.

@@ -22,6 +22,11 @@ pub enum Overlay {
     },
     /// A line that is typed into, at the foot of the screen.
     Prompt(Prompt),
+    /// What a plan makes of one row, with whole values.
+    Change {
+        /// The first line shown.
+        top: usize,
+    },
     /// The last failure with all its words.
     Failure {
         /// The first line shown.

@@ -114,6 +114,8 @@ pub struct Rollback {
     pub expected: Option<EventId>,
     /// The blocker to whose row one goes next.
     pub next_blocker: usize,
+    /// The row that is marked, counted among those that are shown: what keys for one row are about.
+    pub marked: Option<usize>,
     /// The first line of the page that is shown.
     pub top: usize,
 }
@@ -214,6 +216,7 @@ impl Rollback {
             failed: None,
             expected: None,
             next_blocker: 0,
+            marked: None,
             top: 0,
         }
     }

@@ -40,8 +40,8 @@ pub struct RowScreen {
     pub inspection: Option<RowInspection>,
     /// The request for that.
     pub wanted: Option<RequestId>,
-    /// How many rows name it now, by table and column, as far as they have been counted.
-    pub named_by: BTreeMap<(String, String), NamedBy>,
+    /// How many rows name it now, by table and column, as far as that has been looked at; `None` where the table is too large to be counted unasked.
+    pub named_by: BTreeMap<(String, String), Option<NamedBy>>,
     /// The request for that.
     pub named_by_wanted: Option<RequestId>,
     /// Its events as far as they have been read, the latest first.
@@ -50,6 +50,8 @@ pub struct RowScreen {
     pub life_from: Option<EventId>,
     /// The request for more of them.
     pub life_wanted: Option<RequestId>,
+    /// How many it asks for.
+    pub life_asked: usize,
     /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
     pub to_event: Option<EventId>,
     /// Whether the cursor goes to the first of all its events as soon as all have been read.
@@ -75,6 +77,7 @@ impl RowScreen {
             life: Vec::new(),
             life_from: Some(EventId::MAX),
             life_wanted: None,
+            life_asked: 0,
             to_event,
             to_first: false,
             is_at_edge: false,

@@ -2,12 +2,12 @@
 
 use super::{Line, Tone, line};
 use crate::eventsourcing::activity::ActivityBy;
-use crate::eventsourcing::history::Rollback;
 use crate::eventsourcing::verify::{Finding, FindingKind};
 use crate::eventsourcing::{EventId, RowKey};
-use crate::text::{clipped, count, fitted, value, visible, width as cells};
+use crate::text::{clipped, count, fitted, visible, width as cells, wrapped};
 use crate::tui::keymap::Action;
 use crate::tui::model::{Model, Verification};
+use serde_json::Value;
 
 /// Where a line of the audit leads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,28 +78,49 @@ fn verification(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
             };
             let text = format!("  {said} ({seen}).");
             lines.push((line(tone, clipped(&text, width)), Some(Lead::Verify)));
-            let found = report.findings.iter();
-            lines.extend(found.map(|one| finding(one, width)));
+            lines.extend(report.findings.iter().flat_map(|one| finding(one, width)));
         }
     }
     lines
 }
 
-fn finding(one: &Finding, width: usize) -> (Line, Option<Lead>) {
+/// A finding, over as many lines as it needs; the first leads to its row.
+fn finding(one: &Finding, width: usize) -> impl Iterator<Item = (Line, Option<Lead>)> {
+    /// Lines of one finding at most: it can be copied whole.
+    const MOST: usize = 4;
+    let text = clipped(
+        &visible(&finding_in_words(one)),
+        MOST * width.saturating_sub(8),
+    );
+    let lines = wrapped(&text, width.saturating_sub(4).max(1)).into_iter();
+    let row = one.row.clone();
+    lines.enumerate().map(move |(at, text)| match at {
+        0 => (
+            line(Tone::Changed, format!("  {text}")),
+            Some(Lead::Row(row.clone())),
+        ),
+        _ => (line(Tone::Changed, format!("    {text}")), None),
+    })
+}
+
+/// What differs in which row, in words.
+pub(super) fn finding_in_words(one: &Finding) -> String {
     let row = format!("{} {}", one.row.table, &one.row.uuid.to_string()[..8]);
+    let shown = |held: &Value| match held {
+        Value::Null => "∅".to_owned(),
+        held => held.to_string(),
+    };
     let said = match (one.kind, &one.column) {
         (FindingKind::ExtraRow, _) => "is there, and the log does not know it".to_owned(),
         (FindingKind::MissingRow, _) => "is not there, and the log says that it is".to_owned(),
         (FindingKind::ChangedRow, column) => format!(
             "{} is {}, and the log says {}",
             column.as_deref().unwrap_or_default(),
-            value(&one.found),
-            value(&one.expected)
+            shown(&one.found),
+            shown(&one.expected)
         ),
     };
-    let text = visible(&format!("  {row} {said}"));
-    let lead = Lead::Row(one.row.clone());
-    (line(Tone::Changed, clipped(&text, width)), Some(lead))
+    format!("{row} {said}")
 }
 
 fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
@@ -109,19 +130,21 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
         let standing = model.history.standing(head, rollback.id, None);
         let (tone, note) = match standing.undone_by() {
             Some(by) => (Tone::Faint, format!("undone by #{by}")),
-            None => (Tone::Plain, "in effect".to_owned()),
+            None => (Tone::Plain, in_effect(model, head, rollback.id)),
         };
-        let text = format!("  #{} {note} · {}", rollback.id, what(rollback));
+        let text = format!("  #{} {note} · {}", rollback.id, rollback.in_words());
         let text = clipped(&visible(&text), width);
         lines.push((line(tone, text), Some(Lead::Event(rollback.id))));
         let why = rollback.reason.as_ref();
         let text = format!(
-            "      {} UTC by {}{}",
+            "{} UTC by {}{}",
             rollback.timestamp.format("%Y-%m-%d %H:%M:%S"),
             rollback.actor,
             why.map_or_else(String::new, |why| format!(" · {why}")),
         );
-        lines.push((line(Tone::Faint, clipped(&visible(&text), width)), None));
+        for part in wrapped(&visible(&text), width.saturating_sub(6).max(1)) {
+            lines.push((line(Tone::Faint, format!("      {part}")), None));
+        }
     }
     if lines.len() == 1 {
         lines.push((line(Tone::Faint, "  none"), None));
@@ -129,26 +152,26 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
     lines
 }
 
-/// What a rollback did, in words.
-pub(super) fn what(rollback: &Rollback) -> String {
-    use crate::eventsourcing::history::Course;
-    use crate::eventsourcing::scope::Scope;
-    if let Some(id) = rollback.redoes {
-        return format!("redo, took back undo #{id}");
+/// The rollback under the cursor.
+#[must_use]
+pub fn chosen_rollback(model: &Model) -> Option<EventId> {
+    let lines = audit(model, model.size.page_width());
+    match lines.into_iter().nth(model.audit.cursor)?.1? {
+        Lead::Event(id) => Some(id),
+        _ => None,
     }
-    if let Some(id) = rollback.undoes {
-        return format!("undo of #{id}");
-    }
-    let scope = match &rollback.scope {
-        Scope::Whole => String::new(),
-        scope => format!(" of {scope}"),
-    };
-    match &rollback.course {
-        Course::Back(0) => format!("rollback{scope} to before the first event"),
-        Course::Back(id) => format!("rollback{scope} to #{id}"),
-        Course::Without { first, last, .. } if first == last => format!("revert of #{first}"),
-        Course::Without { first, last, .. } => format!("revert of #{first} to #{last}"),
-        Course::WithoutRollback(id) => format!("undo of #{id}"),
+}
+
+/// That it is in effect, and where a later one of fewer rows has gone back to before it.
+fn in_effect(model: &Model, head: EventId, id: EventId) -> String {
+    let by = model.history.narrowed_by(head, id);
+    let names: Vec<String> = by
+        .iter()
+        .map(|later| format!("{} (#{})", later.scope, later.id))
+        .collect();
+    match names.is_empty() {
+        true => "in effect".to_owned(),
+        false => format!("in effect, but for {}", names.join(", ")),
     }
 }
 

@@ -2,9 +2,11 @@
 
 use serde_json::Value;
 
-use super::{Lead, audit, failure, row_items, selected_line};
+use super::audit::finding_in_words;
+use super::{Lead, audit, change_whole, failure, row_items, selected_line};
+use crate::eventsourcing::RowKey;
 use crate::tui::keymap::Context;
-use crate::tui::model::{Item, Model};
+use crate::tui::model::{Item, Model, Verification};
 
 /// What is copied here: with `whole` all of the event or the row. `None` where there is nothing. Not of a table's rows: they are read first.
 #[must_use]
@@ -15,6 +17,7 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
     };
     match model.context() {
         Context::Failure => Some(lines(failure(model, usize::MAX))),
+        Context::Change => Some(lines(change_whole(model, usize::MAX))),
         // The part under the cursor, or all of it.
         Context::Cell => {
             let cell = model.cell.as_ref()?;
@@ -54,7 +57,8 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
             let lines = audit(model, model.size.page_width());
             let (line, lead) = lines.into_iter().nth(model.audit.cursor)?;
             match lead {
-                Some(Lead::Row(key)) => Some(key.to_string()),
+                Some(Lead::Row(key)) if !whole => Some(key.to_string()),
+                Some(Lead::Row(key)) => found(model, &key),
                 _ => Some(line.text.trim().to_owned()),
             }
         }
@@ -65,6 +69,16 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
         }
         _ => None,
     }
+}
+
+/// The finding of this row, with its whole values.
+fn found(model: &Model, key: &RowKey) -> Option<String> {
+    let Verification::Done { report, .. } = &model.audit.verification else {
+        return None;
+    };
+    let findings = report.findings.iter().filter(|one| one.row == *key);
+    let words: Vec<String> = findings.map(finding_in_words).collect();
+    Some(words.join("\n"))
 }
 
 /// A value as one would paste it: text without quotation marks.

@@ -60,7 +60,7 @@ pub fn summary_of(model: &Model, entry: &Listed) -> String {
         .reason
         .as_ref()
         .map_or_else(String::new, |why| format!(" · {why}"));
-    visible(&format!("{}{why}", super::audit::what(rollback)))
+    visible(&format!("{}{why}", rollback.in_words()))
 }
 
 /// The table that the filter asks for, where there is none of that name, and the log speaks of none.
@@ -301,7 +301,7 @@ fn members(change: &ColumnChange) -> Vec<ColumnChange> {
 }
 
 /// Columns that change, with their whole values.
-fn columns_whole(changes: &[ColumnChange], width: usize) -> Vec<Line> {
+pub(super) fn columns_whole(changes: &[ColumnChange], width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
     let named = changes.iter().flat_map(|change| {
         let is_one = members(change) == [change.clone()];

@@ -3,16 +3,16 @@
 
 use std::ops::Range;
 
-use super::event::columns;
+use super::event::{columns, columns_whole};
 use super::{Line, Tone, line, paragraph};
 use crate::eventsourcing::rollback::Purpose;
 use crate::eventsourcing::rollback::{
-    ChangeEntry, Choice, Conflicts, RollbackPlan, RowAction, RowChange, Strategy,
+    ChangeEntry, Choice, Conflicts, RollbackPlan, RowAction, RowChange, Strategy, TableCounts,
 };
-use crate::eventsourcing::{ErrorCode, timestamp};
+use crate::eventsourcing::{ErrorCode, RowKey, timestamp};
 use crate::text::{clipped, count, fitted, visible, width as cells};
 use crate::tui::keymap::{Action, Context};
-use crate::tui::model::{Asked, Model, Rollback};
+use crate::tui::model::{Asked, Model, Rollback, Stage};
 
 /// How many lines there are.
 pub(super) fn length(
@@ -118,6 +118,69 @@ fn lines_before(rollback: &Rollback, plan: &RollbackPlan, place: usize) -> usize
     2 * place + columns
 }
 
+/// How many rows there are to be marked.
+#[must_use]
+pub fn rows_shown(model: &Model) -> usize {
+    let rollback = model.rollback.as_ref();
+    let plan = rollback.and_then(|rollback| rollback.plan.as_ref());
+    rollback.zip(plan).map_or(0, |(one, plan)| shown(one, plan))
+}
+
+/// The row at this place among those that are shown.
+#[must_use]
+pub fn row_at(model: &Model, place: usize) -> Option<RowKey> {
+    let rollback = model.rollback.as_ref()?;
+    entry(rollback, rollback.plan.as_ref()?, place).map(|entry| entry.key())
+}
+
+/// The lines of the row at this place, without the empty one before it.
+#[must_use]
+pub fn lines_of_row(model: &Model, width: usize, place: usize) -> Range<usize> {
+    let Some(
+        rollback @ Rollback {
+            plan: Some(plan), ..
+        },
+    ) = &model.rollback
+    else {
+        return 0..0;
+    };
+    let head = head(model, rollback, plan, width).len();
+    let first = head + lines_before(rollback, plan, place) + 1;
+    first..head + lines_before(rollback, plan, place + 1)
+}
+
+/// The first row of which the first line is in sight; where none is, the one whose lines are.
+#[must_use]
+pub fn first_row_in_sight(model: &Model, width: usize, height: usize) -> Option<usize> {
+    let sight = super::rows_in_sight(model, width, height);
+    let top = model.rollback.as_ref()?.top;
+    let mut begun = sight.clone();
+    let begins = begun.find(|place| lines_of_row(model, width, *place).start >= top);
+    begins
+        .or(sight.clone().next())
+        .or((rows_shown(model) > 0).then_some(0))
+}
+
+/// What becomes of the row that is marked, with whole values.
+#[must_use]
+pub fn change_whole(model: &Model, width: usize) -> Vec<Line> {
+    let found = model.rollback.as_ref().and_then(|rollback| {
+        let place = rollback.marked?;
+        let entry = entry(rollback, rollback.plan.as_ref()?, place)?;
+        Some((entry, rollback.rows.at(place)))
+    });
+    let Some((entry, row)) = found else {
+        return Vec::new();
+    };
+    let (tone, title) = title(entry);
+    let mut lines: Vec<Line> = paragraph(tone, &title, width).collect();
+    match row {
+        Some(row) => lines.extend(columns_whole(&row.columns, width)),
+        None => lines.push(line(Tone::Faint, "reading…")),
+    }
+    lines
+}
+
 /// The lines in sight.
 pub(super) fn in_sight(
     model: &Model,
@@ -135,7 +198,8 @@ pub(super) fn in_sight(
             break;
         };
         let next = at + lines_of(entry);
-        let written = change(entry, rollback.rows.at(place), width);
+        let is_marked = rollback.marked == Some(place);
+        let written = change(entry, rollback.rows.at(place), is_marked, width);
         let seen = (at..next).zip(written).filter(|(at, _)| sight.contains(at));
         lines.extend(seen.map(|(_, line)| line));
         at = next;
@@ -146,41 +210,26 @@ pub(super) fn in_sight(
 /// What stands in the way, what would happen in words, the choices, and the counts.
 fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
     let mut lines = notes(model, rollback, plan, width);
-    let several = plan.blockers.len() > 1;
-    for (at, blocker) in plan.blockers.iter().enumerate() {
-        let next = match several && at == rollback.next_blocker {
-            true => format!(
-                " (the next that {} goes to)",
-                model.key_for(Action::GoToBlocker)
-            ),
-            false => String::new(),
-        };
-        let chosen_by = match blocker.choice() {
-            Some(Choice::Conflicts) => {
-                format!(" ({} chooses)", model.key_for(Action::ToggleConflicts))
-            }
-            Some(Choice::Loss) => format!(" ({} allows it)", model.key_for(Action::ToggleLoss)),
-            None => String::new(),
-        };
-        lines.extend(paragraph(
-            Tone::Warning,
-            &format!("In the way{next}: {}{chosen_by}", blocker.message),
-            width,
-        ));
+    let mut blockers = blockers(model, rollback, plan, width).into_iter();
+    lines.extend(blockers.by_ref().take(FIRST_BLOCKERS).flatten());
+    let others = plan.blockers.len().saturating_sub(FIRST_BLOCKERS);
+    if others > 0 {
+        let text = format!("In the way: {others} more, told below the counts.");
+        lines.extend(paragraph(Tone::Warning, &text, width));
     }
-    let mut sentences = plan.sentences(&model.info.name).into_iter();
-    if let Some(first) = sentences.next() {
-        let tone = if plan.later_events > 0 {
-            Tone::Warning
-        } else {
-            Tone::Strong
+    let warnings = plan.warnings();
+    for (at, sentence) in plan.sentences(&model.info.name).iter().enumerate() {
+        let tone = match (warnings.contains(sentence), at) {
+            (true, _) => Tone::Warning,
+            (false, 0) => Tone::Strong,
+            (false, _) => Tone::Plain,
         };
-        lines.extend(paragraph(tone, &first, width));
+        lines.extend(paragraph(tone, sentence, width));
     }
-    for sentence in sentences {
-        lines.extend(paragraph(Tone::Plain, &sentence, width));
+    // While another plan is made these would be of that one, and the rest of the one before.
+    if !matches!(rollback.stage, Stage::Planning) {
+        lines.extend(choices(model, rollback, plan, width));
     }
-    lines.extend(choices(model, rollback, plan, width));
     if !rollback.filter.is_empty() {
         let found = match (&rollback.shown, rollback.shown_wanted) {
             (_, Some(_)) => "searching…".to_owned(),
@@ -197,25 +246,77 @@ fn head(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -
         lines.push(line(Tone::Changed, clipped(&text, width)));
     }
     lines.push(line(Tone::Plain, ""));
-    let longest = plan
-        .tables
-        .iter()
-        .map(|counts| cells(&counts.table))
-        .max()
-        .unwrap_or_default();
-    for counts in &plan.tables {
-        lines.push(line(
-            Tone::Plain,
-            format!(
-                "{}  {:>4} removed  {:>4} brought back  {:>4} changed",
-                fitted(&visible(&counts.table), longest.min(width / 2)),
-                counts.removed,
-                counts.brought_back,
-                counts.changed
-            ),
-        ));
+    lines.extend(counts(plan, width));
+    if others > 0 {
+        lines.push(line(Tone::Plain, ""));
+        lines.extend(blockers.flatten());
     }
     lines
+}
+
+/// What goes, comes back and changes of each table.
+fn counts(plan: &RollbackPlan, width: usize) -> Vec<Line> {
+    let widest = |of: &dyn Fn(&TableCounts) -> String| {
+        plan.tables
+            .iter()
+            .map(|counts| cells(&of(counts)))
+            .max()
+            .unwrap_or_default()
+    };
+    let names = widest(&|counts| visible(&counts.table)).min(width / 2);
+    let removed = widest(&|counts| counts.removed.to_string());
+    let brought_back = widest(&|counts| counts.brought_back.to_string());
+    let changed = widest(&|counts| counts.changed.to_string());
+    let row = |counts: &TableCounts| {
+        let text = format!(
+            "{}  {:>removed$} removed  {:>brought_back$} brought back  {:>changed$} changed",
+            fitted(&visible(&counts.table), names),
+            counts.removed,
+            counts.brought_back,
+            counts.changed
+        );
+        line(Tone::Plain, text)
+    };
+    plan.tables.iter().map(row).collect()
+}
+
+/// Blockers that stand above everything else: more would push what the rollback is out of sight.
+const FIRST_BLOCKERS: usize = 3;
+
+/// The lines of each thing in the way.
+fn blockers(
+    model: &Model,
+    rollback: &Rollback,
+    plan: &RollbackPlan,
+    width: usize,
+) -> Vec<Vec<Line>> {
+    let several = plan.blockers.len() > 1;
+    let mut all = Vec::new();
+    for (at, blocker) in plan.blockers.iter().enumerate() {
+        let next = match several && at == rollback.next_blocker {
+            true => format!(
+                " (the next that {} goes to)",
+                model.key_for(Action::GoToBlocker)
+            ),
+            false => String::new(),
+        };
+        let chosen_by = match blocker.choice() {
+            Some(Choice::Conflicts) => {
+                format!(" ({} chooses)", model.key_for(Action::ToggleConflicts))
+            }
+            Some(Choice::Loss) => format!(" ({} allows it)", model.key_for(Action::ToggleLoss)),
+            None => String::new(),
+        };
+        all.push(
+            paragraph(
+                Tone::Warning,
+                &format!("In the way{next}: {}{chosen_by}", blocker.message),
+                width,
+            )
+            .collect(),
+        );
+    }
+    all
 }
 
 /// What one has to know before anything else: of the try before, and of what has happened since the plan.
@@ -260,7 +361,7 @@ pub(super) fn notes(
         && id != expected
     {
         notes.push(format!(
-            "This is another one than #{expected}, which you have just seen: #{id} is the latest in effect now."
+            "This is another one than #{expected}, which you were looking at: #{id} is the latest in effect now."
         ));
     }
     if let Purpose::Undo(id) | Purpose::Redo(id) = plan.purpose
@@ -384,14 +485,28 @@ fn lines_of(entry: ChangeEntry<'_>) -> usize {
     2 + entry.columns
 }
 
-/// A row, before and after, or room for it until it has been read.
-fn change(entry: ChangeEntry<'_>, row: Option<&RowChange>, width: usize) -> Vec<Line> {
+/// What becomes of a row, and which it is.
+fn title(entry: ChangeEntry<'_>) -> (Tone, String) {
     let (tone, words) = match entry.action {
         RowAction::Remove => (Tone::Removed, "- remove"),
         RowAction::BringBack => (Tone::Added, "+ bring back"),
         RowAction::Change => (Tone::Changed, "~ change"),
     };
-    let title = visible(&format!("{words} {}", entry.key()));
+    (tone, visible(&format!("{words} {}", entry.key())))
+}
+
+/// A row, before and after, or room for it until it has been read.
+fn change(
+    entry: ChangeEntry<'_>,
+    row: Option<&RowChange>,
+    is_marked: bool,
+    width: usize,
+) -> Vec<Line> {
+    let (tone, title) = title(entry);
+    let (tone, title) = match is_marked {
+        true => (Tone::Strong, format!("▌{title}")),
+        false => (tone, title),
+    };
     let mut lines = vec![line(Tone::Plain, ""), line(tone, clipped(&title, width))];
     match row {
         Some(row) => {

@@ -158,10 +158,22 @@ fn confirm(
     if let Some(reason) = &plan.request.reason {
         sentences.push(format!("Reason: {}", visible(reason)));
     }
-    let words: Vec<Line> = sentences
-        .iter()
-        .flat_map(|sentence| paragraph(Tone::Plain, sentence, width))
-        .collect();
+    let key = taken_back_by(model, rollback);
+    sentences.push(match rollback.asked {
+        Asked::Undo => format!("Afterwards {key} redoes it."),
+        Asked::To { .. } | Asked::Revert { .. } | Asked::Redo => {
+            format!("Afterwards {key} undoes it.")
+        }
+    });
+    let warnings = plan.warnings();
+    let words = sentences.iter().flat_map(|sentence| {
+        let tone = match warnings.contains(sentence) {
+            true => Tone::Warning,
+            false => Tone::Plain,
+        };
+        paragraph(tone, sentence, width)
+    });
+    let words: Vec<Line> = words.collect();
     let id = rollback
         .to_type(model.production_name())
         .unwrap_or_default();
@@ -282,15 +294,24 @@ fn sum(plan: &RollbackPlan, of: impl Fn(&TableCounts) -> u64) -> u64 {
     plan.tables.iter().map(of).sum()
 }
 
-fn done_words(rollback: &Rollback, name: &str) -> String {
+fn done_words(model: &Model, rollback: &Rollback) -> String {
+    let name = &model.info.name;
+    let taken_back = |id| {
+        let made = model.history.rollback(id).map(|made| made.in_words());
+        made.map_or_else(|| format!("#{id}"), |made| format!("#{id}, {made},"))
+    };
+    let purpose = rollback.plan.as_ref().map(|plan| plan.purpose);
+    if let Some(Purpose::Undo(id) | Purpose::Redo(id)) = purpose {
+        return format!("{} is taken back in {name}", taken_back(id));
+    }
     match rollback.asked {
         Asked::To { .. } => match rollback.scope.name() {
             Some(scope) => format!("{scope} of {name} is taken back"),
             None => format!("{name} is taken back"),
         },
         Asked::Revert { event } => format!("the transaction of #{event} is undone in {name}"),
-        Asked::Undo => format!("the rollback of {name} is undone"),
-        Asked::Redo => format!("the rollback of {name} is redone"),
+        Asked::Undo => format!("the latest rollback of {name} is undone"),
+        Asked::Redo => format!("the latest undo of {name} is taken back"),
     }
 }
 
@@ -307,7 +328,7 @@ fn result(
         (Some(first), Some(last)) => {
             lines.extend(paragraph(
                 Tone::Strong,
-                &format!("Done: {}.", done_words(rollback, name)),
+                &format!("Done: {}.", done_words(model, rollback)),
                 width,
             ));
             lines.push(line(Tone::Plain, ""));
@@ -376,8 +397,8 @@ pub fn done(model: &Model, rollback: &Rollback, outcome: &RollbackOutcome) -> St
     let (name, key) = (&model.info.name, taken_back_by(model, rollback));
     match (outcome.rollback, outcome.rollback_end, rollback.asked) {
         (None, ..) | (_, None, _) => format!("There was nothing to undo in {name}."),
-        (_, _, Asked::Undo) => format!("Done: {}. {key} redoes it.", done_words(rollback, name)),
-        _ => format!("Done: {}. {key} undoes it.", done_words(rollback, name)),
+        (_, _, Asked::Undo) => format!("Done: {}. {key} redoes it.", done_words(model, rollback)),
+        _ => format!("Done: {}. {key} undoes it.", done_words(model, rollback)),
     }
 }
 

@@ -13,13 +13,13 @@ use crate::tui::layout::scrolled;
 use crate::tui::model::{Item, Model, RowScreen};
 
 /// A part of the page that is in sight or not as a whole, and the line in which it begins.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Part<'a> {
     at: usize,
     what: What<'a>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum What<'a> {
     Title,
     Gap,
@@ -31,7 +31,7 @@ enum What<'a> {
     /// An event, and its place in the life.
     Event(usize, &'a LifeEvent),
     /// What is still to come.
-    More(&'static str),
+    More(String),
 }
 
 impl What<'_> {
@@ -44,13 +44,13 @@ impl What<'_> {
 
     /// What the cursor can be on in it.
     fn item(&self) -> Option<Item> {
-        match *self {
-            Self::Column(name, _) => Some(Item::Column(name.to_owned())),
+        match self {
+            Self::Column(name, _) => Some(Item::Column((*name).to_owned())),
             Self::Naming(table, column) => Some(Item::Naming {
-                table: table.to_owned(),
-                column: column.to_owned(),
+                table: (*table).to_owned(),
+                column: (*column).to_owned(),
             }),
-            Self::Event(at, _) => Some(Item::Event(at)),
+            Self::Event(at, _) => Some(Item::Event(*at)),
             _ => None,
         }
     }
@@ -89,18 +89,21 @@ fn parts(model: &Model) -> Vec<Part<'_>> {
             .map(|(at, one)| What::Event(at, one)),
     );
     match (row.life_wanted, row.life_from) {
-        (Some(_), _) => all.push(What::More("reading…")),
-        (None, Some(_)) => all.push(What::More("…")),
+        (Some(_), _) => all.push(What::More("reading…".to_owned())),
+        (None, Some(_)) => all.push(What::More("…".to_owned())),
         (None, None) if row.life.is_empty() => {
-            all.push(What::More("The log has no event of it."));
+            all.push(What::More(match model.position {
+                Some(position) => format!("The log has no event of it up to #{}.", position.after),
+                None => "The log has no event of it.".to_owned(),
+            }));
         }
         (None, None) => {}
     }
     let mut at = 0;
     let parts = all.into_iter().map(|what| {
-        let part = Part { at, what };
+        let first = at;
         at += what.lines();
-        part
+        Part { at: first, what }
     });
     parts.collect()
 }
@@ -119,11 +122,13 @@ pub fn row(model: &Model, width: usize, height: usize) -> Vec<(Line, bool)> {
         if part.at >= sight.end || part.at + part.what.lines() <= sight.start {
             continue;
         }
+        // Within one that is taller than the screen its first line is out of sight.
+        let marked = sight.start.saturating_sub(part.at);
         let written = written(model, row, part.what, width)
             .into_iter()
             .enumerate();
         let seen = written.filter(|(at, _)| sight.contains(&(part.at + at)));
-        lines.extend(seen.map(|(at, line)| (line, is_selected && at == 0)));
+        lines.extend(seen.map(|(at, line)| (line, is_selected && at == marked)));
     }
     lines
 }
@@ -145,10 +150,15 @@ fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<
         What::Column(name, held) => column(row, name, held, width).into_iter().collect(),
         What::Naming(table, column) => {
             let counted = row.named_by.get(&(table.to_owned(), column.to_owned()));
-            let rows = counted.map_or_else(String::new, |counted| {
-                let more = if counted.has_more { "more than " } else { "" };
-                format!("  {more}{}", count(counted.rows, "row", "rows"))
-            });
+            let rows = match counted {
+                _ if model.position.is_some() => "  those of then".to_owned(),
+                None if row.named_by_wanted.is_some() => "  …".to_owned(),
+                None | Some(None) => "  not counted".to_owned(),
+                Some(Some(counted)) => {
+                    let more = if counted.has_more { "more than " } else { "" };
+                    format!("  {more}{}", count(counted.rows, "row", "rows"))
+                }
+            };
             let text = visible(&format!("{table}.{column}{rows}"));
             vec![line(Tone::Plain, clipped(&text, width))]
         }
@@ -223,13 +233,13 @@ fn event(one: &LifeEvent, width: usize) -> Vec<Line> {
     let event = &one.event;
     let moment = timestamp::format_without_zone(event.timestamp).replace('T', " ");
     let text = format!(
-        "{} #{} {}  {} UTC  {}{}",
+        "{} #{} {}  {} UTC  {}  {}",
         sign(event.kind),
         event.id,
         event.kind,
         &moment[..19],
-        standing_note(one.standing, event.origin),
         visible(&event.actor),
+        standing_note(one.standing, event.origin),
     );
     let tone = match one.standing.undone_by() {
         Some(_) => Tone::Faint,
@@ -250,6 +260,28 @@ pub fn row_items(model: &Model) -> Vec<Item> {
     parts.filter_map(|part| part.what.item()).collect()
 }
 
+/// Where the page is scrolled to by a key for moving while the item under the cursor reaches beyond the screen that way; `None` where it does not, and the
+/// cursor moves.
+#[must_use]
+pub fn scrolled_within_item(model: &Model, action: Action) -> Option<usize> {
+    let height = model.size.content();
+    let row = model.row.as_ref()?;
+    let mut items = parts(model).into_iter().filter(|part| part.what.is_item());
+    let part = items.nth(row.cursor)?;
+    let (first, end) = (part.at, part.at + part.what.lines());
+    let is_below = end > row.top + height;
+    let is_above = first < row.top;
+    let screenful = height.saturating_sub(1).max(1);
+    let (last, top) = (end.saturating_sub(height), row.top);
+    match action {
+        Action::Down if is_below => Some(top + 1),
+        Action::PageDown if is_below => Some((top + screenful).min(last)),
+        Action::Up if is_above => Some(top - 1),
+        Action::PageUp if is_above => Some(top.saturating_sub(screenful).max(first)),
+        _ => None,
+    }
+}
+
 /// Scrolls as little as brings the item under the cursor into sight, with the lines that belong to it.
 pub fn keep_item_in_sight(model: &mut Model) {
     let height = model.size.content();
@@ -266,8 +298,10 @@ pub fn keep_item_in_sight(model: &mut Model) {
         return;
     };
     // The changes below an event, and the title above the first item.
-    row.top = scrolled(row.top, first + lines.min(height) - 1, height);
-    row.top = scrolled(row.top, first, height);
+    row.top = match lines > height {
+        true => row.top.clamp(first, first + lines - height),
+        false => scrolled(scrolled(row.top, first + lines - 1, height), first, height),
+    };
     if row.cursor == 0 {
         row.top = 0;
     }

@@ -12,12 +12,12 @@ use crate::eventsourcing::{EventId, Result};
 /// By what events are counted, in this order.
 const COUNTED_BY: [ActivityBy; 3] = [ActivityBy::Actor, ActivityBy::Table, ActivityBy::Day];
 
-/// When the audit is shown: counts who wrote how much, unless that is known.
+/// When the audit is shown: counts who wrote how much, unless that is known of the log as it is.
 pub(super) fn shown(model: &mut Model) -> Vec<Effect> {
     // The first line is a heading.
     model.audit.cursor = model.audit.cursor.max(1);
-    let is_known = !model.audit.activity.is_empty() || model.audit.activity_wanted.is_some();
-    match is_known {
+    let is_known = !model.audit.activity.is_empty() && model.audit.counted_to == model.head;
+    match is_known || model.audit.activity_wanted.is_some() {
         true => Vec::new(),
         false => count(model),
     }
@@ -34,6 +34,7 @@ pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
 fn count(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
     model.audit.activity_wanted = Some(request);
+    model.audit.counted_to = model.head;
     vec![Effect::Activity(request, COUNTED_BY[0])]
 }
 
@@ -95,6 +96,14 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     Vec::new()
 }
 
+/// After the screen has changed its size: no empty lines below where there are more above.
+pub(super) fn settle(model: &mut Model) {
+    let lines = pages::audit(model, model.size.page_width()).len();
+    let height = model.size.content();
+    let top = model.audit.top.min(lines.saturating_sub(height));
+    model.audit.top = in_sight(top, model.audit.cursor, height);
+}
+
 /// Whether nothing above this line leads anywhere: the heading is shown with it.
 fn above_all(leads: &[(pages::Line, Option<Lead>)], at: usize) -> bool {
     leads.iter().take(at).all(|(_, lead)| lead.is_none())
@@ -149,6 +158,8 @@ pub(super) fn verified(
             Some((head, report)) => Verification::Done { head, report },
             None => Verification::Unknown,
         };
+        // Beside a new verdict no older numbers stand.
+        return shown(model);
     }
     Vec::new()
 }

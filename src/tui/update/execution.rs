@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Key;
 use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
-use super::{reload, rollback};
+use super::{links, reload, rollback};
 use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{Error, ErrorCode, Result};
@@ -58,7 +58,10 @@ pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
     match key {
         Key::Char(character) if typed.len() < LONGEST => typed.push(character),
         Key::Backspace => drop(typed.pop()),
-        Key::Enter if wanted.as_ref() == Some(typed) => return execute(model),
+        // The sign that stands before the field may be typed too.
+        Key::Enter if wanted.as_deref() == Some(typed.trim_start_matches('#')) => {
+            return execute(model);
+        }
         Key::Enter | Key::Esc => {
             let why = match (wanted, typed.is_empty()) {
                 (Some(wanted), false) if key == Key::Enter => {
@@ -174,7 +177,10 @@ pub(super) fn executed(
     match result {
         Ok(outcome) => {
             rollback.stage = Stage::Result(outcome);
-            reload(model)
+            // What was done is seen in the tables as they are now.
+            let mut effects = links::return_to_now(model);
+            effects.extend(reload(model));
+            effects
         }
         Err(error) if error.code == ErrorCode::Stale => {
             model.notice = Some(Notice::Info(format!(

@@ -2,12 +2,15 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Model, Notice, ReadRows, Rollback, Screen, ShownRows, Stage};
+use super::super::model::{
+    Asked, Model, Notice, Overlay, ReadRows, Rollback, Screen, ShownRows, Stage,
+};
 use super::super::pages;
 use super::{execution, links, scroll_page, told};
 use crate::eventsourcing::rollback::{Conflicts, RollbackPlan, RowChange, Strategy};
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::{ErrorCode, Result, RowKey};
+use crate::tui::layout::scrolled;
 
 /// Begins with making the plan; the row is that of the chosen event.
 pub(super) fn begin(model: &mut Model, asked: Asked, row: Option<RowKey>) -> Vec<Effect> {
@@ -46,6 +49,8 @@ pub(super) fn begin_undo(model: &mut Model, action: Action) -> Vec<Effect> {
             asked: Asked::To { .. } | Asked::Revert { .. } | Asked::Undo,
             ..
         }) => outcome.rollback,
+        // Where one of them is chosen from a list, and it is not the latest, that is said.
+        _ if model.screen == Screen::Audit && asked == Asked::Undo => pages::chosen_rollback(model),
         _ => None,
     };
     let mut rollback = Rollback::new(asked, None);
@@ -92,6 +97,7 @@ pub(super) fn planned(
                 rollback.rows = ReadRows::default();
                 rollback.shown = None;
                 rollback.next_blocker = 0;
+                rollback.marked = None;
             }
             let mut effects = filter_rows(model);
             effects.extend(settle(model));
@@ -159,6 +165,8 @@ pub(super) fn give_reason(model: &mut Model, text: &str) {
 pub(super) fn show_only(model: &mut Model, text: &str) -> Vec<Effect> {
     if let Some(rollback) = &mut model.rollback {
         text.trim().clone_into(&mut rollback.filter);
+        // At the top stands which rows are shown.
+        (rollback.top, rollback.marked) = (0, None);
     }
     let mut effects = filter_rows(model);
     effects.extend(settle(model));
@@ -372,6 +380,8 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
             rollback.strategy = rollback.strategy.other();
             let strategy = rollback.strategy;
+            let words = format!("{strategy}: {}.", strategy.in_words());
+            model.notice = Some(Notice::Info(words));
             rollback.plan = rollback
                 .plan
                 .take()
@@ -379,10 +389,71 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         Action::Proceed => execution::proceed(model),
         Action::GoToBlocker => return go_to_blocker(model),
+        Action::NextRow | Action::PreviousRow => mark(model, action == Action::NextRow),
+        Action::ViewChange => view_change(model),
+        Action::History => return go_to_marked(model),
         Action::Stop => return execution::stop(model),
         _ => rollback.top = scroll_page(rollback.top, lines, height, action),
     }
     settle(model)
+}
+
+/// Marks another row, and brings it into sight.
+fn mark(model: &mut Model, forwards: bool) {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let sight = pages::rows_in_sight(model, width, height);
+    let shown = pages::rows_shown(model);
+    let Some(rollback) = &mut model.rollback else {
+        return;
+    };
+    let in_sight = rollback.marked.filter(|marked| sight.contains(marked));
+    let next = match (in_sight, forwards) {
+        (None, _) => pages::first_row_in_sight(model, width, height),
+        (Some(marked), true) => Some(marked + 1).filter(|next| *next < shown),
+        (Some(marked), false) => marked.checked_sub(1),
+    };
+    let Some(next) = next else {
+        let text = match (shown, forwards) {
+            (0, _) => "There is no row to be marked.",
+            (_, true) => "This is the last row.",
+            (_, false) => "This is the first row.",
+        };
+        model.notice = Some(Notice::Info(text.to_owned()));
+        return;
+    };
+    let lines = pages::lines_of_row(model, width, next);
+    if let Some(rollback) = &mut model.rollback {
+        rollback.marked = Some(next);
+        let last = lines.end.min(lines.start + height).saturating_sub(1);
+        rollback.top = scrolled(scrolled(rollback.top, last, height), lines.start, height);
+    }
+}
+
+/// The row that the keys for one row are about, marked: where none in sight is, the first that is.
+fn marked(model: &mut Model) -> Option<usize> {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let sight = pages::rows_in_sight(model, width, height);
+    let marked = model.rollback.as_ref()?.marked;
+    if marked.is_none_or(|marked| !sight.contains(&marked)) {
+        mark(model, true);
+    }
+    model.rollback.as_ref()?.marked
+}
+
+/// Shows what becomes of the row that is marked, whole.
+fn view_change(model: &mut Model) {
+    if marked(model).is_some() {
+        model.overlay = Some(Overlay::Change { top: 0 });
+    }
+}
+
+/// To the row that is marked.
+fn go_to_marked(model: &mut Model) -> Vec<Effect> {
+    let marked = marked(model);
+    match marked.and_then(|place| pages::row_at(model, place)) {
+        Some(key) => links::to_row(model, key, None),
+        None => Vec::new(),
+    }
 }
 
 /// Scrolls to the rows of another table.

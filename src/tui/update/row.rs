@@ -16,28 +16,27 @@ const LIFE_PAGE: usize = 50;
 /// Events that are read at once where all are wanted.
 const LONG_LIFE_PAGE: usize = 2000;
 
-fn life_page(row: &RowScreen) -> usize {
-    match row.to_first {
-        true => LONG_LIFE_PAGE,
-        false => LIFE_PAGE,
-    }
-}
-
-/// Reads the row, and the latest events of its life.
+/// Reads the row, and the latest events of its life, so many that the one under the cursor is among them: it stays there, whatever stands above it then.
 pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
+    let items = pages::row_items(model);
     let Some(row) = &mut model.row else {
         return Vec::new();
     };
     row.wanted = Some(request);
     row.life_wanted = Some(life_request);
+    row.life_asked = LIFE_PAGE;
     row.to_first = false;
+    if let Some(Item::Event(at)) = items.get(row.cursor) {
+        row.life_asked += at;
+        row.to_event = row.to_event.or(row.life.get(*at).map(|one| one.event.id));
+    }
     // Those that come replace what is there.
     row.life_from = None;
     let before = at.map_or(EventId::MAX, |at| at + 1);
     vec![
         Effect::Row(request, row.key.clone(), at),
-        Effect::Life(life_request, row.key.clone(), before, LIFE_PAGE),
+        Effect::Life(life_request, row.key.clone(), before, row.life_asked),
     ]
 }
 
@@ -59,11 +58,16 @@ pub(super) fn inspected(
     effects
 }
 
-/// Counts the rows that name this one, as they are now.
+/// Counts the rows that name this one, as they are now: of the past that takes a look at every row of their tables.
 fn count_naming(model: &mut Model) -> Option<Effect> {
     let request = model.next_request();
+    let is_past = model.position.is_some();
     let row = model.row.as_mut()?;
     row.named_by.clear();
+    row.named_by_wanted = None;
+    if is_past {
+        return None;
+    }
     let naming = model.tables.naming(&row.key.table);
     // A reference of another kind than a uuid is looked for by the reader, if at all.
     let uuids = naming.filter(|(_, column)| column.kind == ColumnKind::Uuid);
@@ -81,7 +85,7 @@ pub(super) fn naming_counted(
     model: &mut Model,
     request: RequestId,
     by: (String, String),
-    result: Result<NamedBy>,
+    result: Result<Option<NamedBy>>,
 ) -> Vec<Effect> {
     if model.row.as_ref().and_then(|row| row.named_by_wanted) != Some(request) {
         return Vec::new();
@@ -105,7 +109,7 @@ pub(super) fn life_read(
     if let Some(row) = &mut model.row {
         row.life_wanted = None;
         if let Some(events) = found {
-            let is_all = events.len() < life_page(row);
+            let is_all = events.len() < row.life_asked;
             if row.life_from.is_none() {
                 row.life.clear();
             }
@@ -145,8 +149,12 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
         && let Some(before) = row.life_from
     {
         row.life_wanted = Some(request);
-        let page = life_page(row);
-        effects.push(Effect::Life(request, row.key.clone(), before, page));
+        row.life_asked = match row.to_first {
+            true => LONG_LIFE_PAGE,
+            false => LIFE_PAGE,
+        };
+        let (key, asked) = (row.key.clone(), row.life_asked);
+        effects.push(Effect::Life(request, key, before, asked));
     }
     pages::keep_item_in_sight(model);
     effects
@@ -155,6 +163,7 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let items = pages::row_items(model);
     let height = model.size.content();
+    let within = pages::scrolled_within_item(model, action);
     if model.row.is_none() {
         model.notice = Some(Notice::Info(pages::no_row(model)));
     }
@@ -199,7 +208,10 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => {
             row.to_event = None;
             row.to_first = action == Action::Last && row.life_from.is_some();
-            row.cursor = moved(action, row.cursor, items.len(), height);
+            match within {
+                Some(top) => row.top = top,
+                None => row.cursor = moved(action, row.cursor, items.len(), height),
+            }
         }
     }
     settle(model)

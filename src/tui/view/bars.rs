@@ -14,12 +14,17 @@ use crate::tui::pages::{self, Tone};
 /// Cells of the database's name that the header shows before it leaves out counts.
 const NAME: usize = 20;
 
+/// Cells of a preview's filter beside its place.
+const FILTER: usize = 8;
+
 pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let info = &model.info;
     let head = model
         .head
         .map_or_else(|| "…".to_owned(), |head| format!("#{head}"));
-    let shown = match model.position {
+    // A rollback is of the database as it is now, whatever is looked at elsewhere.
+    let is_of_now = model.screen == Screen::Rollback && model.rollback.is_some();
+    let shown = match model.position.filter(|_| !is_of_now) {
         Some(position) => format!("PAST #{} of {head}", position.after),
         None => format!("LIVE {head}"),
     };
@@ -88,7 +93,7 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
     let (notes, tone) = match model.position {
         _ if model.is_read_anew() => (vec!["reading… ".to_owned()], Tone::Strong),
         // In a plan where one is matters more; the header says PAST.
-        Some(position) if place.is_empty() => {
+        Some(position) if place.is_empty() && model.screen != Screen::Rollback => {
             let key = model.key_for(Action::Now);
             let back = match key.is_empty() {
                 true => String::new(),
@@ -146,6 +151,7 @@ fn place_in_page(model: &Model) -> Vec<String> {
         true => {
             let last = (top + height).min(lines);
             vec![
+                format!("lines {}–{last} of {lines} ", top + 1),
                 format!("{}–{last} of {lines} ", top + 1),
                 format!("{}% ", 100 * last / lines),
             ]
@@ -154,7 +160,20 @@ fn place_in_page(model: &Model) -> Vec<String> {
     };
     match (model.context_below(), &model.rollback) {
         (Context::Preview, Some(rollback)) => {
-            of(rollback.top, pages::rollback_length(model, width))
+            let places = of(rollback.top, pages::rollback_length(model, width));
+            match rollback.filter.is_empty() {
+                true => places,
+                // Scrolled, one would take what is left for everything.
+                false => {
+                    let only = format!("/{}", clipped(&visible(&rollback.filter), FILTER));
+                    let mut with = places
+                        .into_iter()
+                        .map(|place| format!("{only} {place}"))
+                        .collect::<Vec<_>>();
+                    with.push(format!("{only} "));
+                    with
+                }
+            }
         }
         (Context::Event, _) => {
             let top = model.timeline.opened.unwrap_or_default();
@@ -229,7 +248,7 @@ fn does_something(action: Action, model: &Model) -> bool {
         }
         Action::Plot => model.cell.as_ref().is_some_and(|cell| cell.plot.is_some()),
         Action::Undo => model.info.read_only.is_none() && asked != Some(Asked::Undo),
-        Action::Redo => model.info.read_only.is_none() && asked != Some(Asked::Redo),
+        Action::Redo => model.info.read_only.is_none() && asked == Some(Asked::Undo),
         _ => true,
     }
 }

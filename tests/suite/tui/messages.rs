@@ -331,7 +331,7 @@ fn answer(message: &Message) -> Option<Answer> {
                 Message::NamedBy(
                     request,
                     ("spectrum".to_owned(), "sample_id".to_owned()),
-                    Ok(counted),
+                    Ok(Some(counted)),
                 )
             },
             // The other counts still come.

@@ -109,7 +109,7 @@ impl Player {
                 && !header.contains('…')
                 && !unsettled.iter().any(|text| screen.contains(text))
                 // The rows that name a row are counted.
-                && !screen.lines().any(|line| line.ends_with(".synthesis_id"))
+                && !screen.lines().any(|line| line.ends_with("_id  …"))
         };
         self.wait_for(&format!("{wanted:?}, settled,"), seen).await
     }

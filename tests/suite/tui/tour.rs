@@ -39,7 +39,7 @@ on_both! {
             player.press(Key::Char('5'));
             player.see(&["Not looked at yet", "Events by actor"]).await;
             player.press(Key::Char('v'));
-            player.see(&["No: 1 difference", "molecule e3dde6c2 smiles is FORGED, and the log says DEF"]).await;
+            player.see(&["No: 1 difference", "molecule e3dde6c2 smiles is \"FORGED\", and the log says \"DEF\""]).await;
             player.press(Key::Down);
             player.see(&["▌  molecule e3dde6c2"]).await;
             player.press(Key::Enter);
