@@ -215,7 +215,7 @@ pub(super) struct Table {
     /// As it was at this moment, events of that very moment included
     #[arg(long, value_name = "TIMESTAMP", requires = "table")]
     pub(super) at: Option<String>,
-    /// Only rows that meet this: a column, one of = != < <= > >= ~ (contains), and a value; without a value, = and != ask whether there is one.
+    /// Only rows that meet this: a column, one of = != < <= > >= ~ (contains, whatever the case), and a value; without a value, = and != ask whether there is one, and \"\" is an empty text.
     /// Given several times, rows that meet all
     #[arg(
         long = "where",

@@ -26,11 +26,7 @@ impl Filter {
             }
         }
         let search = searched.join(" ");
-        // What looks like the uuid that a list shows is one.
-        match filter.uuid_prefix.is_none() && is_uuid(&search) {
-            true => filter.uuid_prefix = Some(search.to_lowercase()),
-            false => filter.search = (!search.is_empty()).then_some(search),
-        }
+        filter.search = (!search.is_empty()).then_some(search);
         Ok(filter)
     }
 
@@ -150,15 +146,6 @@ fn quoted(text: &[char]) -> Option<usize> {
     is_end.then_some(end)
 }
 
-/// Whether a text has the first eight digits of a uuid, and more of them or none.
-fn is_uuid(text: &str) -> bool {
-    let is_digit = |(at, c): (usize, char)| match at {
-        8 | 13 | 18 | 23 => c == '-',
-        _ => c.is_ascii_hexdigit(),
-    };
-    (8..=36).contains(&text.len()) && text.chars().enumerate().all(is_digit)
-}
-
 fn uuid_prefix(text: &str) -> Result<String> {
     let prefix = text.to_lowercase();
     let is_hexadecimal = prefix.chars().all(|c| c.is_ascii_hexdigit() || c == '-');
@@ -231,9 +218,15 @@ mod tests {
             "e3dde6c2-ab0c-4c77-9d55-e52d58a1425d",
         ] {
             let filter = Filter::parse(uuid).expect("a uuid");
-            assert_eq!(filter.uuid_prefix, Some(uuid.to_lowercase()));
-            assert_eq!(filter.search, None);
+            assert_eq!(filter.uuid_searched(), Some(uuid.to_lowercase()));
         }
+        for text in ["0e0e76e", "0e0e76e9x", "acetic acid"] {
+            let filter = Filter::parse(text).expect("a text");
+            assert_eq!(filter.uuid_searched(), None, "{text}");
+        }
+        let needles = |text: &str| Filter::parse(text).expect("a text").needles();
+        assert_eq!(needles("Acid"), ["acid"]);
+        assert_eq!(needles(r#"vessel="R1""#), [r#"vessel="r1""#, r#"vessel=\"r1\""#]);
     }
 
     #[test]

@@ -20,6 +20,7 @@ enum Comparison {
     AtMost,
     Above,
     AtLeast,
+    /// Whatever the case of its letters.
     Contains,
 }
 
@@ -71,7 +72,7 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// Reads conditions like `mass>=12`, `name~acid` or `mass=`, which is "has no value" (blanks around the sign do not count), and a column to sort by, with a minus before
+    /// Reads conditions like `mass>=12`, `name~acid`, `mass=`, which is "has no value", or `name=""`, which is an empty text (blanks around the sign do not count), and a column to sort by, with a minus before
     /// it for descending.
     ///
     /// # Errors
@@ -119,6 +120,15 @@ impl Selection {
             .map(str::trim)
             .filter(|part| !part.is_empty());
         let has_sign = |part: &&str| SIGNS.iter().any(|(sign, _)| part.contains(sign));
+        for part in parts.clone() {
+            if let Some(second) = second_condition(table, part) {
+                return Err(Error::new(
+                    ErrorCode::Usage,
+                    format!("\"{part}\" looks like two conditions"),
+                )
+                .hint(format!("put a comma before {second}")));
+            }
+        }
         let (conditions, anywhere): (Vec<&str>, Vec<&str>) = parts.partition(has_sign);
         let conditions: Vec<String> = conditions.into_iter().map(str::to_owned).collect();
         Ok(Self {
@@ -197,7 +207,7 @@ impl Condition {
             Comparison::AtMost => order().is_some_and(Ordering::is_le),
             Comparison::Above => order() == Some(Ordering::Greater),
             Comparison::AtLeast => order().is_some_and(Ordering::is_ge),
-            Comparison::Contains => text(held).contains(&text(&self.given)),
+            Comparison::Contains => text(held).to_lowercase().contains(&text(&self.given)),
         }
     }
 }
@@ -209,6 +219,19 @@ fn text(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The column of a condition that stands behind another one, with a blank between them: it would be taken for a part of that one's value.
+fn second_condition<'a>(table: &'a Table, text: &str) -> Option<&'a str> {
+    let begins_condition = |rest: &str, name: &str| {
+        let rest = rest.strip_prefix(name).map(str::trim_start);
+        rest.is_some_and(|rest| SIGNS.iter().any(|(sign, _)| rest.starts_with(sign)))
+    };
+    let mut names = table.columns.iter().map(|column| column.name.as_str());
+    names.find(|name| {
+        let mut blanks = text.match_indices(' ');
+        blanks.any(|(at, _)| begins_condition(&text[at + 1..], name))
+    })
 }
 
 fn condition(table: &Table, text: &str) -> Result<Condition> {
@@ -257,7 +280,7 @@ fn condition(table: &Table, text: &str) -> Result<Condition> {
             .filter(|_| comparison != Comparison::Contains)
             .unwrap_or(OrderedAs::Themselves),
         given: match comparison {
-            Comparison::Contains => Value::String(given.to_owned()),
+            Comparison::Contains => Value::String(given.to_lowercase()),
             _ => given_value(table, column, given)?,
         },
     })
@@ -283,6 +306,8 @@ fn given_value(table: &Table, column: &Column, text: &str) -> Result<Value> {
         ),
         ColumnKind::Json => (serde_json::from_str(text).ok(), "JSON"),
         ColumnKind::Uuid => (Some(Value::String(text.to_lowercase())), "uuids"),
+        // With nothing behind the sign there is no value; an empty text is one.
+        _ if text == "\"\"" => (Some(Value::String(String::new())), "text"),
         _ => (Some(Value::String(text.to_owned())), "text"),
     };
     meant.ok_or_else(|| unfit(table, column, text, kind))

@@ -309,7 +309,7 @@ fn show(model: &mut Model, action: Action) -> Vec<Effect> {
         }
     }
     match model.screen {
-        Screen::Tables => tables::settle(model),
+        Screen::Tables => tables::shown(model),
         Screen::Row => row::settle(model),
         Screen::Audit => audit::shown(model),
         _ => Vec::new(),

@@ -216,11 +216,21 @@ pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(until) = filter.until {
         query.push(r#" AND e."timestamp" <= "#).push_bind(until);
     }
-    if let Some(search) = &filter.search {
-        query
-            .push(" AND strpos(lower(e.data::text), lower(")
-            .push_bind(search.clone())
-            .push(")) > 0");
+    if filter.search.is_some() {
+        query.push(" AND (false");
+        for needle in filter.needles() {
+            query
+                .push(" OR strpos(lower(e.data::text), ")
+                .push_bind(needle)
+                .push(") > 0");
+        }
+        if let Some(prefix) = filter.uuid_searched() {
+            query
+                .push(" OR starts_with(e.uuid::text, ")
+                .push_bind(prefix)
+                .push(")");
+        }
+        query.push(")");
     }
 }
 

@@ -218,11 +218,20 @@ pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
             .push(" AND e.timestamp <= ")
             .push_bind(timestamp::format(until));
     }
-    if let Some(search) = &filter.search {
-        query
-            .push(" AND instr(lower(e.data), lower(")
-            .push_bind(search.clone())
-            .push(")) > 0");
+    if filter.search.is_some() {
+        query.push(" AND (false");
+        for needle in filter.needles() {
+            query
+                .push(" OR instr(lower(e.data), ")
+                .push_bind(needle)
+                .push(") > 0");
+        }
+        if let Some(prefix) = filter.uuid_searched() {
+            query
+                .push(format!(" OR substr(e.uuid, 1, {}) = ", prefix.len()))
+                .push_bind(prefix);
+        }
+        query.push(")");
     }
 }
 

@@ -140,6 +140,10 @@ pub struct Grid {
     pub starts: Vec<RowsStart>,
     /// How many rows there are, once the last page was seen.
     pub rows: Option<usize>,
+    /// How many were found last under the same conditions, in whatever order.
+    pub counted: Option<usize>,
+    /// Whether events have come since they were read.
+    pub is_outdated: bool,
     /// Whether the cursor goes to the last row as soon as it is known where that is.
     pub to_end: bool,
     /// The page that is being read.
@@ -181,6 +185,8 @@ impl Grid {
             pages: HashMap::new(),
             starts: vec![RowsStart::default()],
             rows: None,
+            counted: None,
+            is_outdated: false,
             to_end: false,
             wanted: None,
             whole_wanted: None,

@@ -296,7 +296,7 @@ pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
         Purpose::Tables => ("filter", "a part of the table's name"),
         Purpose::Rows => (
             "filter",
-            "column>=12, column~text, column= (no value), or a text in any column",
+            "column>=12, column~text, column= (no value), with commas; or a text",
         ),
         Purpose::Changes => ("filter", "a table, a uuid, or a text in the values"),
         Purpose::Reason => ("why", "for those who read the log later, in a few words"),

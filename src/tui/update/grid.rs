@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::{Action, Context};
 use super::super::message::GridPage;
-use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, WholeRow};
+use super::super::model::{GRID_PAGE, Grid, GridRow, Model, Notice, RowFor, Screen, WholeRow};
 use super::super::pages;
 use super::{cell, in_sight, links, moved, tables, told};
 use crate::eventsourcing::rows::RowsStart;
@@ -19,6 +19,7 @@ const HELD_PAGES: usize = 3;
 /// Reads the rows in sight anew; what is shown stays until they have arrived.
 pub(super) fn renew(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
+    grid.counted = None;
     if grid.selection.is_sorted() {
         return restart(model);
     }
@@ -67,6 +68,7 @@ pub(super) fn show_only(model: &mut Model, text: &str) -> Result<Vec<Effect>> {
     if grid.selection == selection {
         return Ok(Vec::new());
     }
+    grid.counted = None;
     Ok(select(model))
 }
 
@@ -243,8 +245,11 @@ pub(super) fn whole_read(
         return Vec::new();
     };
     let Some(WholeRow { row, now, names }) = found else {
-        let text = "This row is not there any more: r reads the table again.";
-        model.notice = Some(Notice::Info(text.to_owned()));
+        let text = format!(
+            "This row is not there any more: {} reads the table again.",
+            model.key_for(Action::Reload)
+        );
+        model.notice = Some(Notice::Info(text));
         return Vec::new();
     };
     let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
@@ -307,7 +312,7 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
         return Vec::new();
     };
     let page = grid.wanted.take().map_or(0, |(_, page)| page);
-    grid.goes = false;
+    let goes = std::mem::take(&mut grid.goes);
     let read = match result {
         Ok(read) => read,
         Err(error) => {
@@ -315,7 +320,10 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
             return refused(model, error);
         }
     };
+    let mut stays = None;
     if std::mem::take(&mut grid.renewing) {
+        stays = grid.selected_key().filter(|_| !goes);
+        grid.is_outdated = false;
         grid.pages.clear();
         grid.starts.truncate(page + 1);
         grid.rows = None;
@@ -341,7 +349,11 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     {
         grid.cursor = rows.saturating_sub(1);
     }
+    grid.counted = grid.rows.or(grid.counted);
     grid.pages.insert(page, read.rows);
+    if let Some(key) = stays {
+        keep_cursor(grid, page, &key);
+    }
     while grid.pages.len() > HELD_PAGES {
         let here = grid.top / GRID_PAGE;
         let farthest = grid
@@ -353,6 +365,36 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     }
     grid.cursor = grid.cursor.min(grid.known_rows().saturating_sub(1));
     tables::settle(model)
+}
+
+/// Keeps the cursor on its row, and in its line, where rows have come before it in the page.
+fn keep_cursor(grid: &mut Grid, page: usize, key: &RowKey) {
+    let Some(name) = grid.table.key().map(str::to_owned) else {
+        return;
+    };
+    let uuid = key.uuid.to_string();
+    let mut rows = grid.pages.get(&page).into_iter().flatten();
+    let is_it = |row: &GridRow| row.row.get(&name).and_then(Value::as_str) == Some(&uuid);
+    if let Some(at) = rows.position(is_it) {
+        let cursor = page * GRID_PAGE + at;
+        let line = grid.cursor.saturating_sub(grid.top);
+        (grid.cursor, grid.top) = (cursor, cursor.saturating_sub(line));
+    }
+}
+
+/// Events have come. Rows in the order of their keys are read anew at once; to find or to sort others takes a look at every row, which is for the reader to ask
+/// for.
+pub(super) fn grown(model: &mut Model) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut().filter(|grid| grid.at.is_none())?;
+    let is_plain = grid.selection == Selection::default()
+        && !grid.starts.first().is_some_and(RowsStart::is_placed);
+    match is_plain && grid.wanted.is_none() && model.screen == Screen::Tables {
+        true => renew(model),
+        false => {
+            grid.is_outdated = true;
+            None
+        }
+    }
 }
 
 /// A table whose past is not known is shown as it is.

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
 use super::super::message::RowCount;
-use super::super::model::{Grid, Model, Notice};
+use super::super::model::{Grid, Model, Notice, Screen};
 use super::{grid, in_sight, moved, told};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::{EventId, Result};
@@ -27,7 +27,31 @@ pub(super) fn travel(model: &mut Model) -> Vec<Effect> {
     let mut effects: Vec<Effect> = count(model, false).into_iter().collect();
     if let Some(grid) = &mut model.tables.grid {
         grid.at = at;
+        (grid.counted, grid.is_outdated) = (None, false);
         effects.extend(grid::restart(model));
+    }
+    effects
+}
+
+/// Events have come: counts the rows anew where they are listed, and reads those of an open table.
+pub(super) fn grown(model: &mut Model) -> Vec<Effect> {
+    let is_listed = model.screen == Screen::Tables && model.position.is_none();
+    let counting = match is_listed && model.tables.grid.is_none() {
+        true => count(model, false),
+        false => None,
+    };
+    counting.into_iter().chain(grid::grown(model)).collect()
+}
+
+/// The tables are shown again: what has come meanwhile is read.
+pub(super) fn shown(model: &mut Model) -> Vec<Effect> {
+    let mut effects = settle(model);
+    let is_old = match &model.tables.grid {
+        Some(grid) => grid.is_outdated,
+        None => model.tables.counted_at.is_some() && model.tables.counted_at != model.head,
+    };
+    if is_old && model.position.is_none() {
+        effects.extend(grown(model));
     }
     effects
 }

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::message::Overview;
 use super::super::model::{Model, Notice, Screen};
-use super::{links, reload_with, rollback, row, searching, timeline, told};
+use super::{links, reload_with, rollback, row, searching, tables, timeline, told};
 use crate::eventsourcing::{Error, EventId, Result};
 
 pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
@@ -24,6 +24,7 @@ pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect
             if model.screen == Screen::Row {
                 effects.extend(row::read(model));
             }
+            effects.extend(tables::grown(model));
             effects
         }
         Some(_) => Vec::new(),

@@ -162,15 +162,29 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
     let is_whole = grid.filter.trim().is_empty();
     let counted = model.tables.counts.get(name).copied();
     let counted = counted.filter(|_| is_whole && grid.at == model.at());
-    let rows = match (grid.rows.map(|rows| rows as u64).or(counted), is_whole) {
+    let known = grid.rows.or(grid.counted).map(|rows| rows as u64);
+    let rows = match (known.or(counted), is_whole) {
         (Some(rows), _) => count(rows, "row", "rows"),
         (None, true) => match model.tables.estimates.get(name) {
             Some(guess) => format!("~{}", count(*guess, "row", "rows")),
             None => "…".to_owned(),
         },
-        (None, false) => format!("{}…", count(grid.seen_rows() as u64, "row", "rows")),
+        (None, false) if grid.wanted.is_some() => {
+            format!("{}…", count(grid.seen_rows() as u64, "row", "rows"))
+        }
+        (None, false) => format!(
+            "more than {} ({} counts)",
+            count(grid.seen_rows() as u64, "row", "rows"),
+            model.key_for(Action::CountRows)
+        ),
     };
     let mut title = format!(" {name} · {rows}");
+    if grid.is_outdated {
+        title.push_str(&format!(
+            " · events have come since, {} reads anew",
+            model.key_for(Action::Reload)
+        ));
+    }
     if !is_whole {
         title.push_str(&format!(" · only {}", grid.filter.trim()));
     }

@@ -4,7 +4,7 @@ use ebbtide::eventsourcing::rollback::{RollbackTarget, Strategy};
 use ebbtide::eventsourcing::selection::Selection;
 use ebbtide::eventsourcing::store::Backend;
 use ebbtide::eventsourcing::timeline::{Detail, Direction, Filter, PageRequest, SUMMARY_LIMIT};
-use ebbtide::eventsourcing::{Event, EventKind, Row, inspect};
+use ebbtide::eventsourcing::{Event, EventKind, Row, RowKey, inspect};
 use serde_json::{Value, json};
 
 use super::schema;
@@ -53,17 +53,22 @@ fn shows(filter: &Filter, event: &Event) -> bool {
             .is_none_or(|actor| contains(event.actor.clone(), actor))
         && filter.since.is_none_or(|since| event.timestamp >= since)
         && filter.until.is_none_or(|until| event.timestamp <= until)
-        && filter
-            .search
-            .as_ref()
-            .is_none_or(|search| contains(Value::Object(event.data.clone()).to_string(), search))
+        && filter.search.as_ref().is_none_or(|search| {
+            let texts = event.data.values().filter_map(Value::as_str);
+            let is_row = |key: &RowKey| search.len() >= 8 && key.uuid.to_string().starts_with(search.as_str());
+            contains(Value::Object(event.data.clone()).to_string(), search)
+                || texts.into_iter().any(|text| contains(text.to_owned(), search))
+                || key.is_some_and(is_row)
+        })
 }
 
 on_each! {
     async fn pages_show_what_the_filter_says_in_both_directions(backend) {
         let lab = Database::mad_lab(backend).await;
+        lab.append(vec![create("molecule", id(1), json!({"smiles": "vessel=\"r1\" of CHLOÉ\nand Zoé"}))]).await;
         let log = lab.log().await;
         let none = Filter::default;
+        let searched = |text: &str| Filter { search: Some(text.into()), ..none() };
         for filter in [
             none(),
             Filter { table: Some("molecule".into()), ..none() },
@@ -74,8 +79,17 @@ on_each! {
             Filter { actor: Some("E".into()), ..none() },
             Filter { since: Some(moment("2020-02-17T03:09:59.145749")), ..none() },
             Filter { until: Some(moment("2020-02-17T03:09:48.748453")), ..none() },
-            Filter { search: Some("typo".into()), ..none() },
-            Filter { search: Some("100%_\\'".into()), ..none() },
+            searched("typo"),
+            searched("100%_\\'"),
+            // As the text itself has it, and not only as its JSON does; whatever the case of its letters.
+            searched("vessel=\"R1\""),
+            searched("chloé\nand"),
+            searched("ZOÉ"),
+            searched("of ABC\n"),
+            // The row itself, and those that name it.
+            searched("c053009a"),
+            searched("c053009a-9b1d"),
+            searched("c053009"),
             Filter { table: Some("molecule".into()), kind: Some(EventKind::Create), search: Some("DEF".into()), ..none() },
         ] {
             let expected: Vec<i64> = log.iter().filter(|event| shows(&filter, event)).map(|event| event.id).collect();
