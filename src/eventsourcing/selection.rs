@@ -438,6 +438,17 @@ mod tests {
     }
 
     #[test]
+    fn two_conditions_without_a_comma_are_not_taken_for_one() {
+        for line in ["f>1 day=2020-01-01", "day~x a=b>2", "f= at>=2020-01-01"] {
+            let refused = Selection::parse_line(&table(), line, None).expect_err(line);
+            assert!(refused.message.contains("two conditions"), "{refused:?}");
+        }
+        for line in ["f>1, day=2020-01-01", "day~x at noon", "day~x f", "a=b>2"] {
+            assert!(Selection::parse_line(&table(), line, None).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
     fn numbers_and_moments_that_json_cannot_write_have_their_places() {
         let numbers = [
             json!("-Infinity"),

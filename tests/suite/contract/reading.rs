@@ -254,6 +254,7 @@ on_each! {
         for n in 1..=20u16 {
             lab.append(vec![update("sample", id(3), json!({"mass": n}))]).await;
         }
+        lab.append(vec![update("sample", id(4), json!({"name": ""}))]).await;
         lab.append((100..120u16).map(|n| delete("sample", id(n.into()))).collect()).await;
         lab.roll_back(RollbackTarget::BeforeEvent(260), Strategy::Minimal).await.unwrap();
         let table = inspect::table(&*lab.store, "sample").await.unwrap();
@@ -264,8 +265,10 @@ on_each! {
                 (vec![], (|_| true) as fn(&Row) -> bool),
                 (vec!["mass>=50"], |row| row["mass"].as_i64().is_some_and(|mass| mass >= 50)),
                 (vec!["mass="], |row| row["mass"].is_null()),
-                (vec!["mass!=", "name~5"], |row| !row["mass"].is_null() && row["name"].as_str().unwrap().contains('5')),
+                (vec!["mass!=", "name~5"], |row| !row["mass"].is_null() && row["name"].as_str().is_some_and(|name| name.contains('5'))),
                 (vec!["name=n8"], |row| row["name"] == "n8"),
+                (vec!["name~N8"], |row| row["name"].as_str().is_some_and(|name| name.contains("n8"))),
+                (vec!["name=\"\""], |row| row["name"] == ""),
             ] {
                 for sort in [None, Some("mass"), Some("-mass"), Some("name")] {
                     let mut wanted: Vec<Row> = everything.iter().filter(|row| keeps(row)).cloned().collect();

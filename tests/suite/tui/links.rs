@@ -239,6 +239,29 @@ on_both! {
             player.see(&["follows new events"]).await;
             lab.append(vec![create("molecule", id(2), json!({"smiles": "LATER"}))]).await;
             player.see(&["LIVE #20", "▌•#20", "20 events · ~16 rows", "#20 create molecule"]).await;
+            // So do the rows of a table, under the cursor's; where finding or sorting them is work, that is left to the reader, and said.
+            player.press(Key::Char('2'));
+            player.see(&["[2 Tables]", "20 events · 18 rows"]).await;
+            player.press(Key::Char('/'));
+            player.type_text("molecule");
+            player.press(Key::Enter);
+            player.press(Key::Enter);
+            player.see(&["molecule · 4 rows"]).await;
+            player.press(Key::End);
+            let last = player.see(&["▌  e3dde6c2"]).await;
+            lab.append(vec![create("molecule", id(3), json!({"smiles": "LATEST"}))]).await;
+            let after = player.see(&["LIVE #21", "molecule · 5 rows", "LATEST", "▌  e3dde6c2"]).await;
+            assert_eq!(line(&after), line(&last), "{after}");
+            player.press(Key::Char('s'));
+            player.see_settled(&["molecule_id ↑"]).await;
+            lab.append(vec![create("molecule", id(4), json!({"smiles": "THE LAST"}))]).await;
+            let stays = player.see(&["LIVE #22", "molecule · 5 rows · events have come since, r reads anew"]).await;
+            assert!(!stays.contains("THE LAST"), "{stays}");
+            player.press(Key::Char('r'));
+            player.see(&["molecule · 6 rows", "THE LAST"]).await;
+            player.see_no("events have come since").await;
+            player.press(Key::Char('q'));
+            player.see(&["only \"molecule\""]).await;
             player.press(Key::Char('q'));
         })
         .await;
