@@ -1,10 +1,14 @@
 //! Text from the database, made fit to be shown: one place, for the command line and the screens.
 
+mod change;
+
 use serde_json::Value;
 use unicode_segmentation::UnicodeSegmentation;
 use unicode_width::UnicodeWidthStr;
 
 use crate::eventsourcing::Row;
+
+pub use change::{change_text, members, shown};
 
 /// The text with everything that could drive the reader's terminal spelt out: control characters as `\n` or `\x1b`,
 /// characters that turn or hide text as `\u{202e}`.

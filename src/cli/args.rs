@@ -13,7 +13,8 @@ use crate::eventsourcing::{EventId, EventKind};
 #[command(
     after_help = "Exit codes: 0 done · 1 failed · 2 wrong usage · 3 refused (blockers, stale plan, not confirmed, \
     read-only) · 4 verify found something.\n\nWithout -d, the database is the one that EBB_DATABASE or DATABASE_URL names. EBB_PERSON adds \
-    a person's name to the actor of events."
+    a person's name to the actor of events.\n\nKeys, colours, the mouse and profiles of databases are chosen in ebb/config.toml in the \
+    user's configuration directory (~/.config on Linux), or in the file that EBB_CONFIG names; the README shows one."
 )]
 pub(super) struct Args {
     /// Opens the screens on this database: a SQLite file, a PostgreSQL URL, or a profile

@@ -88,14 +88,20 @@ pub(super) fn print_columns(columns: &[ColumnChange], indent: &str, output: &Out
         .map(|change| text::width(&change.column))
         .max();
     let longest = longest.unwrap_or_default().clamp(12, 30);
-    let room = output.width().saturating_sub(indent.len() + longest + 4) / 2;
+    let room = output.width().saturating_sub(indent.len() + longest + 1);
+    let each = (room.saturating_sub(3) / 2).max(10);
     for change in columns {
-        output.line(&format!(
-            "{indent}{} {} → {}",
-            text::fitted(&text::visible(&change.column), longest),
-            text::clipped(&text::value(&change.from), room.max(10)),
-            text::clipped(&text::value(&change.to), room.max(10)),
-        ))?;
+        let becomes = match (change.from.is_object(), change.to.is_object()) {
+            // Two long objects would be cut where they are still the same.
+            (true, true) => text::change_text(change, room.max(20)),
+            _ => format!(
+                "{} → {}",
+                text::clipped(&text::value(&change.from), each),
+                text::clipped(&text::value(&change.to), each)
+            ),
+        };
+        let name = text::fitted(&text::visible(&change.column), longest);
+        output.line(&format!("{indent}{name} {becomes}"))?;
     }
     Ok(())
 }

@@ -6,6 +6,7 @@
 //!
 //! [keys]                    # commands by the names that the palette lists
 //! roll-back = ["R", "F8"]
+//! verify = "x"
 //!
 //! [profiles.lab]            # `ebb lab`
 //! database = "postgres://server/lab"
@@ -13,7 +14,7 @@
 //! read_only = true
 //! ```
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use etcetera::BaseStrategy;
@@ -54,12 +55,32 @@ pub struct File {
     pub profiles: BTreeMap<String, Profile>,
 }
 
+/// One key, or several.
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a key is expected here, like \"R\", or a list of them, like [\"R\", \"f8\"]"
+)]
+enum Keys {
+    One(String),
+    Several(Vec<String>),
+}
+
+impl Keys {
+    fn names(&self) -> &[String] {
+        match self {
+            Self::One(name) => std::slice::from_ref(name),
+            Self::Several(names) => names,
+        }
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Raw {
     theme: Option<Spanned<String>>,
     mouse: Option<bool>,
-    keys: BTreeMap<Spanned<String>, Spanned<Vec<String>>>,
+    keys: BTreeMap<Spanned<String>, Spanned<Keys>>,
     profiles: BTreeMap<String, Profile>,
 }
 
@@ -120,18 +141,23 @@ pub fn parse(path: &Path, text: &str) -> Result<File> {
     let mut places = Vec::new();
     for (name, keys) in &raw.keys {
         let at = name.span().start;
-        let parsed = keys.get_ref().iter().map(|key| {
+        let parsed = keys.get_ref().names().iter().map(|key| {
             Key::parse(key).ok_or_else(|| {
                 refuse(keys.span().start, format!("there is no key \"{key}\""))
                     .hint("keys are written R, ctrl-r, f5, enter, pageup")
             })
         });
-        let parsed: Vec<Key> = parsed.collect::<Result<_>>()?;
+        let mut parsed: Vec<Key> = parsed.collect::<Result<_>>()?;
+        // Named twice it still means one thing.
+        let mut seen = HashSet::new();
+        parsed.retain(|key| seen.insert(*key));
         file.keymap
             .rebind(name.get_ref(), &parsed)
             .map_err(|words| {
                 let error = refuse(at, words);
+                let is_known = keymap::names().any(|known| known == name.get_ref());
                 match schema::nearest(name.get_ref(), keymap::names()) {
+                    _ if is_known => error.hint("give it one, or leave its line out"),
                     Some(nearest) => error.hint(format!("did you mean \"{nearest}\"?")),
                     None => error.hint("the palette (:) lists the commands by name"),
                 }
@@ -166,6 +192,10 @@ mod tests {
         let action = file.keymap.action(Context::Timeline, Key::F(8));
         assert_eq!(action, Some(Action::RollBack));
         assert!(file.profiles["lab"].production);
+        let one = read("[keys]\nroll-back = \"f8\"\nverify = [\"x\", \"x\"]").expect("a file");
+        let does = |context, key| one.keymap.action(context, key);
+        assert_eq!(does(Context::Timeline, Key::F(8)), Some(Action::RollBack));
+        assert_eq!(does(Context::Audit, Key::Char('x')), Some(Action::Verify));
         assert_eq!(read("").expect("an empty file"), File::default());
     }
 
@@ -194,6 +224,16 @@ mod tests {
             ),
             ("\ncolour = 1", "line 2: unknown field `colour`", ""),
             ("mouse = maybe", "line 1: ", ""),
+            (
+                "[keys]\nquit = []",
+                "line 2: \"quit\" needs a key",
+                "leave its line out",
+            ),
+            (
+                "[keys]\nverify = 1",
+                "line 2: a key is expected here, like \"R\"",
+                "",
+            ),
         ] {
             let error = read(text).expect_err(text);
             assert!(error.message.contains(says), "{text}: {}", error.message);

@@ -226,7 +226,10 @@ mod tests {
         }
         let needles = |text: &str| Filter::parse(text).expect("a text").needles();
         assert_eq!(needles("Acid"), ["acid"]);
-        assert_eq!(needles(r#"vessel="R1""#), [r#"vessel="r1""#, r#"vessel=\"r1\""#]);
+        assert_eq!(
+            needles(r#"vessel="R1""#),
+            [r#"vessel="r1""#, r#"vessel=\"r1\""#]
+        );
     }
 
     #[test]

@@ -444,7 +444,10 @@ mod tests {
             assert!(refused.message.contains("two conditions"), "{refused:?}");
         }
         for line in ["f>1, day=2020-01-01", "day~x at noon", "day~x f", "a=b>2"] {
-            assert!(Selection::parse_line(&table(), line, None).is_ok(), "{line}");
+            assert!(
+                Selection::parse_line(&table(), line, None).is_ok(),
+                "{line}"
+            );
         }
     }
 

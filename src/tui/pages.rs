@@ -18,7 +18,7 @@ use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::text::{visible, wrapped};
 
 pub use audit::{Lead, audit, bar, chosen_rollback};
-pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, short};
+pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, told_apart};
 pub use copy::{plain, to_copy};
 pub use event::{event, event_title, standing_note, summary_of, unknown_table};
 pub use grid::{

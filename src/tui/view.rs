@@ -101,11 +101,17 @@ fn draw_content(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     };
     match &model.overlay {
         Some(Overlay::Help { field, top }) => {
+            let lines = pages::help(model);
+            let height = usize::from(page.height).saturating_sub(1);
+            let top = (*top).min(lines.len().saturating_sub(height));
+            let last = (top + height).min(lines.len());
             let title = format!(
-                "Keys here · search: {}_",
+                "Keys here · {}–{last} of {} · search: {}_",
+                top + 1,
+                lines.len(),
                 crate::text::visible(field.text())
             );
-            return draw_titled(buffer, page, &title, &pages::help(model), *top, look);
+            return draw_titled(buffer, page, &title, &lines, top, look);
         }
         Some(Overlay::Palette { field, cursor }) => {
             let title = format!(": {}_", crate::text::visible(field.text()));

@@ -117,7 +117,7 @@ pub const BINDINGS: &[Binding] = &[
         "open",
         &[Timeline, Tables, Grid, Row, Audit],
     ),
-    on(
+    hinted(
         "open-row",
         Action::History,
         &[Key::Enter],
@@ -494,6 +494,20 @@ pub const BINDINGS: &[Binding] = &[
         &[Key::Down, Key::Ctrl('n')],
         "down",
         TYPED_LISTS,
+    ),
+    on(
+        "help-first",
+        Action::First,
+        &[Key::Home],
+        "to the top",
+        &[Help],
+    ),
+    on(
+        "help-last",
+        Action::Last,
+        &[Key::End],
+        "to the bottom",
+        &[Help],
     ),
     on(
         "typed-page-up",

@@ -49,6 +49,8 @@ pub struct Plot {
     pub x_name: String,
     /// The name of what runs upwards.
     pub y_name: String,
-    /// The points.
-    pub points: Vec<(f64, f64)>,
+    /// The points, in runs: between two of them a value is missing.
+    pub runs: Vec<Vec<(f64, f64)>>,
+    /// What one would expect to be drawn and is not, in words.
+    pub note: Option<String>,
 }

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use super::{Line, Tone, line};
-use crate::text::{clipped, count, value, visible, wrapped};
+use crate::eventsourcing::diff::ColumnChange;
+use crate::text::{change_text, clipped, count, value, visible, wrapped};
 use crate::tui::model::{Cell, Node};
 
 /// The place of an object's member, as a JSON pointer (RFC 6901).
@@ -52,7 +53,7 @@ fn push(
     let (open, close, members): (_, _, Vec<(String, String, &Value)>) = match held {
         Value::Object(object) => {
             let members = object.iter().map(|(key, value)| {
-                let name = format!("{}: ", Value::String(visible(key)));
+                let name = format!("{}: ", visible(&Value::from(key.as_str()).to_string()));
                 (pointer_to(&pointer, key), name, value)
             });
             ("{", "}", members.collect())
@@ -117,27 +118,38 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
         format!(" · {size}")
     };
     let range = cell.plot.as_ref().map_or_else(String::new, |plot| {
-        let ys = plot.points.iter().map(|(_, y)| *y);
+        let ys = plot.runs.iter().flatten().map(|(_, y)| *y);
         let (least, most) = ys.fold((f64::MAX, f64::MIN), |(a, b), y| (a.min(y), b.max(y)));
-        format!(
-            " · {} from {} to {}",
-            plot.y_name,
-            short(least),
-            short(most)
-        )
+        let [least, most] = told_apart([least, most]);
+        let note = plot
+            .note
+            .as_ref()
+            .map_or_else(String::new, |note| format!(" · {note}"));
+        format!(" · {} from {least} to {most}{note}", plot.y_name)
     });
     let title = visible(&format!("{}{size}{range}", cell.title));
     let mut lines = vec![line(Tone::Strong, clipped(&title, width))];
     if let Some(now) = &cell.now {
-        let text = format!("differs from now: {}", value(now));
+        let text = match (&cell.value, now) {
+            (Value::Object(_), Value::Object(_)) => {
+                let change = ColumnChange {
+                    column: String::new(),
+                    from: cell.value.clone(),
+                    to: now.clone(),
+                };
+                let room = width.saturating_sub("differs from now: ".len());
+                change_text(&change, room)
+            }
+            _ => value(now),
+        };
+        let text = format!("differs from now: {text}");
         lines.push(line(Tone::Changed, clipped(&text, width)));
     }
     lines
 }
 
 /// A number in few characters.
-#[must_use]
-pub fn short(number: f64) -> String {
+fn short(number: f64) -> String {
     let magnitude = number.abs();
     match magnitude {
         0.0 => "0".to_owned(),
@@ -147,6 +159,21 @@ pub fn short(number: f64) -> String {
         }
         _ => format!("{number:.2e}"),
     }
+}
+
+/// Numbers in as few characters as tell those apart that are not the same.
+#[must_use]
+pub fn told_apart<const N: usize>(numbers: [f64; N]) -> [String; N] {
+    let are_apart = |texts: &[String; N]| {
+        let pairs = (1..N).map(|at| (at - 1, at));
+        pairs
+            .into_iter()
+            .all(|(a, b)| numbers[a] == numbers[b] || texts[a] != texts[b])
+    };
+    let exact = (0..=17).map(|digits| numbers.map(|number| format!("{number:.digits$}")));
+    let mut tried = std::iter::once(numbers.map(short)).chain(exact);
+    let found = tried.find(are_apart);
+    found.unwrap_or_else(|| numbers.map(|number| number.to_string()))
 }
 
 /// Lines that are left for the value itself.

@@ -5,13 +5,13 @@ use crate::eventsourcing::EventId;
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::filter::{KEYS, words};
 use crate::eventsourcing::timestamp::{self, Timestamp};
-use crate::text::{clipped, fitted, visible};
+use crate::text::{clipped, fitted, visible, wrapped};
 use crate::tui::field::Field;
 use crate::tui::keymap::{Action, Binding, Context, Key, is_field};
 use crate::tui::model::{Model, Overlay, Prompt, Purpose};
 
 /// Signs on the screens, and what they mean.
-const SIGNS: [(&str, &str); 12] = [
+const SIGNS: [(&str, &str); 13] = [
     ("+ ~ -", "create, update, delete"),
     ("« »", "the two ends of a rollback"),
     ("=", "a row restored by a rollback"),
@@ -36,7 +36,15 @@ const SIGNS: [(&str, &str); 12] = [
         "a burst ([ and ])",
         "events with less than half an hour between them",
     ),
+    (
+        "minimal, replay",
+        "two ways to write a rollback; the tables become the same: minimal appends one event for each row that changes, replay deletes every living row and \
+         appends every event that counts at the target again",
+    ),
 ];
+
+/// Cells of a key or a sign before its words.
+const SIGN: usize = 26;
 
 fn names(keys: &[Key]) -> String {
     let names: Vec<String> = keys.iter().map(|key| key.name()).collect();
@@ -63,25 +71,61 @@ pub fn help(model: &Model) -> Vec<Line> {
     let mut lines = Vec::new();
     let here = model.keymap.bindings(model.context_below());
     for (binding, keys) in here.filter(|(_, keys)| !keys.is_empty()) {
-        let text = format!("  {} {}", fitted(&names(keys), 26), binding.words);
+        let text = format!("  {} {}", fitted(&names(keys), SIGN), binding.words);
         if is_wanted(&format!("{text} {}", binding.name)) {
             lines.push(line(Tone::Plain, text));
         }
     }
-    let signs = SIGNS
-        .iter()
-        .map(|(sign, words)| format!("  {} {words}", fitted(sign, 26)));
-    let signs: Vec<String> = signs.filter(|text| is_wanted(text)).collect();
-    if !signs.is_empty() {
+    let signs = SIGNS.iter();
+    let mut signs = signs
+        .filter(|(sign, words)| is_wanted(&format!("{sign} {words}")))
+        .peekable();
+    if signs.peek().is_some() {
         lines.push(line(Tone::Plain, ""));
         lines.push(line(Tone::Strong, "Signs"));
-        lines.extend(signs.into_iter().map(|text| line(Tone::Plain, text)));
+    }
+    for (sign, words) in signs {
+        let room = model.size.page_width().saturating_sub(SIGN + 3).max(1);
+        for (at, part) in wrapped(words, room).into_iter().enumerate() {
+            let sign = if at == 0 { *sign } else { "" };
+            lines.push(line(
+                Tone::Plain,
+                format!("  {} {part}", fitted(sign, SIGN)),
+            ));
+        }
+    }
+    if !wanted.is_empty() {
+        lines.extend(elsewhere(model, &is_wanted));
     }
     if lines.is_empty() {
         lines.push(line(
             Tone::Faint,
             "  No key and no sign has to do with that.",
         ));
+    }
+    lines
+}
+
+/// The keys of other places in which everything is that is typed.
+fn elsewhere(model: &Model, is_wanted: &dyn Fn(&str) -> bool) -> Vec<Line> {
+    let here = model.context_below();
+    let others = model.keymap.all().filter_map(|(binding, keys)| {
+        let place = binding.contexts.first().filter(|_| !binding.is_in(here))?;
+        let is_told = !keys.is_empty() && !is_field(*place) && !is_for_keys_alone(binding);
+        let text = format!(
+            "  {} {}  (in {})",
+            fitted(&names(keys), SIGN),
+            binding.words,
+            place.words()
+        );
+        (is_told && is_wanted(&format!("{text} {}", binding.name))).then_some(text)
+    });
+    let mut lines: Vec<Line> = others.map(|text| line(Tone::Faint, text)).collect();
+    if !lines.is_empty() {
+        lines.splice(
+            0..0,
+            [line(Tone::Plain, ""), line(Tone::Strong, "Elsewhere")],
+        );
     }
     lines
 }

@@ -2,12 +2,12 @@
 
 use serde_json::Value;
 
-use super::event::{change_text, columns};
+use super::event::columns;
 use super::{Line, Tone, line, sign, standing_note};
 use crate::eventsourcing::diff::ColumnChange;
 use crate::eventsourcing::inspect::LifeEvent;
 use crate::eventsourcing::timestamp;
-use crate::text::{clipped, count, fitted, value, visible, width as cells};
+use crate::text::{change_text, clipped, count, fitted, value, visible, width as cells};
 use crate::tui::keymap::Action;
 use crate::tui::layout::scrolled;
 use crate::tui::model::{Item, Model, RowScreen};

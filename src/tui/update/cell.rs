@@ -117,11 +117,8 @@ fn plot(column: &str, value: &Value, row: &Row, names: &BTreeMap<String, String>
     let plot = |x_name: &str, y_name: &str, x: Vec<Option<f64>>, y: Vec<Option<f64>>| Plot {
         x_name: with_unit(x_name, row, names),
         y_name: with_unit(y_name, row, names),
-        points: x
-            .into_iter()
-            .zip(y)
-            .filter_map(|(x, y)| Some((x?, y?)))
-            .collect(),
+        runs: runs(x.into_iter().zip(y)),
+        note: None,
     };
     Some(match other {
         // What runs to the right is what is called x, or what comes first in the row.
@@ -134,9 +131,28 @@ fn plot(column: &str, value: &Value, row: &Row, names: &BTreeMap<String, String>
         }
         None => {
             let places = (0..own.len()).map(|at| Some(at as f64)).collect();
-            plot("place", column, places, own)
+            let mut others = row.iter().filter(|(name, _)| *name != column);
+            let other = others.find_map(|(name, value)| Some((name, numbers(value)?.len())));
+            let note = other.map(|(name, values)| {
+                let values = crate::text::count(values as u64, "value", "values");
+                format!("{name} has {values}, so it is not drawn against that")
+            });
+            Plot {
+                note,
+                ..plot("place in the array", column, places, own)
+            }
         }
     })
+}
+
+/// Points in runs, each as far as no value is missing.
+fn runs(points: impl Iterator<Item = (Option<f64>, Option<f64>)>) -> Vec<Vec<(f64, f64)>> {
+    let points: Vec<Option<(f64, f64)>> = points.map(|(x, y)| Some((x?, y?))).collect();
+    points
+        .split(Option::is_none)
+        .map(|run| run.iter().flatten().copied().collect::<Vec<_>>())
+        .filter(|run| !run.is_empty())
+        .collect()
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {

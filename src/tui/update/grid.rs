@@ -385,7 +385,11 @@ fn keep_cursor(grid: &mut Grid, page: usize, key: &RowKey) {
 /// Events have come. Rows in the order of their keys are read anew at once; to find or to sort others takes a look at every row, which is for the reader to ask
 /// for.
 pub(super) fn grown(model: &mut Model) -> Option<Effect> {
-    let grid = model.tables.grid.as_mut().filter(|grid| grid.at.is_none())?;
+    let grid = model
+        .tables
+        .grid
+        .as_mut()
+        .filter(|grid| grid.at.is_none())?;
     let is_plain = grid.selection == Selection::default()
         && !grid.starts.first().is_some_and(RowsStart::is_placed);
     match is_plain && grid.wanted.is_none() && model.screen == Screen::Tables {

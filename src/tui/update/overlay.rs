@@ -93,8 +93,9 @@ fn help(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
         Some(Action::Back) => model.overlay = None,
         Some(action) => *top = scroll_page(*top, lines, height, action),
         None => {
-            field.press(key);
-            *top = 0;
+            if field.press(key) {
+                *top = 0;
+            }
         }
     }
     Vec::new()

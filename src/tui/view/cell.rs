@@ -3,11 +3,11 @@
 use ratatui::buffer::Buffer;
 use ratatui::layout::Rect;
 use ratatui::symbols::Marker;
-use ratatui::text::{Line as Text, Span};
+use ratatui::text::Span;
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Widget};
 
 use super::{Look, put};
-use crate::text::clipped;
+use crate::text::{clipped, visible, width as cells};
 use crate::tui::model::{Cell, Plot};
 use crate::tui::pages::{self, Tone};
 
@@ -71,6 +71,9 @@ pub(super) fn draw(buffer: &mut Buffer, area: Rect, cell: &Cell, look: Look) {
     }
 }
 
+/// A drawing of so few lines has none to spare for the names of its axes.
+const FEW_LINES: u16 = 6;
+
 /// Units of what is drawn from the right to the left.
 const RUNS_LEFT: [&str; 4] = ["ppm", "cm-1", "cm⁻¹", "1/cm"];
 
@@ -89,29 +92,57 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
     // Shifts and wavenumbers run to the left, as chemists draw them.
     let runs_left = RUNS_LEFT.iter().any(|unit| plot.x_name.contains(unit));
     let sign = if runs_left { -1.0 } else { 1.0 };
-    let points: Vec<(f64, f64)> = plot.points.iter().map(|(x, y)| (sign * x, *y)).collect();
+    let runs: Vec<Vec<(f64, f64)>> = plot
+        .runs
+        .iter()
+        .map(|run| run.iter().map(|(x, y)| (sign * x, *y)).collect())
+        .collect();
+    let points = runs.concat();
     let bounds = |of: fn(&(f64, f64)) -> f64| bounds(&points, of);
     let (x, y) = (bounds(|point| point.0), bounds(|point| point.1));
-    let axis = |name: &str, bounds: [f64; 2], sign: f64| {
+    let axis = |bounds: [f64; 2], sign: f64| {
         let labels = [bounds[0], (bounds[0] + bounds[1]) / 2.0, bounds[1]];
+        let labels = pages::told_apart(labels.map(|label| sign * label));
         Axis::default()
-            .title(Text::from(crate::text::visible(name)))
             .style(look.style(Tone::Faint))
             .bounds(bounds)
-            .labels(labels.map(|label| Span::raw(pages::short(sign * label))))
+            .labels(labels.map(Span::raw))
     };
-    let dataset = Dataset::default()
-        .marker(if look.unicode {
-            Marker::Braille
-        } else {
-            Marker::Dot
-        })
-        .graph_type(GraphType::Line)
-        .style(look.style(Tone::Added))
-        .data(&points);
-    Chart::new(vec![dataset])
-        .x_axis(axis(&plot.x_name, x, sign))
-        .y_axis(axis(&plot.y_name, y, 1.0))
+    let dataset = |run| {
+        Dataset::default()
+            .marker(if look.unicode {
+                Marker::Braille
+            } else {
+                Marker::Dot
+            })
+            .graph_type(GraphType::Line)
+            .style(look.style(Tone::Added))
+            .data(run)
+    };
+    // In lines of their own: within the drawing the names of the axes would cover its ends.
+    let names = u16::from(area.height > FEW_LINES);
+    let last = usize::from(area.height.saturating_sub(1));
+    if names > 0 {
+        let style = look.style(Tone::Faint);
+        put(buffer, area, 0, &visible(&plot.y_name), style);
+        let x_name = visible(&plot.x_name);
+        let indent = usize::from(area.width).saturating_sub(cells(&x_name));
+        put(
+            buffer,
+            area,
+            last,
+            &format!("{}{x_name}", " ".repeat(indent)),
+            style,
+        );
+    }
+    let inside = Rect {
+        y: area.y + names,
+        height: area.height - 2 * names,
+        ..area
+    };
+    Chart::new(runs.iter().map(|run| dataset(run)).collect())
+        .x_axis(axis(x, sign))
+        .y_axis(axis(y, 1.0))
         .legend_position(None)
-        .render(area, buffer);
+        .render(inside, buffer);
 }

@@ -55,9 +55,13 @@ fn shows(filter: &Filter, event: &Event) -> bool {
         && filter.until.is_none_or(|until| event.timestamp <= until)
         && filter.search.as_ref().is_none_or(|search| {
             let texts = event.data.values().filter_map(Value::as_str);
-            let is_row = |key: &RowKey| search.len() >= 8 && key.uuid.to_string().starts_with(search.as_str());
+            let is_row = |key: &RowKey| {
+                search.len() >= 8 && key.uuid.to_string().starts_with(search.as_str())
+            };
             contains(Value::Object(event.data.clone()).to_string(), search)
-                || texts.into_iter().any(|text| contains(text.to_owned(), search))
+                || texts
+                    .into_iter()
+                    .any(|text| contains(text.to_owned(), search))
                 || key.is_some_and(is_row)
         })
 }
