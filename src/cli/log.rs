@@ -65,7 +65,7 @@ async fn filter(store: &dyn EventStore, log: &Log) -> Result<Filter> {
         uuid_prefix: log.uuid.as_deref().map(parse::uuid_prefix).transpose()?,
         actor: log.actor.clone(),
         since: moment(&log.since)?,
-        until: moment(&log.until)?,
+        until: log.until.as_deref().map(parse::until).transpose()?,
         search: log.search.clone(),
     })
 }

@@ -19,6 +19,12 @@ pub(super) fn timestamp(text: &str) -> Result<Timestamp> {
     })
 }
 
+/// The last moment of a time that is given as its end: of a day, its last microsecond.
+pub(super) fn until(text: &str) -> Result<Timestamp> {
+    let moment = timestamp(text)?;
+    Ok(timestamp::last_moment(text, moment))
+}
+
 /// A uuid.
 pub(super) fn uuid(text: &str) -> Result<Uuid> {
     Uuid::parse_str(text).map_err(|_| {

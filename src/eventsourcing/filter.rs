@@ -1,7 +1,5 @@
 //! A filter as people type it: `type:molecule event:update actor:tga uuid:c053 since:2020-02-17 until:"2020-02-18 12:00" acid`.
 
-use chrono::TimeDelta;
-
 use super::error::{Error, ErrorCode, Result};
 use super::timeline::Filter;
 use super::timestamp::{self, Timestamp};
@@ -42,14 +40,8 @@ impl Filter {
             "actor" => self.actor.replace(value).is_some(),
             "uuid" => self.uuid_prefix.replace(uuid_prefix(&value)?).is_some(),
             "since" => self.since.replace(moment(&value)?).is_some(),
-            // A day means all of it.
             _ => {
-                let is_day = value.len() == "2020-02-17".len();
-                let until = moment(&value)?;
-                let until = match is_day {
-                    true => until + TimeDelta::days(1) - TimeDelta::microseconds(1),
-                    false => until,
-                };
+                let until = timestamp::last_moment(&value, moment(&value)?);
                 self.until.replace(until).is_some()
             }
         };

@@ -1,6 +1,6 @@
 //! Moments: how they are read and written, the same everywhere.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 
 /// A moment in UTC, with microseconds.
 pub type Timestamp = DateTime<Utc>;
@@ -57,9 +57,38 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     Some(day.and_hms_opt(0, 0, 0)?.and_utc())
 }
 
+/// The last moment that is meant by a text that was read as this one, where it says until when: of a day all of it, and of a second, as lists show
+/// moments to the second.
+#[must_use]
+pub fn last_moment(text: &str, moment: Timestamp) -> Timestamp {
+    let text = text.trim();
+    let has_second = text.as_bytes().get("2020-02-17 03:09".len()) == Some(&b':');
+    let length = match text.len() {
+        10 => TimeDelta::days(1),
+        _ if has_second && !text.contains('.') => TimeDelta::seconds(1),
+        _ => return moment,
+    };
+    moment + length - TimeDelta::microseconds(1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn until_a_day_or_a_second_means_all_of_it() {
+        for (text, last) in [
+            ("2020-02-17", "2020-02-17T23:59:59.999999"),
+            ("2020-02-17 03:09:48", "2020-02-17T03:09:48.999999"),
+            ("2020-02-17T03:09:48+01:00", "2020-02-17T02:09:48.999999"),
+            ("2020-02-17 03:09", "2020-02-17T03:09:00"),
+            ("2020-02-17T03:09+01:00", "2020-02-17T02:09:00"),
+            ("2020-02-17T03:09:48.5", "2020-02-17T03:09:48.5"),
+        ] {
+            let moment = parse(text).expect(text);
+            assert_eq!(Some(last_moment(text, moment)), parse(last), "{text}");
+        }
+    }
 
     #[test]
     fn a_moment_is_read_with_and_without_zone() {

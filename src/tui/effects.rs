@@ -106,11 +106,8 @@ impl Effects {
                 });
             }
             Effect::Locate(request, moment) => self.read(Slot::Locate, async move {
-                let located = async {
-                    let before = store.position_before(moment).await?;
-                    Ok((before + 1).min(store.head().await?))
-                };
-                answer(Message::Located(request, located.await));
+                let before = store.position_before(moment).await;
+                answer(Message::Located(request, moment, before));
             }),
             Effect::Inspect(request, id) => self.read(Slot::Detail, async move {
                 let found = inspect::event(&*store, id).await;

@@ -86,7 +86,7 @@ pub enum Message {
     /// When things happened; `None` for an empty log.
     Strip(RequestId, Result<Option<Strip>>),
     /// The first event at a moment or later, or the log's last one.
-    Located(RequestId, Result<EventId>),
+    Located(RequestId, Timestamp, Result<EventId>),
     /// The last event of the transaction of this moment, to which one goes back in time.
     Travelled(RequestId, Timestamp, Result<EventId>),
     /// The first event of a burst in this direction, if there is one.

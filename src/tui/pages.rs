@@ -20,13 +20,14 @@ use crate::text::{visible, wrapped};
 pub use audit::{Lead, audit, bar, chosen_rollback};
 pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, told_apart};
 pub use copy::{plain, to_copy};
-pub use event::{event, event_title, standing_note, summary_of, unknown_table};
+pub use event::{event, event_title, standing_note, summary_of, unknown_key, unknown_table};
 pub use grid::{
     MARGIN, Shown, brief, cell as grid_cell, columns_in_sight, differs, heading,
     keep_column_in_sight, rows_in_sight as grid_rows_in_sight, sign as grid_sign,
 };
 pub use overlay::{
-    Command, commands, field_window, help, palette, prompt_label, suggestion_begins, suggestions,
+    Command, commands, does_nothing, field_window, help, palette, prompt_label, suggestion_begins,
+    suggestions,
 };
 pub use preview::{
     change_whole, first_row_in_sight, lines_of_row, row_at, rows_shown, table_lines,

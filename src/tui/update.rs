@@ -101,7 +101,9 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Page(request, result) => timeline::page(model, request, result),
         Message::Matches(request, result) => searching::matched(model, request, result),
         Message::Strip(request, result) => timeline::strip_read(model, request, result),
-        Message::Located(request, result) => whole_log::located(model, request, result),
+        Message::Located(request, moment, result) => {
+            whole_log::located(model, request, moment, result)
+        }
         Message::Travelled(request, moment, result) => {
             links::travelled(model, request, moment, result)
         }
@@ -192,7 +194,10 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     }
     match action {
         Some(action) => act(model, action),
-        None => Vec::new(),
+        None => {
+            model.notice = pages::does_nothing(model, context, key).map(Notice::Info);
+            Vec::new()
+        }
     }
 }
 

@@ -68,6 +68,18 @@ pub fn unknown_table(model: &Model) -> Option<String> {
     (!is_known).then(|| visible(wanted))
 }
 
+/// A word of the filter that looks like one of its keys and is none.
+#[must_use]
+pub fn unknown_key(model: &Model) -> Option<String> {
+    let search = model.timeline.filter.search.as_ref()?;
+    let looks_so = |word: &&str| {
+        let key = word.split_once(':').map(|(key, _)| key);
+        key.is_some_and(|key| !key.is_empty() && key.chars().all(char::is_alphabetic))
+    };
+    let word = search.split_whitespace().find(looks_so)?;
+    Some(visible(word.split_inclusive(':').next()?))
+}
+
 /// The event under the cursor: in a pane, or whole.
 #[must_use]
 pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {
@@ -132,14 +144,19 @@ fn inspection(detail: &Inspection, origin_key: &str, width: usize, whole: bool) 
         ));
     }
     if event.row.is_none() {
+        if let (Standing::Effective, EventKind::Rollback) = (detail.standing, event.kind) {
+            lines.push(line(Tone::Plain, "in effect"));
+        }
+        let longest = event.data.keys().map(|name| cells(&visible(name))).max();
         for (name, given) in &event.data {
-            let sign = if ["undoes", "redoes"].contains(&name.as_str()) {
-                "#"
-            } else {
-                ""
+            let given = match (name.as_str(), given.as_array().map(Vec::as_slice)) {
+                ("undoes" | "redoes", _) => format!("#{given}"),
+                ("reverts", Some([first, last])) if first == last => format!("#{first}"),
+                ("reverts", Some([first, last])) => format!("#{first} to #{last}"),
+                _ => value(given),
             };
-            let text = format!("{} {sign}{}", fitted(&visible(name), 10), value(given));
-            lines.extend(paragraph(Tone::Plain, &text, width));
+            let name = fitted(&visible(name), longest.unwrap_or_default());
+            lines.extend(paragraph(Tone::Plain, &format!("{name} {given}"), width));
         }
     }
     lines.extend(match whole {

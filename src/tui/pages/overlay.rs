@@ -106,6 +106,27 @@ pub fn help(model: &Model) -> Vec<Line> {
     lines
 }
 
+/// That a key does nothing here, and what it does elsewhere; nothing to say of one that types no character.
+#[must_use]
+pub fn does_nothing(model: &Model, context: Context, key: Key) -> Option<String> {
+    if !matches!(key, Key::Char(_)) {
+        return None;
+    }
+    let mut all = model.keymap.all();
+    let elsewhere = all.find_map(|(binding, keys)| {
+        let place = binding.contexts.first().filter(|_| keys.contains(&key))?;
+        Some(format!(
+            "{} does nothing here; in {} it is \"{}\".",
+            key.name(),
+            place.words(),
+            binding.words
+        ))
+    });
+    let help = model.keymap.key_for(context, Action::Help);
+    let unknown = || format!("{} does nothing here; {help} shows what does.", key.name());
+    Some(elsewhere.unwrap_or_else(unknown))
+}
+
 /// The keys of other places in which everything is that is typed.
 fn elsewhere(model: &Model, is_wanted: &dyn Fn(&str) -> bool) -> Vec<Line> {
     let here = model.context_below();
@@ -292,7 +313,15 @@ pub fn suggestions(model: &Model) -> Vec<String> {
                     });
                     quoted.collect()
                 }
-                None => KEYS.iter().map(|key| format!("{key}:")).collect(),
+                // Each stands there once.
+                None => {
+                    let named: Vec<_> = words(&before)
+                        .into_iter()
+                        .filter_map(|one| one.key)
+                        .collect();
+                    let others = KEYS.iter().filter(|key| !named.contains(*key));
+                    others.map(|key| format!("{key}:")).collect()
+                }
             }
         }
         Purpose::Rows => {

@@ -5,7 +5,7 @@ use super::super::keymap::Action;
 use super::super::model::{Asked, Model, Notice, Place, Position};
 use super::super::pages;
 use super::{in_sight, links, moved, rollback, scroll_page, searching, told};
-use crate::eventsourcing::history::Standing;
+use crate::eventsourcing::history::{Course, Rollback, Standing};
 use crate::eventsourcing::inspect::Inspection;
 use crate::eventsourcing::strip::Strip;
 use crate::eventsourcing::timeline::{Detail, Direction, Page, PageRequest};
@@ -172,7 +172,8 @@ fn go_to_origin(model: &mut Model) -> Vec<Effect> {
             Standing::UndoneBy(rollback) | Standing::BookkeepingOf(rollback) => Some(rollback),
             Standing::Effective => None,
         };
-        entry.event.origin.or(by)
+        let taken_back = model.history.rollback(entry.event.id).map(goes_to);
+        entry.event.origin.or(by).or(taken_back)
     });
     match linked {
         Some(id) => links::to_event(model, id),
@@ -181,6 +182,16 @@ fn go_to_origin(model: &mut Model) -> Vec<Effect> {
             model.notice = Some(Notice::Info(text.to_owned()));
             Vec::new()
         }
+    }
+}
+
+/// The event that a rollback is about: the rollback that it took back, the transaction that it reverted, or the last event that it kept.
+fn goes_to(rollback: &Rollback) -> EventId {
+    match (rollback.redoes.or(rollback.undoes), &rollback.course) {
+        (Some(id), _) => id,
+        (None, Course::Back(keeps_through)) => (*keeps_through).max(1),
+        (None, Course::Without { first, .. }) => *first,
+        (None, Course::WithoutRollback(id)) => *id,
     }
 }
 

@@ -4,6 +4,7 @@ use super::super::effect::{Effect, RequestId};
 use super::super::message::Overview;
 use super::super::model::{Model, Notice, Screen};
 use super::{links, reload_with, rollback, row, searching, tables, timeline, told};
+use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Error, EventId, Result};
 
 pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect> {
@@ -92,14 +93,31 @@ pub(super) fn go_to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
 pub(super) fn located(
     model: &mut Model,
     request: RequestId,
+    moment: Timestamp,
     result: Result<EventId>,
 ) -> Vec<Effect> {
     if model.timeline.locate_wanted != Some(request) {
         return Vec::new();
     }
     model.timeline.locate_wanted = None;
-    match told(model, result) {
-        Some(id) => go_to_event(model, id.max(1)),
-        None => Vec::new(),
+    let Some(before) = told(model, result) else {
+        return Vec::new();
+    };
+    let is_last = model.head.is_some_and(|head| before >= head);
+    let effects = go_to_event(model, (before + i64::from(!is_last)).max(1));
+    // The event may be hours later: what was there at the moment is what came before it.
+    if model.notice.is_none() {
+        let moment = moment.format("%Y-%m-%d %H:%M:%S");
+        let text = match (is_last, before) {
+            (true, _) => format!("No event is as late as {moment} UTC: this is the latest."),
+            (false, 0) => {
+                format!("This is the first event of all; nothing was there at {moment} UTC.")
+            }
+            (false, before) => format!(
+                "The first event at {moment} UTC or later; just before that moment the tables were as after #{before}."
+            ),
+        };
+        model.notice = Some(Notice::Info(text));
     }
+    effects
 }

@@ -13,7 +13,7 @@ use crate::eventsourcing::{EventKind, timestamp};
 use crate::text::{count, fitted, visible, width};
 use crate::tui::keymap::{Action, Context};
 use crate::tui::model::{Listed, Model, Timeline};
-use crate::tui::pages::{self, Tone, sign, standing_note};
+use crate::tui::pages::{self, Line, Tone, sign, standing_note};
 
 /// Cells for who wrote an event, where there is room.
 const ACTOR: usize = 10;
@@ -88,10 +88,12 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         (Some(_), Some(until)) => format!(" · searching to #{until}"),
         _ => String::new(),
     };
-    let unknown = match (timeline.matches, pages::unknown_table(model)) {
-        (Some(matches), Some(table)) if matches.is_all && matches.count == 0 => {
-            format!(" · there is no table {table}")
-        }
+    let is_none = timeline
+        .matches
+        .is_some_and(|matches| matches.is_all && matches.count == 0);
+    let unknown = match (pages::unknown_table(model), pages::unknown_key(model)) {
+        (Some(table), _) if is_none => format!(" · there is no table {table}"),
+        (None, Some(key)) if is_none => format!(" · {key} is no key and is searched for as text"),
         _ => String::new(),
     };
     // The count first: a long filter is cut.
@@ -146,13 +148,19 @@ fn draw_pane(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         };
         put(buffer, area, 0, &rule, look.style(Tone::Strong));
     }
-    put_page(
-        buffer,
-        inside,
-        &pages::event(model, model.size.detail_width(), false),
-        0,
-        look,
-    );
+    let mut lines = pages::event(model, model.size.detail_width(), false);
+    let height = usize::from(inside.height);
+    if lines.len() > height && height > 0 {
+        // What is not there to be seen is said.
+        let hidden = count((lines.len() + 1 - height) as u64, "more line", "more lines");
+        let key = model.keymap.key_for(Context::Timeline, Action::Open);
+        lines.truncate(height - 1);
+        lines.push(Line {
+            tone: Tone::Faint,
+            text: format!("… {hidden}: {key} shows all"),
+        });
+    }
+    put_page(buffer, inside, &lines, 0, look);
 }
 
 fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
@@ -195,9 +203,16 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .unwrap_or(8)
         .clamp(8, 20);
     let in_sight = timeline.entries.iter().skip(timeline.top).take(height);
+    let actors = in_sight.map(|entry| width(&visible(&entry.event.actor)));
+    let room = usize::from(model.size.columns) / 8;
+    let actor_width = actors
+        .max()
+        .unwrap_or_default()
+        .clamp(ACTOR, room.max(ACTOR));
+    let in_sight = timeline.entries.iter().skip(timeline.top).take(height);
     let years: BTreeSet<i32> = in_sight.map(|entry| entry.event.timestamp.year()).collect();
     for (line, (at, entry)) in entries.enumerate() {
-        let widths = (id_width, table_width);
+        let widths = (id_width, table_width, actor_width);
         let pieces = entry_line(model, at, entry, widths, years.len() > 1, look);
         put_pieces(buffer, area, line, &pieces);
     }
@@ -208,7 +223,7 @@ fn entry_line(
     model: &Model,
     at: usize,
     entry: &Listed,
-    (id_width, table_width): (usize, usize),
+    (id_width, table_width, actor_width): (usize, usize, usize),
     with_year: bool,
     look: Look,
 ) -> Vec<(String, Style)> {
@@ -222,7 +237,7 @@ fn entry_line(
         false => &moment[5..19],
     };
     let actor = match model.size.is_wide() {
-        true => format!("{} ", fitted(&visible(&event.actor), ACTOR)),
+        true => format!("{} ", fitted(&visible(&event.actor), actor_width)),
         false => String::new(),
     };
     let (table, uuid) = match &event.row {

@@ -91,7 +91,16 @@ on_both! {
             player.type_text("2020-02-17 03:09:50");
             player.see(&["go to 2020-02-17 03:09:50 UTC"]).await;
             player.press(Key::Enter);
-            player.see(&["▌ #11"]).await;
+            player.see(&["▌ #11", "The first event at 2020-02-17 03:09:50 UTC or later", "as after #10."]).await;
+            player.press(Key::Char(':'));
+            player.type_text("2999-01-01");
+            player.press(Key::Enter);
+            player.see(&["▌ #19", "No event is as late as 2999-01-01 00:00:00 UTC"]).await;
+            // A key that is for another place says so.
+            player.press(Key::Char('v'));
+            player.see(&["v does nothing here; in the audit it is \"verify\"."]).await;
+            player.press(Key::Char('X'));
+            player.see(&["X does nothing here; ? shows what does."]).await;
             player.press(Key::Char(':'));
             player.type_text("#4");
             player.press(Key::Enter);
@@ -113,6 +122,12 @@ on_both! {
             player.see(&["▌ #19"]).await;
             player.press(Key::Char('['));
             player.see(&["▌ #6"]).await;
+            player.press(Key::Esc);
+            player.see(&["#5 "]).await;
+            // What looks like a key and is none is searched for as text, and said to be.
+            player.press(Key::Char('/'));
+            player.type_text("table:molecule");
+            player.see(&["0 matches · table: is no key and is searched for as text"]).await;
             player.press(Key::Esc);
             player.press(Key::Char(':'));
             player.type_text("99");

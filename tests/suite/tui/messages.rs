@@ -204,8 +204,10 @@ fn answer(message: &Message) -> Option<Answer> {
         },
         Message::Located(..) => Answer {
             ask: |model| model.timeline.locate_wanted = Some(WANTED),
-            fine: |request| Message::Located(request, Ok(2)),
-            failed: Some(|request, error| Message::Located(request, failed_with(error))),
+            fine: |request| Message::Located(request, moment("2020-01-01"), Ok(1)),
+            failed: Some(|request, error| {
+                Message::Located(request, moment("2020-01-01"), failed_with(error))
+            }),
             taken: |model| matches!(model.timeline.wanted, Some((_, Place::Around(2)))),
         },
         Message::Burst(..) => Answer {
@@ -475,7 +477,7 @@ fn answers() -> Vec<Answer> {
         Message::Page(one(), Err(broken())),
         Message::Matches(one(), Err(broken())),
         Message::Strip(one(), Err(broken())),
-        Message::Located(one(), Err(broken())),
+        Message::Located(one(), moment("2020-01-01"), Err(broken())),
         Message::Burst(one(), Direction::Older, Err(broken())),
         Message::Travelled(one(), moment("2020-01-01"), Err(broken())),
         Message::Inspected(one(), Box::new(Err(broken()))),

@@ -480,7 +480,7 @@ fn text_from_the_database_cannot_drive_the_terminal() {
         play(lab.store.clone(), (120, 40), LOOK, async |mut player| {
             let screens = [
                 player
-                    .see(&["19 events · 17 rows", "\\x1b[2J", "10000000-0000"])
+                    .see(&["19 events · 17 rows", "\\u001b[2J", "10000000-0000"])
                     .await,
                 {
                     player.press(Key::Enter);
@@ -489,7 +489,7 @@ fn text_from_the_database_cannot_drive_the_terminal() {
                 {
                     player.press(Key::Esc);
                     player.press(Key::Char('R'));
-                    player.see(&["just before #19", "\\x1b"]).await
+                    player.see(&["just before #19", "\\u001b"]).await
                 },
             ];
             for screen in screens {
