@@ -105,7 +105,7 @@ async fn decide(
     output: &Output,
 ) -> Result<End> {
     check_may_write(store, confirmation)?;
-    let mut plan = asked.plan(store).await?;
+    let mut plan = with_authors(store, asked.plan(store).await?).await?;
     if confirmation.dry_run {
         match output.is_json() {
             true => output.object(&plan)?,
@@ -146,8 +146,17 @@ async fn decide(
             "Nothing was written: {}.",
             stale.message
         )))?;
-        plan = asked.plan(store).await?;
+        plan = with_authors(store, asked.plan(store).await?).await?;
     }
+}
+
+/// The same plan, with who made what it undoes.
+async fn with_authors(store: &dyn EventStore, plan: RollbackPlan) -> Result<RollbackPlan> {
+    let authors = rollback::count_authors(store, &plan.undone).await?;
+    Ok(RollbackPlan {
+        authors: Some(authors),
+        ..plan
+    })
 }
 
 /// The plan in words.

@@ -31,7 +31,7 @@ use super::timestamp::Timestamp;
 pub use blockers::{Blocker, Choice};
 pub use changes::{ChangeEntry, Changes};
 pub use control::Control;
-pub use counting::count_replay;
+pub use counting::{Share, count_authors, count_replay};
 pub use executor::execute;
 pub use planner::{plan, plan_redo, plan_undo};
 pub use row_change::{RowAction, RowChange};
@@ -180,6 +180,10 @@ pub struct RollbackPlan {
     pub head: EventId,
     /// Effective creates, updates and deletes that it undoes.
     pub events_undone: u64,
+    /// Which they are, for [`count_authors`].
+    pub undone: Vec<Share>,
+    /// Who made them, and how many each, the most first, where that has been counted: it takes the longer the more they are.
+    pub authors: Option<Vec<(String, u64)>>,
     /// Undone creates, updates and deletes that it makes effective again.
     pub events_reinstated: u64,
     /// For an undo or a redo: effective creates, updates and deletes since the rollback that it takes back.

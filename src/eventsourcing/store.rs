@@ -332,6 +332,9 @@ pub trait EventStore: Send + Sync {
     /// How many creates, updates and deletes of rows in this scope these ids are.
     async fn count_changes(&self, ids: &Ranges, scope: &Scope) -> Result<ChangeCounts>;
 
+    /// The same of each actor who made any, in any order.
+    async fn changes_by_actor(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<(String, u64)>>;
+
     /// How many rows of this scope live after the creates, updates and deletes among these ids.
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64>;
 

@@ -240,6 +240,10 @@ impl EventStore for PostgresStore {
         row_events::count_changes(&self.reads, &OWN, ids, scope).await
     }
 
+    async fn changes_by_actor(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<(String, u64)>> {
+        row_events::changes_by_actor(&self.reads, &OWN, ids, scope).await
+    }
+
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
         row_events::count_living(&self.reads, &OWN, ids, scope).await
     }

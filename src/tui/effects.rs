@@ -165,7 +165,12 @@ impl Effects {
                     }
                     _ => None,
                 };
+                let undone = plan.as_ref().ok().map(|plan| plan.undone.clone());
                 answer(Message::Planned(request, Box::new(plan)));
+                if let Some(undone) = undone {
+                    let authors = rollback::count_authors(&*store, &undone).await;
+                    answer(Message::Authors(request, authors));
+                }
                 if let Some((head, course)) = counts {
                     let counted = rollback::count_replay(&*store, head, course).await;
                     answer(Message::ReplayCounted(request, counted));

@@ -113,6 +113,8 @@ pub enum Message {
     Planned(RequestId, Box<Result<RollbackPlan>>),
     /// How many events the plan of this request would append by `replay`.
     ReplayCounted(RequestId, Result<u64>),
+    /// Who made the events that a plan undoes.
+    Authors(RequestId, Result<Vec<(String, u64)>>),
     /// Rows of a plan, from this place on among those that are shown.
     Changes(RequestId, usize, Result<Vec<RowChange>>),
     /// The rows of a plan that a filter shows.

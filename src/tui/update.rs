@@ -121,6 +121,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Life(request, result) => row::life_read(model, request, result),
         Message::Planned(request, result) => rollback::planned(model, request, *result),
         Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
+        Message::Authors(request, result) => rollback::authors_counted(model, request, result),
         Message::Changes(request, first, result) => {
             rollback::changes_read(model, request, first, result)
         }

@@ -227,6 +227,10 @@ impl World {
         let now = self.oracle.rows().clone();
         let then = self.oracle.rows_at(plan.keeps_through).clone();
         check_plan(&plan, &now, &then, &self.lab.store.tables().await.unwrap());
+        let authors = rollback::count_authors(&*self.lab.store, &plan.undone);
+        let authors = authors.await.unwrap().into_iter();
+        let made: u64 = authors.map(|(_, events)| events).sum();
+        assert_eq!(made, plan.events_undone, "each event has its author");
         let outcome = rollback::execute(
             &*self.lab.store,
             &plan.clone().confirm(true).unwrap(),

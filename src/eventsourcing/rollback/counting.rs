@@ -1,9 +1,13 @@
 //! How many events a rollback concerns, where some rows have an E of their own, and how many `replay` appends.
 
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
 use super::Strategy;
 use crate::eventsourcing::error::Result;
 use crate::eventsourcing::event::EventId;
 use crate::eventsourcing::history::{Course, EffectiveRows, Rollback};
+use crate::eventsourcing::ranges::Ranges;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::store::EventStore;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -35,6 +39,37 @@ pub async fn count_replay(store: &dyn EventStore, head: EventId, course: Course)
         }
     }
     Ok(total)
+}
+
+/// Events of a scope that are counted, or that have been counted too often and are not.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Share {
+    /// Which events.
+    pub(super) ids: Ranges,
+    /// Of which rows.
+    pub(super) scope: Scope,
+    /// Whether they count.
+    pub(super) counts: bool,
+}
+
+/// Who made the events that a plan undoes, and how many each, the most first.
+///
+/// # Errors
+/// The store's.
+pub async fn count_authors(store: &dyn EventStore, undone: &[Share]) -> Result<Vec<(String, u64)>> {
+    let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+    for share in undone {
+        for (actor, events) in store.changes_by_actor(&share.ids, &share.scope).await? {
+            let events = i64::try_from(events).unwrap_or(i64::MAX);
+            *sums.entry(actor).or_default() += if share.counts { events } else { -events };
+        }
+    }
+    let authors = sums.into_iter().filter(|(_, events)| *events > 0);
+    let mut authors: Vec<(String, u64)> = authors
+        .map(|(actor, events)| (actor, events.unsigned_abs()))
+        .collect();
+    authors.sort_by_key(|(_, events)| Reverse(*events));
+    Ok(authors)
 }
 
 /// How a number of all rows of the first scope is made up where those of each scope in it are counted by an E of their own: for

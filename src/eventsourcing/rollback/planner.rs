@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::blockers::{self, Blocker, Obstacles};
 use super::changes::{Changes, Collecting};
-use super::counting::{as_rollback, count_replay, shares};
+use super::counting::{Share, as_rollback, count_replay, shares};
 use super::later;
 use super::row_plan::{Meeting, leave_unfit, row_plan};
 use super::target::{self, Resolved};
@@ -207,6 +207,7 @@ impl Planner<'_> {
             _ => None,
         };
         let (mut events_undone, mut events_reinstated, mut later_events) = (0, 0, 0);
+        let mut shares_undone = Vec::new();
         let (mut differing, mut since) = (Ranges::default(), Ranges::default());
         for (scope, by) in shares(&mut scopes) {
             let (now, then) = (
@@ -236,6 +237,11 @@ impl Planner<'_> {
                 }
             }
             differing = differing.union(&undone).union(&reinstated);
+            shares_undone.push(Share {
+                ids: undone,
+                scope: scope.clone(),
+                counts: by == *scope,
+            });
         }
         if request.scope != Scope::Whole && events_undone + events_reinstated == 0 {
             before = None;
@@ -312,6 +318,8 @@ impl Planner<'_> {
             before,
             head,
             events_undone,
+            undone: shares_undone,
+            authors: None,
             events_reinstated,
             later_events,
             later_named,

@@ -1,6 +1,8 @@
 //! A plan in words, the same on the command line and on the screens.
 
-use super::{Conflicts, Loss, Named, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts};
+use super::{
+    Conflicts, Loss, NAMED, Named, Purpose, RollbackPlan, RollbackTarget, Strategy, TableCounts,
+};
 use crate::eventsourcing::event::Event;
 use crate::eventsourcing::history::{Course, Rollback};
 use crate::eventsourcing::scope::Scope;
@@ -179,6 +181,7 @@ impl RollbackPlan {
             count(self.events_undone, "event", "events"),
             self.events_reinstated
         ));
+        lines.extend(self.authors_sentence());
         let rows = |of: fn(&TableCounts) -> u64| self.tables.iter().map(of).sum::<u64>();
         lines.push(format!(
             "{} removed, {} brought back, {} changed.",
@@ -223,6 +226,20 @@ impl RollbackPlan {
     /// Whether values go that later events have set.
     fn overwrites(&self) -> bool {
         self.request.conflicts == Some(Conflicts::Theirs) && self.conflicts.count > 0
+    }
+
+    /// Whose events are undone, where that has been counted.
+    fn authors_sentence(&self) -> Option<String> {
+        let authors = self
+            .authors
+            .as_ref()
+            .filter(|authors| !authors.is_empty())?;
+        let named = authors.iter().take(NAMED);
+        let named: Vec<String> = named
+            .map(|(actor, events)| format!("{events} by {actor}"))
+            .collect();
+        let all = authors.len() as u64;
+        Some(format!("Of those undone, {}.", list(&named, all)))
     }
 
     fn taken_back_sentence(&self) -> Option<String> {

@@ -99,6 +99,29 @@ pub(super) async fn count_changes(
     })
 }
 
+pub(super) async fn changes_by_actor(
+    reads: &Reads,
+    source: &Source,
+    ids: &Ranges,
+    scope: &Scope,
+) -> Result<Vec<(String, u64)>> {
+    let (first, last, table, uuid) = parameters(ids, scope);
+    let counts: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT e.actor, count(*) FROM {}
+          WHERE e.origin IS NULL AND e.event IN ('create', 'update', 'delete') GROUP BY e.actor",
+        in_ranges(source, scope)
+    )))
+    .bind(first)
+    .bind(last)
+    .bind(table)
+    .bind(uuid)
+    .fetch_all(reads)
+    .await
+    .map_err(failed)?;
+    let counts = counts.into_iter();
+    Ok(counts.map(|(actor, n)| (actor, n.unsigned_abs())).collect())
+}
+
 pub(super) async fn count_living(
     reads: &Reads,
     source: &Source,

@@ -119,6 +119,27 @@ pub(super) async fn count_changes(
     })
 }
 
+pub(super) async fn changes_by_actor(
+    executor: impl SqliteExecutor<'_>,
+    ids: &Ranges,
+    scope: &Scope,
+) -> Result<Vec<(String, u64)>> {
+    let (table, uuid) = scope_parameters(scope);
+    let counts: Vec<(String, i64)> = sqlx::query_as(AssertSqlSafe(format!(
+        "SELECT +e.actor, count(*) FROM {IN_RANGES}
+          WHERE e.origin IS NULL AND e.event IN ('create', 'update', 'delete') AND {} GROUP BY 1",
+        in_scope(scope)
+    )))
+    .bind(ranges_json(ids))
+    .bind(table)
+    .bind(uuid)
+    .fetch_all(executor)
+    .await
+    .map_err(failed)?;
+    let counts = counts.into_iter();
+    Ok(counts.map(|(actor, n)| (actor, n.unsigned_abs())).collect())
+}
+
 pub(super) async fn rows_touched(
     executor: impl SqliteExecutor<'_>,
     ids: &Ranges,

@@ -235,24 +235,43 @@ pub(super) fn changes_read(
     Vec::new()
 }
 
-pub(super) fn replay_counted(
+/// What has been counted for a plan after it was shown: for this one, if it still is.
+fn counted<T>(
     model: &mut Model,
     request: RequestId,
-    result: Result<u64>,
+    result: Result<T>,
+    take: impl FnOnce(&mut RollbackPlan, Option<T>),
 ) -> Vec<Effect> {
     let is_current = |rollback: &Rollback| rollback.planned == Some(request);
     if !model.rollback.as_ref().is_some_and(is_current) {
         return Vec::new();
     }
     let counted = told(model, result);
-    if let Some(plan) = model
-        .rollback
-        .as_mut()
-        .and_then(|rollback| rollback.plan.as_mut())
-    {
-        plan.appends_replay = counted;
+    let rollback = model.rollback.as_mut();
+    if let Some(plan) = rollback.and_then(|rollback| rollback.plan.as_mut()) {
+        take(plan, counted);
     }
     Vec::new()
+}
+
+pub(super) fn replay_counted(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<u64>,
+) -> Vec<Effect> {
+    counted(model, request, result, |plan, events| {
+        plan.appends_replay = events;
+    })
+}
+
+pub(super) fn authors_counted(
+    model: &mut Model,
+    request: RequestId,
+    result: Result<Vec<(String, u64)>>,
+) -> Vec<Effect> {
+    counted(model, request, result, |plan, authors| {
+        plan.authors = authors
+    })
 }
 
 /// After the log has been looked at: makes the plan that a lost connection kept from being made, and says whether a rollback that failed has written

@@ -112,6 +112,39 @@ on_each! {
         lab.assert_no_drift().await;
     }
 
+    async fn rollbacks_that_would_not_be_in_effect_any_more_are_named(backend) {
+        let lab = lab(backend).await;
+        let named = async |target, scope: &str| {
+            let request = match scope {
+                "" => RollbackRequest::to(target),
+                scope => only(scope, target),
+            };
+            rollback::plan(&*lab.store, request).await.unwrap().warnings().join(" ")
+        };
+        let revert = lab.take(without(4, None)).await.unwrap().rollback.unwrap();
+        let row = format!("sample/{}", id(1));
+        let part = lab.take(only(&row, RollbackTarget::AfterEvent(3))).await.unwrap().rollback.unwrap();
+        // All of it: both go.
+        let said = named(RollbackTarget::AfterEvent(2), "").await;
+        for words in ["2 rollbacks in effect now would be taken back too", &format!("#{revert} revert of #4"), &format!("#{part} rollback of the row")] {
+            assert!(said.contains(words), "{words}: {said}");
+        }
+        // The row alone: its own; the other one is of other rows too, and stays.
+        let said = named(RollbackTarget::AfterEvent(2), &row).await;
+        assert!(said.starts_with(&format!("1 rollback in effect now would be taken back too: #{part}")), "{said}");
+        assert_eq!(named(RollbackTarget::AfterEvent(part - 1), "spectrum").await, "");
+        // One that is undone by itself is not told of once more, and what came before it stays.
+        let undo = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
+        assert_eq!(undo.warnings(), Vec::<String>::new());
+        // A redo goes back to before the undo, and takes what was done to its rows since.
+        lab.undo(false).await.unwrap();
+        let last = lab.append(vec![update("sample", id(1), json!({"mass": 8}))]).await[0].id;
+        let again = lab.take(only(&row, RollbackTarget::BeforeEvent(last))).await.unwrap().rollback.unwrap();
+        let redo = rollback::plan_redo(&*lab.store, None, false).await.unwrap();
+        let said = redo.warnings().join(" ");
+        assert!(said.contains(&format!("#{again} rollback of the row")), "{said}");
+    }
+
     async fn a_row_is_taken_back_and_the_others_stay(backend) {
         let lab = lab(backend).await;
         lab.take(only(&format!("sample/{}", id(1)), RollbackTarget::AfterEvent(3))).await.unwrap();
@@ -194,6 +227,17 @@ on_each! {
                 assert!(plan.blockers[0].message.contains(part), "{}", plan.blockers[0].message);
             }
             assert_eq!(plan.confirm(true).expect_err("a conflict").code, ErrorCode::Blocked);
+            // What has been chosen is said, with the value that it is about; that a later one goes is a warning.
+            let plan = rollback::plan(&*lab.store, without(4, Some(conflicts))).await.unwrap();
+            let (said, warned) = (plan.sentences("lab").join(" "), plan.warnings().join(" "));
+            let value = format!("name of sample {} by #8.", id(1));
+            let (words, keeps_all) = match conflicts {
+                Conflicts::Ours => ("1 value would stay as later events have set them", true),
+                Conflicts::Theirs => ("1 value that later events have set would be taken back too", false),
+            };
+            assert!(said.contains(words) && said.contains(&value), "{said}");
+            assert_eq!(said.contains("and keep what came after."), keeps_all, "{said}");
+            assert_eq!(warned.contains(&value), !keeps_all, "{warned}");
             lab.take(without(4, Some(conflicts))).await.unwrap();
             assert_eq!(lab.names().await[..2], [format!("\"{name}\" 3"), "\"b\" 7".to_owned()]);
             // What it left out does not count for any later rollback either.

@@ -233,7 +233,7 @@ on_each! {
         assert_eq!(names(1).await, ["a"]);
         assert_eq!(names(3).await, ["b", "c"]);
         assert_eq!(names(4).await, ["c"]);
-        let key = ebbtide::eventsourcing::RowKey { table: "sample".into(), uuid: id(1) };
+        let key = RowKey { table: "sample".into(), uuid: id(1) };
         let life = inspect::row_history(&*lab.store, &key).await.unwrap();
         let ids: Vec<i64> = life.iter().map(|event| event.event.id).collect();
         assert_eq!(ids, [1, 2, 4]);

@@ -269,6 +269,10 @@ impl EventStore for Inserting {
         self.inner.count_changes(ids, scope).await
     }
 
+    async fn changes_by_actor(&self, ids: &Ranges, scope: &Scope) -> Result<Vec<(String, u64)>> {
+        self.inner.changes_by_actor(ids, scope).await
+    }
+
     async fn count_living(&self, ids: &Ranges, scope: &Scope) -> Result<u64> {
         self.inner.count_living(ids, scope).await
     }

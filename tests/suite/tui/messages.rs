@@ -369,6 +369,15 @@ fn answer(message: &Message) -> Option<Answer> {
                 model.rollback.as_ref().is_some_and(shown)
             },
         },
+        Message::Authors(..) => Answer {
+            ask: |model| with_rollback(model).planned = Some(WANTED),
+            fine: |request| Message::Authors(request, Ok(vec![("ada".to_owned(), 3)])),
+            failed: Some(|request, error| Message::Authors(request, failed_with(error))),
+            taken: |model| {
+                let plan = model.rollback.as_ref().and_then(|one| one.plan.as_ref());
+                plan.is_some_and(|plan| plan.authors.is_some())
+            },
+        },
         Message::ReplayCounted(..) => Answer {
             ask: |model| with_rollback(model).planned = Some(WANTED),
             fine: |request| Message::ReplayCounted(request, Ok(99)),
@@ -491,6 +500,7 @@ fn answers() -> Vec<Answer> {
         Message::Life(one(), Err(broken())),
         Message::Planned(one(), Box::new(Err(broken()))),
         Message::ReplayCounted(one(), Err(broken())),
+        Message::Authors(one(), Err(broken())),
         Message::Changes(one(), 0, Err(broken())),
         Message::Shown(one(), Err(broken())),
         Message::Executed(one(), Err(broken())),
