@@ -177,11 +177,11 @@ impl RollbackPlan {
         lines.extend(self.taken_back_sentence());
         lines.extend(self.conflicts_sentence());
         lines.push(format!(
-            "{} undone, {} reinstated.",
+            "{} undone{}, {} reinstated.",
             count(self.events_undone, "event", "events"),
+            self.by_authors().unwrap_or_default(),
             self.events_reinstated
         ));
-        lines.extend(self.authors_sentence());
         let rows = |of: fn(&TableCounts) -> u64| self.tables.iter().map(of).sum::<u64>();
         lines.push(format!(
             "{} removed, {} brought back, {} changed.",
@@ -229,7 +229,7 @@ impl RollbackPlan {
     }
 
     /// Whose events are undone, where that has been counted.
-    fn authors_sentence(&self) -> Option<String> {
+    fn by_authors(&self) -> Option<String> {
         let authors = self
             .authors
             .as_ref()
@@ -239,7 +239,7 @@ impl RollbackPlan {
             .map(|(actor, events)| format!("{events} by {actor}"))
             .collect();
         let all = authors.len() as u64;
-        Some(format!("Of those undone, {}.", list(&named, all)))
+        Some(format!(" ({})", list(&named, all)))
     }
 
     fn taken_back_sentence(&self) -> Option<String> {

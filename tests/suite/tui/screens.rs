@@ -309,7 +309,7 @@ async fn roll_back(player: &mut Player, size: (u16, u16), lab: &Database) {
         "preview_scoped",
         size,
         lab,
-        &["scope: the table experiment"],
+        &["scope: the table experiment", "by tester)"],
     )
     .await;
     player.press(Key::Char('o'));
@@ -318,7 +318,7 @@ async fn roll_back(player: &mut Player, size: (u16, u16), lab: &Database) {
         "blocked",
         size,
         lab,
-        &["In the way", "scope: the row"],
+        &["In the way", "Take the row", " by tester)"],
     )
     .await;
     player.press(Key::Char('o'));
