@@ -7,6 +7,7 @@ pub(crate) mod player;
 mod preview;
 pub(crate) mod pty;
 mod random;
+mod reading;
 mod screens;
 mod scrolling;
 mod story;
