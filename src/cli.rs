@@ -7,6 +7,7 @@ mod confirm;
 mod demo;
 mod diff;
 mod exit;
+mod heap;
 mod history;
 mod init;
 mod log;
@@ -38,6 +39,7 @@ const WORKERS: usize = 1;
 /// Reads the arguments, runs the command, and says how it ended.
 #[must_use]
 pub fn main() -> ExitCode {
+    heap::share_one_arena();
     let args = Args::parse();
     let output = Output::new(args.global.json);
     let runtime = match tokio::runtime::Builder::new_multi_thread()
