@@ -3,9 +3,9 @@
 use super::args::Log;
 use super::output::Output;
 use super::{End, parse};
-use crate::eventsourcing::history::{History, Standing};
+use crate::eventsourcing::history::{History, Rollback, Standing};
 use crate::eventsourcing::timeline::{Detail, Direction, Entry, Filter, PageRequest};
-use crate::eventsourcing::{Event, EventId, EventStore, Result, inspect, timestamp};
+use crate::eventsourcing::{Event, EventId, EventKind, EventStore, Result, inspect, timestamp};
 use crate::text;
 
 /// Events that are read at once when they are printed whole: each can hold megabytes.
@@ -80,14 +80,34 @@ fn print(entry: &Entry, head: EventId, history: &History, output: &Output) -> Re
     match output.is_json() {
         true => output.object(&entry.event.to_json(standing.undone_by())),
         false => {
-            let line = line(&entry.event, entry.left_out, standing);
+            let made = history.rollback(entry.event.id);
+            let line = match made.filter(|_| entry.event.kind == EventKind::Rollback) {
+                Some(made) => line_with(&entry.event, standing, &what(made)),
+                None => line(&entry.event, entry.left_out, standing),
+            };
             output.line(&text::clipped(&line, output.width().max(100)))
         }
     }
 }
 
+/// What a rollback did, and why.
+fn what(made: &Rollback) -> String {
+    let why = made.reason.as_ref();
+    let why = why.map_or_else(String::new, |why| format!(" · {why}"));
+    text::visible(&format!("{}{why}", made.in_words()))
+}
+
 /// One event in one line.
 pub(super) fn line(event: &Event, left_out: Option<u64>, standing: Standing) -> String {
+    let data = match left_out {
+        Some(bytes) => format!("({bytes} bytes)"),
+        None => text::summary(&event.data, 40),
+    };
+    line_with(event, standing, &data)
+}
+
+/// An event's line with these words for what it holds.
+fn line_with(event: &Event, standing: Standing, words: &str) -> String {
     let row = match &event.row {
         Some(key) => format!(
             "{} {}",
@@ -101,15 +121,12 @@ pub(super) fn line(event: &Event, left_out: Option<u64>, standing: Standing) -> 
         Standing::UndoneBy(rollback) => format!("[undone by #{rollback}] "),
         Standing::BookkeepingOf(rollback) => format!("[of #{rollback}] "),
     };
-    let data = match left_out {
-        Some(bytes) => format!("({bytes} bytes)"),
-        None => text::summary(&event.data, 40),
-    };
     format!(
-        "{:>6}  {}  {:<12}  {row}  {note}{data}",
+        "{:>6}  {}  {:<12}  {row}  {}  {note}{words}",
         format!("#{}", event.id),
         timestamp::format(event.timestamp),
         event.kind,
+        text::visible(&event.actor),
     )
     .trim_end()
     .to_owned()
