@@ -7,6 +7,7 @@ mod grid;
 mod links;
 mod mouse;
 mod overlay;
+mod preview;
 mod rollback;
 mod row;
 mod searching;
@@ -81,7 +82,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
             effects.extend(timeline::read_strip(model));
             effects.extend(tables::settle(model));
             effects.extend(row::settle(model));
-            effects.extend(rollback::settle(model));
+            effects.extend(preview::settle(model));
             cell::settle(model);
             audit::settle(model);
             effects
@@ -123,9 +124,9 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::ReplayCounted(request, result) => rollback::replay_counted(model, request, result),
         Message::Authors(request, result) => rollback::authors_counted(model, request, result),
         Message::Changes(request, first, result) => {
-            rollback::changes_read(model, request, first, result)
+            preview::changes_read(model, request, first, result)
         }
-        Message::Shown(request, result) => rollback::shown(model, request, result),
+        Message::Shown(request, result) => preview::shown(model, request, result),
         Message::Progress(done, total, elapsed) => execution::progress(model, done, total, elapsed),
         Message::Waiting(writer) => execution::waiting(model, writer),
         Message::Executed(request, result) => execution::executed(model, request, result),
@@ -386,7 +387,7 @@ fn clear(model: &mut Model) -> Vec<Effect> {
                 .as_ref()
                 .is_some_and(|one| !one.filter.is_empty()) =>
         {
-            rollback::show_only(model, "")
+            preview::show_only(model, "")
         }
         Context::Tables if !model.tables.filter.is_empty() => {
             tables::list_only(model, "");

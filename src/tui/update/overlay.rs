@@ -5,7 +5,9 @@ use super::super::field::Field;
 use super::super::keymap::{Action, Key};
 use super::super::model::{Model, Notice, Overlay, Prompt, Purpose};
 use super::super::pages::{self, Command};
-use super::{act, audit, cell, grid, moved, rollback, scroll_page, searching, tables, whole_log};
+use super::{
+    act, audit, cell, grid, moved, preview, rollback, scroll_page, searching, tables, whole_log,
+};
 use crate::eventsourcing::timeline::Filter;
 
 /// A key where text is typed.
@@ -245,7 +247,7 @@ fn changed(model: &mut Model) -> Vec<Effect> {
             tables::list_only(model, &text);
             Ok(Vec::new())
         }
-        Purpose::Changes => Ok(rollback::show_only(model, &text)),
+        Purpose::Changes => Ok(preview::show_only(model, &text)),
         Purpose::Reason | Purpose::Search | Purpose::Export => Ok(Vec::new()),
     };
     let (effects, refusal) = match result {
