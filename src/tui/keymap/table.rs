@@ -43,8 +43,8 @@ const EVENTS: &[Context] = &[Timeline, Event];
 const OF_EVENTS: &[Context] = &[Timeline, Event, Row];
 /// The pages on which nothing lies that could be left: `q` leaves them, and elsewhere goes one step back.
 const OUTER: &[Context] = &[Timeline, Tables, Audit, NoRollback];
-/// Where Backspace goes back, and Esc ends a filter first.
-const RETURNED: &[Context] = &[Timeline, Tables, Audit, NoRollback, Grid, Preview];
+/// Where Backspace goes back, and Esc ends a filter first. Not in a plan: whoever corrects an id there that has just been refused would lose it.
+const RETURNED: &[Context] = &[Timeline, Tables, Audit, NoRollback, Grid];
 const INNER: &[Context] = &[
     Event,
     Grid,

@@ -196,7 +196,9 @@ fn column(row: &RowScreen, name: &str, held: &Value, width: usize) -> Option<Lin
     };
     let link = match to.filter(|_| !held.is_null()) {
         Some(to) => {
-            let word = found.names.get(name).map(|word| format!(" {word}"));
+            // A row without a name has its uuid for a name, which stands there anyway.
+            let word = found.names.get(name).filter(|word| held.as_str() != Some(word));
+            let word = word.map(|word| format!(" {word}"));
             visible(&format!("→ {}{}  ", to.table, word.unwrap_or_default()))
         }
         None => String::new(),

@@ -80,14 +80,21 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
     }
     let place = match (&model.row, model.screen) {
         // Which row it is, where its title is out of sight.
-        (Some(row), Screen::Row) if row.top > 0 && model.position.is_none() => vec![
-            format!("{} ", visible(&row.key.to_string())),
-            format!(
+        (Some(row), Screen::Row) if row.top > 0 => {
+            let past = model.position.map_or_else(String::new, |position| {
+                format!("· after #{} ", position.after)
+            });
+            let short = format!(
                 "{} {} ",
                 visible(&row.key.table),
                 &row.key.uuid.to_string()[..8]
-            ),
-        ],
+            );
+            vec![
+                format!("{} {past}", visible(&row.key.to_string())),
+                format!("{short}{past}"),
+                short,
+            ]
+        }
         _ => place_in_page(model),
     };
     let (notes, tone) = match model.position {
@@ -158,6 +165,11 @@ fn place_in_page(model: &Model) -> Vec<String> {
         }
         false => Vec::new(),
     };
+    match &model.overlay {
+        Some(Overlay::Change { top }) => return of(*top, pages::change_whole(model, width).len()),
+        Some(Overlay::Failure { top }) => return of(*top, pages::failure(model, width).len()),
+        _ => {}
+    }
     match (model.context_below(), &model.rollback) {
         (Context::Preview, Some(rollback)) => {
             let places = of(rollback.top, pages::rollback_length(model, width));

@@ -289,9 +289,17 @@ async fn roll_back(player: &mut Player, size: (u16, u16), lab: &Database) {
         "preview",
         size,
         lab,
-        &["just before #15", "(32 by replay)"],
+        &["just before #15", "(32 by replay)", " by tester)"],
     )
     .await;
+    player.press(Key::Tab);
+    keep(player, "preview_marked", size, lab, &["▌- remove molecule"]).await;
+    player.press(Key::Char('v'));
+    keep(player, "change", size, lab, &["- remove molecule", "→ ∅"]).await;
+    player.press(Key::Esc);
+    player.press(Key::Char('w'));
+    keep(player, "reason", size, lab, &["why:"]).await;
+    player.press(Key::Esc);
     player.press(Key::Char('/'));
     player.type_text("def");
     player.press(Key::Enter);
