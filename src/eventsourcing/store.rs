@@ -48,6 +48,8 @@ pub struct StoreInfo {
     pub name: String,
     /// Where it is, without a password: the file's path, or `host:port/database`.
     pub location: String,
+    /// Who is recorded as having made what is written by way of this store.
+    pub actor: String,
     /// Why nothing can be written, when nothing can be.
     pub read_only: Option<String>,
 }

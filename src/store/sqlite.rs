@@ -61,8 +61,6 @@ struct SqliteStore {
     watch: watch::Watch,
     /// The file that its connections have.
     opened: watch::Opened,
-    /// Who writes.
-    actor: String,
 }
 
 pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<Arc<dyn EventStore>> {
@@ -274,7 +272,7 @@ impl EventStore for SqliteStore {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed)?;
-        match append::append(&mut all, &self.actor, &events).await {
+        match append::append(&mut all, &self.info.actor, &events).await {
             Ok(stored) => {
                 all.commit().await.map_err(failed)?;
                 Ok(stored)
@@ -296,7 +294,7 @@ impl EventStore for SqliteStore {
             .begin_with("BEGIN IMMEDIATE")
             .await
             .map_err(failed)?;
-        let recorded = differences::record(&mut all, &self.actor).await?;
+        let recorded = differences::record(&mut all, &self.info.actor).await?;
         all.commit().await.map_err(failed)?;
         Ok(recorded)
     }
@@ -307,7 +305,7 @@ impl EventStore for SqliteStore {
         control: &Control,
     ) -> Result<RollbackOutcome> {
         self.opened.check()?;
-        rollback::execute(&self.options, &self.actor, rollback, control).await
+        rollback::execute(&self.options, &self.info.actor, rollback, control).await
     }
 
     async fn close(&self) {

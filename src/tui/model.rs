@@ -22,7 +22,7 @@ use crate::eventsourcing::{Error, Event, EventId, Result};
 
 pub use audit::{Audit, Verification};
 pub use cell::{Cell, Node, Plot};
-pub use overlay::{Overlay, Prompt, Purpose};
+pub use overlay::{Completed, Overlay, Prompt, Purpose};
 pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, NamedBy, RowScreen};
 pub use tables::{GRID_PAGE, Grid, GridRow, RowFor, Since, Tables, WholeRow};

@@ -412,7 +412,9 @@ fn back(model: &mut Model) -> Vec<Effect> {
             match context {
                 Context::Grid => {
                     model.tables.grid = None;
-                    return vec![Effect::Cancel(Slot::Rows)];
+                    let mut effects = vec![Effect::Cancel(Slot::Rows)];
+                    effects.extend(tables::shown(model));
+                    return effects;
                 }
                 Context::Row | Context::Audit | Context::NoRollback => {
                     model.screen = Screen::Timeline;

@@ -393,7 +393,7 @@ pub(super) fn violation(violation: Violation) -> Blocker {
         ),
         Violated::ForeignKey => (
             "foreign-key",
-            "take the two back together, by a wider scope, or let it point at nothing first",
+            "take both back, as a wider scope or an earlier target does, or let it point at nothing first",
         ),
     };
     Blocker {

@@ -108,7 +108,7 @@ async fn plan_asked(store: &dyn EventStore, asked: Asked) -> Result<RollbackPlan
             Some(rollback) => (rollback.clone(), reason, allow_loss),
             None => {
                 return Err(
-                    nothing("no rollback is in effect, so there is nothing to undo")
+                    nothing("there is nothing to undo: every rollback, if there was one, has been undone already")
                         .hint("the timeline shows each rollback and whether it is undone"),
                 );
             }

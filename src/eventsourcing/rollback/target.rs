@@ -74,7 +74,7 @@ async fn without(
     if event.kind.is_marker() {
         return refused(
             format!("#{id} is one end of a rollback, which cannot be reverted like an event"),
-            "an undo takes back the latest rollback in effect",
+            "an undo takes back the latest rollback in effect; going back to before an older one takes back all that came since, too",
         );
     }
     match history.standing(head, id, event.row.as_ref()) {
@@ -88,7 +88,7 @@ async fn without(
         Standing::BookkeepingOf(by) => {
             return refused(
                 format!("#{id} is bookkeeping of rollback #{by}, and undone with it"),
-                "an undo takes back the latest rollback in effect",
+                "an undo takes back the latest rollback in effect; going back to before an older one takes back all that came since, too",
             );
         }
     }

@@ -247,7 +247,7 @@ impl RollbackPlan {
         (*all > 0).then(|| {
             format!(
                 "{} in effect now would be taken back too: {}.",
-                count(*all, "rollback", "rollbacks"),
+                count(*all, "rollback, undo or redo", "rollbacks, undos and redos"),
                 list(first, *all)
             )
         })

@@ -224,10 +224,17 @@ pub(super) async fn open(url: &str, options: &OpenOptions) -> Result<(Found, PgP
         .await
         .map_err(|error| server.not_readable(error))?;
     version::check_can_open(found, &migrator(), &server.place)?;
+    let role: String = sqlx::query_scalar("SELECT session_user::text")
+        .fetch_one(&mut connection)
+        .await
+        .map_err(failed)?;
+    let person = options.person.as_ref().filter(|one| !one.is_empty());
     let info = StoreInfo {
         backend: Backend::Postgres,
         name: server.database.clone(),
         location: server.place.clone(),
+        // As `sourcing.actor` says it.
+        actor: person.map_or_else(|| role.clone(), |person| format!("{role}/{person}")),
         read_only: match found {
             Found::Legacy => Some(legacy::READ_ONLY.to_owned()),
             _ => read_only(&mut connection, options).await?,

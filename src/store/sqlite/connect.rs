@@ -112,15 +112,15 @@ pub(super) async fn open(path: &Path, options: &OpenOptions) -> Result<SqliteSto
             backend: Backend::Sqlite,
             name: name.to_string_lossy().into_owned(),
             location: path.display().to_string(),
+            actor: match person {
+                Some(person) => format!("{}/{person}", options.user),
+                None => options.user.clone(),
+            },
             read_only,
         },
         options: connect,
         watch: Watch::default(),
         opened: Opened::new(path)?,
-        actor: match person {
-            Some(person) => format!("{}/{person}", options.user),
-            None => options.user.clone(),
-        },
     })
 }
 

@@ -68,6 +68,21 @@ pub struct Prompt {
     pub refusal: Option<String>,
     /// Which of the suggestions is chosen.
     pub chosen: Option<usize>,
+    /// What was completed last: completed once more, the next suggestion stands there instead.
+    pub completed: Option<Completed>,
+}
+
+/// A suggestion that was taken, among others that could have been.
+#[derive(Clone, Debug)]
+pub struct Completed {
+    /// Where it begins in the line, in characters.
+    pub from: usize,
+    /// The suggestions.
+    pub offers: Vec<String>,
+    /// Which of them it is.
+    pub at: usize,
+    /// The line with it: once anything else has been typed, it is none of these.
+    pub text: String,
 }
 
 impl Prompt {
@@ -81,6 +96,14 @@ impl Prompt {
             began_at: None,
             refusal: None,
             chosen: None,
+            completed: None,
         }
+    }
+
+    /// What was completed, while nothing else has been typed since.
+    #[must_use]
+    pub fn just_completed(&self) -> Option<&Completed> {
+        let completed = self.completed.as_ref();
+        completed.filter(|one| one.text == self.field.text() && one.offers.len() > 1)
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{Line, Tone, line};
 use crate::eventsourcing::activity::ActivityBy;
+use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::verify::{Finding, FindingKind};
 use crate::eventsourcing::{EventId, RowKey};
 use crate::text::{clipped, count, fitted, visible, width as cells, wrapped};
@@ -130,7 +131,7 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
         let standing = model.history.standing(head, rollback.id, None);
         let (tone, note) = match standing.undone_by() {
             Some(by) => (Tone::Faint, format!("undone by #{by}")),
-            None => (Tone::Plain, in_effect(model, head, rollback.id)),
+            None => (Tone::Plain, "in effect".to_owned()),
         };
         let text = format!("  #{} {note} · {}", rollback.id, rollback.in_words());
         let text = clipped(&visible(&text), width);
@@ -142,8 +143,19 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
             rollback.actor,
             why.map_or_else(String::new, |why| format!(" · {why}")),
         );
-        for part in wrapped(&visible(&text), width.saturating_sub(6).max(1)) {
-            lines.push((line(Tone::Faint, format!("      {part}")), None));
+        // It is in effect for all other rows, and for these as long as the later one is not undone.
+        let later = model.history.narrowed_by(head, rollback.id).into_iter();
+        let later = later.map(|later| {
+            format!(
+                "#{} has gone back to before it, with {} alone",
+                later.id,
+                short(&later.scope)
+            )
+        });
+        for text in std::iter::once(text).chain(later) {
+            for part in wrapped(&visible(&text), width.saturating_sub(6).max(1)) {
+                lines.push((line(Tone::Faint, format!("      {part}")), None));
+            }
         }
     }
     if lines.len() == 1 {
@@ -162,16 +174,11 @@ pub fn chosen_rollback(model: &Model) -> Option<EventId> {
     }
 }
 
-/// That it is in effect, and where a later one of fewer rows has gone back to before it.
-fn in_effect(model: &Model, head: EventId, id: EventId) -> String {
-    let by = model.history.narrowed_by(head, id);
-    let names: Vec<String> = by
-        .iter()
-        .map(|later| format!("{} (#{})", later.scope, later.id))
-        .collect();
-    match names.is_empty() {
-        true => "in effect".to_owned(),
-        false => format!("in effect, but for {}", names.join(", ")),
+/// A scope, a row by the beginning of its uuid.
+fn short(scope: &Scope) -> String {
+    match scope {
+        Scope::Row(row) => format!("{} {}", row.table, &row.uuid.to_string()[..8]),
+        scope => scope.to_string(),
     }
 }
 

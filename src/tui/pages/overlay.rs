@@ -11,7 +11,7 @@ use crate::tui::keymap::{Action, Binding, Context, Key, is_field};
 use crate::tui::model::{Model, Overlay, Prompt, Purpose};
 
 /// Signs on the screens, and what they mean.
-const SIGNS: [(&str, &str); 13] = [
+const SIGNS: [(&str, &str); 15] = [
     ("+ ~ -", "create, update, delete"),
     ("« »", "the two ends of a rollback"),
     ("=", "a row restored by a rollback"),
@@ -24,6 +24,8 @@ const SIGNS: [(&str, &str); 13] = [
     ("of #n", "a rollback wrote the event"),
     ("from #n", "the event that it repeats or restores"),
     ("∅", "no value (NULL)"),
+    ("| before a column", "pinned: it stays in sight"),
+    ("* after a value", "of the past: it is another one now"),
     (
         "~ before a number",
         "about so many: not counted yet, or before the latest events",
@@ -190,7 +192,9 @@ pub fn commands(model: &Model) -> Vec<Command> {
     let mut commands = Vec::new();
     if let Ok(id) = wanted.trim_start_matches('#').parse() {
         commands.push(Command::GoToEvent(id));
-    } else if let Some(moment) = timestamp::parse(&wanted.to_uppercase()) {
+    } else if let Some(moment) =
+        timestamp::parse(&wanted.to_uppercase()).or_else(|| near(model, &wanted))
+    {
         commands.push(Command::GoToMoment(moment));
     }
     let here = model.context_below();
@@ -224,6 +228,13 @@ pub fn commands(model: &Model) -> Vec<Command> {
     commands
 }
 
+/// A moment as the timeline shows it, without its day or its year: that of the event under the cursor is meant.
+fn near(model: &Model, text: &str) -> Option<Timestamp> {
+    let here = model.timeline.selected()?.event.timestamp;
+    let (day, year) = (here.format("%Y-%m-%d "), here.format("%Y-"));
+    timestamp::parse(&format!("{day}{text}")).or_else(|| timestamp::parse(&format!("{year}{text}")))
+}
+
 /// The palette's lines.
 #[must_use]
 pub fn palette(model: &Model, width: usize) -> Vec<Line> {
@@ -232,8 +243,9 @@ pub fn palette(model: &Model, width: usize) -> Vec<Line> {
     };
     let commands = commands(model);
     if commands.is_empty() {
-        let text = "  No command has that in its name. An event's id or a moment goes there: 15, 2020-02-17 03:09";
-        return vec![line(Tone::Faint, clipped(text, width))];
+        let text = "No command has that in its name. An event's id or a moment goes there: 15, 2020-02-17 03:09, or of the day or the year of the event under the \
+                    cursor 03:09, 02-17";
+        return super::paragraph(Tone::Faint, text, width).collect();
     }
     let lines = commands.iter().enumerate().map(|(at, command)| {
         let sign = if at == *cursor { "▌" } else { " " };

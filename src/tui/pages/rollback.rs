@@ -158,6 +158,7 @@ fn confirm(
     if let Some(reason) = &plan.request.reason {
         sentences.push(format!("Reason: {}", visible(reason)));
     }
+    sentences.push(format!("Recorded as made by {}.", visible(&info.actor)));
     let key = taken_back_by(model, rollback);
     sentences.push(match rollback.asked {
         Asked::Undo => format!("Afterwards {key} redoes it."),
@@ -297,7 +298,10 @@ fn sum(plan: &RollbackPlan, of: impl Fn(&TableCounts) -> u64) -> u64 {
 fn done_words(model: &Model, rollback: &Rollback) -> String {
     let name = &model.info.name;
     let taken_back = |id| {
-        let made = model.history.rollback(id).map(|made| made.in_words());
+        let made = model
+            .history
+            .rollback(id)
+            .map(crate::eventsourcing::history::Rollback::in_words);
         made.map_or_else(|| format!("#{id}"), |made| format!("#{id}, {made},"))
     };
     let purpose = rollback.plan.as_ref().map(|plan| plan.purpose);

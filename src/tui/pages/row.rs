@@ -151,7 +151,7 @@ fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<
         What::Naming(table, column) => {
             let counted = row.named_by.get(&(table.to_owned(), column.to_owned()));
             let rows = match counted {
-                _ if model.position.is_some() => "  those of then".to_owned(),
+                _ if model.position.is_some() => "  not counted in the past".to_owned(),
                 None if row.named_by_wanted.is_some() => "  …".to_owned(),
                 None | Some(None) => "  not counted".to_owned(),
                 Some(Some(counted)) => {
@@ -197,7 +197,10 @@ fn column(row: &RowScreen, name: &str, held: &Value, width: usize) -> Option<Lin
     let link = match to.filter(|_| !held.is_null()) {
         Some(to) => {
             // A row without a name has its uuid for a name, which stands there anyway.
-            let word = found.names.get(name).filter(|word| held.as_str() != Some(word));
+            let word = found
+                .names
+                .get(name)
+                .filter(|word| held.as_str() != Some(word));
             let word = word.map(|word| format!(" {word}"));
             visible(&format!("→ {}{}  ", to.table, word.unwrap_or_default()))
         }

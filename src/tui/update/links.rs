@@ -152,6 +152,9 @@ pub(super) fn travelled(
     if matches!(model.screen, Screen::Timeline) {
         leave_behind(model);
         model.screen = Screen::Tables;
+        // Rows that were looked for in what is there now would look as if they had not been there then.
+        let is_filtered = |grid: &mut Grid| !grid.filter.trim().is_empty();
+        model.tables.grid.take_if(is_filtered);
     }
     arrive(model)
 }

@@ -3,7 +3,7 @@
 use super::super::effect::Effect;
 use super::super::field::Field;
 use super::super::keymap::{Action, Key};
-use super::super::model::{Model, Notice, Overlay, Prompt, Purpose};
+use super::super::model::{Completed, Model, Notice, Overlay, Prompt, Purpose};
 use super::super::pages::{self, Command};
 use super::{
     act, audit, cell, grid, moved, preview, rollback, scroll_page, searching, tables, whole_log,
@@ -199,13 +199,28 @@ fn complete(model: &mut Model, suggestions: &[String], chosen: Option<usize>) ->
     let Some(Overlay::Prompt(prompt)) = &mut model.overlay else {
         return Vec::new();
     };
-    let chosen = chosen.or(prompt.chosen).unwrap_or(0);
-    let Some(suggestion) = suggestions.get(chosen) else {
+    let chosen = chosen.or(prompt.chosen);
+    let next = match (chosen, prompt.just_completed()) {
+        (None, Some(last)) => Completed {
+            at: (last.at + 1) % last.offers.len(),
+            ..last.clone()
+        },
+        _ => Completed {
+            from: pages::suggestion_begins(prompt),
+            offers: suggestions.to_vec(),
+            at: chosen.unwrap_or(0),
+            text: String::new(),
+        },
+    };
+    let Some(suggestion) = next.offers.get(next.at) else {
         return Vec::new();
     };
-    let from = pages::suggestion_begins(prompt);
-    prompt.field.complete(from, suggestion);
+    prompt.field.complete(next.from, suggestion);
     prompt.chosen = None;
+    prompt.completed = Some(Completed {
+        text: prompt.field.text().to_owned(),
+        ..next
+    });
     changed(model)
 }
 

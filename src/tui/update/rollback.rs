@@ -2,16 +2,23 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Model, Notice, ReadRows, Rollback, Screen, Stage};
+use super::super::model::{Asked, Model, Notice, Position, ReadRows, Rollback, Screen, Stage};
 use super::super::pages;
 use super::{execution, preview, scroll_page, told};
 use crate::eventsourcing::rollback::{Conflicts, RollbackPlan, Strategy};
 use crate::eventsourcing::scope::Scope;
-use crate::eventsourcing::{ErrorCode, Result, RowKey};
+use crate::eventsourcing::timestamp::Timestamp;
+use crate::eventsourcing::{ErrorCode, EventId, EventKind, Result, RowKey};
 
 /// Begins with making the plan; the row is that of the chosen event.
 pub(super) fn begin(model: &mut Model, asked: Asked, row: Option<RowKey>) -> Vec<Effect> {
     begin_with(model, Rollback::new(asked, row))
+}
+
+/// Whether an event of this moment stays: what is shown as it was after it is what one wants to have again.
+pub(super) fn keeps(model: &Model, moment: Timestamp) -> bool {
+    let is_shown = |position: Position| position.moment == moment;
+    model.position.is_some_and(is_shown)
 }
 
 /// The same of one row: from a row's life nobody expects the whole database to be taken back.
@@ -47,12 +54,28 @@ pub(super) fn begin_undo(model: &mut Model, action: Action) -> Vec<Effect> {
             ..
         }) => outcome.rollback,
         // Where one of them is chosen from a list, and it is not the latest, that is said.
-        _ if model.screen == Screen::Audit && asked == Asked::Undo => pages::chosen_rollback(model),
+        _ if asked == Asked::Undo => chosen(model),
         _ => None,
     };
     let mut rollback = Rollback::new(asked, None);
     rollback.expected = expected;
     begin_with(model, rollback)
+}
+
+/// The rollback under the cursor of the audit or of the timeline.
+fn chosen(model: &Model) -> Option<EventId> {
+    match model.screen {
+        Screen::Audit => pages::chosen_rollback(model),
+        Screen::Timeline => {
+            let event = &model.timeline.selected()?.event;
+            match event.kind {
+                EventKind::Rollback => Some(event.id),
+                EventKind::RollbackEnd => Some(model.history.written_by(event.id)?.id),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
 }
 
 /// Asks for the plan. The one that is there stays on the screen, marked, until the new one arrives.
@@ -78,7 +101,13 @@ pub(super) fn planned(
     let result = match result {
         Err(error) if error.code == ErrorCode::NothingToUndo => {
             let effects = cancel(model);
-            model.notice = Some(Notice::Info(format!("{}.", sentence(&error.message))));
+            let what_to_do = error
+                .hint
+                .map_or_else(String::new, |hint| format!(" {}.", sentence(&hint)));
+            model.notice = Some(Notice::Info(format!(
+                "{}.{what_to_do}",
+                sentence(&error.message)
+            )));
             return effects;
         }
         result => result,
@@ -160,7 +189,7 @@ pub(super) fn authors_counted(
     result: Result<Vec<(String, u64)>>,
 ) -> Vec<Effect> {
     counted(model, request, result, |plan, authors| {
-        plan.authors = authors
+        plan.authors = authors;
     })
 }
 

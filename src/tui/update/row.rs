@@ -183,11 +183,12 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             return open(model, &item);
         }
         (Action::TimeTravel, _, Some((_, moment))) => return links::ask_to_travel(model, moment),
-        (Action::RollBack | Action::Revert, _, Some((event, _))) => {
+        (Action::RollBack | Action::Revert, _, Some((event, moment))) => {
             let key = row.key.clone();
+            let keep = rollback::keeps(model, moment);
             let asked = match action {
                 Action::Revert => Asked::Revert { event },
-                _ => Asked::To { event, keep: false },
+                _ => Asked::To { event, keep },
             };
             return rollback::begin_with_row(model, asked, key);
         }

@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Model, Notice, Place, Position};
+use super::super::model::{Asked, Model, Notice, Place};
 use super::super::pages;
 use super::{in_sight, links, moved, rollback, scroll_page, searching, told};
 use crate::eventsourcing::history::{Course, Rollback, Standing};
@@ -86,11 +86,9 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if let Some(event) = &selected {
         match action {
             Action::RollBack => {
-                // What is shown as it was after this event is what stays.
-                let is_shown = |position: Position| position.moment == event.timestamp;
                 let asked = Asked::To {
                     event: event.id,
-                    keep: model.position.is_some_and(is_shown),
+                    keep: rollback::keeps(model, event.timestamp),
                 };
                 return rollback::begin(model, asked, event.row.clone());
             }

@@ -6,7 +6,7 @@ use ratatui::widgets::{Clear, Widget};
 
 use super::{Look, put, put_page};
 use crate::eventsourcing::rollback::RollbackPlan;
-use crate::text::{clipped, count, fitted, visible, width};
+use crate::text::{clipped, count, fitted, visible, width, wrapped};
 use crate::tui::keymap::{Action, Binding, Context};
 use crate::tui::model::{Asked, Model, Overlay, Rollback, Screen};
 use crate::tui::pages::{self, Tone};
@@ -44,12 +44,16 @@ pub(super) fn draw_header(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         let about = if is_estimated { "~" } else { "" };
         format!("{about}{}", count(rows, "row", "rows"))
     });
-    let rows = rows.unwrap_or_else(unknown);
-    let counts = [
-        format!("{} · {rows} ", events.unwrap_or_else(unknown)),
-        format!("{rows} "),
-        String::new(),
-    ];
+    let (events, rows) = (events.unwrap_or_else(unknown), rows.unwrap_or_else(unknown));
+    let counts = match is_of_now && model.position.is_some() {
+        // Where the past is looked at elsewhere, its rows have been counted, and not those of now.
+        true => vec![format!("{events} "), String::new()],
+        false => vec![
+            format!("{events} · {rows} "),
+            format!("{rows} "),
+            String::new(),
+        ],
+    };
     let name = visible(&pages::database_name(info));
     // Which database it is and whether it can be written matter more than the counts, and stay where there is no room.
     let state = format!("  {}  {shown}{badges}", info.backend.as_str());
@@ -323,35 +327,50 @@ pub(super) fn draw_prompt(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         height: lines,
         ..area
     };
-    let above = foot(2);
-    Clear.render(above, buffer);
     let (text, tone) = match &prompt.refusal {
-        Some(refusal) => (format!(" {refusal}"), Tone::Warning),
+        Some(refusal) => (visible(refusal), Tone::Warning),
         None => {
-            let offers = pages::suggestions(model);
-            let offers =
-                offers
-                    .iter()
-                    .enumerate()
-                    .map(|(at, offer)| match prompt.chosen == Some(at) {
-                        true => format!("[{}]", offer.trim()),
-                        false => format!(" {} ", offer.trim()),
-                    });
+            let (offers, chosen) = match prompt.just_completed() {
+                Some(last) => (last.offers.clone(), Some(last.at)),
+                None => (pages::suggestions(model), prompt.chosen),
+            };
+            let offers = offers
+                .iter()
+                .enumerate()
+                .map(|(at, offer)| match chosen == Some(at) {
+                    true => format!("[{}]", offer.trim()),
+                    false => format!(" {} ", offer.trim()),
+                });
             let offers: Vec<String> = offers.collect();
             match offers.is_empty() {
-                true => (format!(" {may}"), Tone::Faint),
-                false => (format!(" {}", offers.join(" ")), Tone::Plain),
+                true => (may.to_owned(), Tone::Faint),
+                false => (visible(&offers.join(" ")), Tone::Plain),
             }
         }
     };
-    put(buffer, above, 0, &visible(&text), look.style(tone));
+    // What is wrong is told in full.
+    let told = match prompt.refusal {
+        Some(_) => wrapped(&text, columns.saturating_sub(2).max(1)),
+        None => vec![text],
+    };
+    let told: Vec<String> = told
+        .into_iter()
+        .take(usize::from(area.height / 2))
+        .collect();
+    let lines = u16::try_from(told.len()).unwrap_or(1);
+    let whole = foot(lines + 1);
+    Clear.render(whole, buffer);
+    for (at, text) in told.iter().enumerate() {
+        put(buffer, whole, at, &format!(" {text}"), look.style(tone));
+    }
+    let above = foot(1);
     let label = format!(" {label}: ");
     let room = columns.saturating_sub(width(&label) + 1);
     let (shown, cursor) = pages::field_window(&prompt.field, room);
     put(
         buffer,
         above,
-        1,
+        0,
         &format!("{label}{shown}"),
         look.style(Tone::Strong),
     );
@@ -359,6 +378,6 @@ pub(super) fn draw_prompt(buffer: &mut Buffer, area: Rect, model: &Model, look: 
     if let Ok(at) = u16::try_from(at)
         && at < area.width
     {
-        buffer[(area.x + at, above.y + 1)].set_style(look.bar());
+        buffer[(area.x + at, above.y)].set_style(look.bar());
     }
 }

@@ -163,7 +163,10 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
     let counted = model.tables.counts.get(name).copied();
     let counted = counted.filter(|_| is_whole && grid.at == model.at());
     let known = grid.rows.or(grid.counted).map(|rows| rows as u64);
+    // What was counted before the latest events is only about right.
+    let is_old = known.is_none() && model.tables.counted_at < model.head && grid.at.is_none();
     let rows = match (known.or(counted), is_whole) {
+        (Some(rows), _) if is_old => format!("~{}", count(rows, "row", "rows")),
         (Some(rows), _) => count(rows, "row", "rows"),
         (None, true) => match model.tables.estimates.get(name) {
             Some(guess) => format!("~{}", count(*guess, "row", "rows")),
@@ -195,6 +198,9 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
             title.push_str(&format!(" · sorted by {column} {sign}"));
         }
     }
+    if !grid.hidden.is_empty() {
+        title.push_str(&format!(" · {} hidden", grid.hidden.len()));
+    }
     if let Some(column) = grid.selected_column() {
         let (place, all) = (grid.column + 1, grid.columns().len());
         title.push_str(&format!(
@@ -204,9 +210,6 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
         if let Some(to) = &column.references {
             title.push_str(&format!(" → {}", to.table));
         }
-    }
-    if !grid.hidden.is_empty() {
-        title.push_str(&format!(" · {} hidden", grid.hidden.len()));
     }
     if let Tracking::Untracked { reason } = &grid.table.tracking {
         title.push_str(&format!(" · takes no part: {reason}"));

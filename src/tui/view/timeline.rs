@@ -98,9 +98,9 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     };
     // The count first: a long filter is cut.
     let text = format!(
-        " {matches}{unknown}{searching} · {} shows all · filter: {}",
+        " {matches}{unknown}{searching} · filter: {} · {} shows all",
+        visible(&timeline.filter_text),
         model.keymap.key_for(Context::Timeline, Action::Clear),
-        visible(&timeline.filter_text)
     );
     put(buffer, area, 0, &text, look.style(Tone::Changed));
 }

@@ -126,12 +126,12 @@ on_each! {
         let part = lab.take(only(&row, RollbackTarget::AfterEvent(3))).await.unwrap().rollback.unwrap();
         // All of it: both go.
         let said = named(RollbackTarget::AfterEvent(2), "").await;
-        for words in ["2 rollbacks in effect now would be taken back too", &format!("#{revert} revert of #4"), &format!("#{part} rollback of the row")] {
+        for words in ["2 rollbacks, undos and redos in effect now would be taken back too", &format!("#{revert} revert of #4"), &format!("#{part} rollback of the row")] {
             assert!(said.contains(words), "{words}: {said}");
         }
         // The row alone: its own; the other one is of other rows too, and stays.
         let said = named(RollbackTarget::AfterEvent(2), &row).await;
-        assert!(said.starts_with(&format!("1 rollback in effect now would be taken back too: #{part}")), "{said}");
+        assert!(said.starts_with(&format!("1 rollback, undo or redo in effect now would be taken back too: #{part}")), "{said}");
         assert_eq!(named(RollbackTarget::AfterEvent(part - 1), "spectrum").await, "");
         // One that is undone by itself is not told of once more, and what came before it stays.
         let undo = rollback::plan_undo(&*lab.store, None, false).await.unwrap();

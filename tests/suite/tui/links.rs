@@ -15,8 +15,13 @@ on_both! {
             player.press(Key::Char('/'));
             player.type_text("type:mol");
             player.see(&["molecule   molecule_fragment"]).await;
+            // Completed once more, the next one stands there; and after the last the first again.
             player.press(Key::Tab);
-            player.see(&["3 matches", "filter: type:molecule"]).await;
+            player.see(&["3 matches", "filter: type:molecule ", "[molecule]"]).await;
+            player.press(Key::Tab);
+            player.see(&["filter: type:molecule_fragment ", "[molecule_fragment]"]).await;
+            player.press(Key::Tab);
+            player.see(&["3 matches", "filter: type:molecule ", "[molecule]"]).await;
             player.press(Key::Enter);
             player.see_settled(&["3 matches", "▌ #18", "#10 ", "#6 "]).await;
             player.press(Key::End);
@@ -96,6 +101,17 @@ on_both! {
             player.type_text("2999-01-01");
             player.press(Key::Enter);
             player.see(&["▌ #19", "No event is as late as 2999-01-01 00:00:00 UTC"]).await;
+            // As the list writes them, of the day or the year of the event under the cursor.
+            player.press(Key::Down);
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("03:09:57");
+            player.press(Key::Enter);
+            player.see(&["▌ #12", "The first event at 2020-02-17 03:09:57 UTC"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("02-17 03:10");
+            player.press(Key::Enter);
+            player.see(&["▌ #16", "The first event at 2020-02-17 03:10:00 UTC"]).await;
             // A key that is for another place says so.
             player.press(Key::Char('v'));
             player.see(&["v does nothing here; in the audit it is \"verify\"."]).await;

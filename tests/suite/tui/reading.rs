@@ -53,7 +53,7 @@ on_both! {
             player.press(Key::Enter);
             player.see(&["Take", "1 of 4 rows with \"xy_data\"", "/xy_data 1–"]).await;
             player.press(Key::Enter);
-            player.see(&["type 15 and", "Afterwards u undoes it."]).await;
+            player.see(&["type 15 and", "Recorded as made by ", "Afterwards u undoes it."]).await;
             // The sign that stands before the field may be typed too.
             player.type_text("#15");
             player.press(Key::Enter);
@@ -104,15 +104,23 @@ on_both! {
             player.press(Key::Down);
             player.see(&["▌~ #10 update"]).await;
             player.press(Key::Char('t'));
-            player.see(&["PAST #10 of #19", "▌~ #10 update", "molecule_fragment.molecule_id  those of then"]).await;
+            player.see(&["PAST #10 of #19", "▌~ #10 update", "molecule_fragment.molecule_id  not counted in the past"]).await;
             player.see_no("#19 update").await;
             player.press(Key::Char('T'));
             player.see(&["LIVE #19", "#19 update", "▌~ #10 update"]).await;
-            // So what is planned from there is what the cursor is on.
+            // So what is planned from there is what the cursor is on: before it, or where the past after it is shown, that past.
             player.press(Key::Char('R'));
             player.see(&["just before #10"]).await;
             player.press(Key::Esc);
             player.see(&["▌~ #10 update"]).await;
+            player.press(Key::Char('t'));
+            player.see(&["PAST #10 of #19"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just after #10", "LIVE #19", "19 events"]).await;
+            player.press(Key::Esc);
+            player.see(&["PAST #10 of #19", "▌~ #10 update"]).await;
+            player.press(Key::Char('T'));
+            player.see(&["LIVE #19", "#19 update"]).await;
             // Before it was there the log has nothing of it, up to then.
             player.press(Key::Char('1'));
             player.press(Key::Char(':'));

@@ -23,6 +23,7 @@ pub(crate) fn model() -> (Model, Vec<Effect>) {
         backend: Backend::Sqlite,
         name: "lab.db".to_owned(),
         location: "/lab.db".to_owned(),
+        actor: "tester".to_owned(),
         read_only: None,
     };
     let mut model = Model::new(info, SIZE);

@@ -182,6 +182,8 @@ fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) 
     }
     if rollback.changes_nothing() {
         notes.push("It is so already: nothing would change.".to_owned());
+    } else if !plan.is_empty() && plan.changes.is_empty() && plan.blockers.is_empty() {
+        notes.push("No row would change: what is undone has been set again since.".to_owned());
     }
     let notes = notes
         .iter()
@@ -221,8 +223,8 @@ fn choices(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize
     if rollback.meets_conflicts() {
         let words = |conflicts| match conflicts {
             None => "refused",
-            Some(Conflicts::Ours) => "ours, later values stay",
-            Some(Conflicts::Theirs) => "theirs, earlier come back",
+            Some(Conflicts::Ours) => "later values stay (ours)",
+            Some(Conflicts::Theirs) => "earlier ones come back (theirs)",
         };
         let next = match rollback.conflicts {
             None => Some(Conflicts::Ours),
