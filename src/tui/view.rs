@@ -13,7 +13,7 @@ use ratatui::layout::Rect;
 use ratatui::style::Style;
 
 use super::keymap::Action;
-use super::layout::SMALLEST;
+use super::layout::{SMALLEST, Size};
 use super::model::{Model, Overlay, Screen};
 use super::pages::{self, Line, Tone};
 use crate::text::{clipped, width};
@@ -29,7 +29,12 @@ fn not_read(model: &Model) -> String {
 pub fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) {
     let area = frame.area();
     let buffer = frame.buffer_mut();
-    if !model.size.is_enough() {
+    // What the terminal has now may be less than it had when its size was told last.
+    let now = Size {
+        columns: area.width,
+        rows: area.height,
+    };
+    if !model.size.is_enough() || !now.is_enough() {
         let (columns, rows) = SMALLEST;
         let text = format!(
             "ebb needs {columns}×{rows} cells; here are {}×{}",

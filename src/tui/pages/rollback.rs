@@ -4,7 +4,9 @@ use std::ops::Range;
 
 use super::{Line, Tone, bar, line, paragraph, preview};
 use crate::eventsourcing::EventId;
-use crate::eventsourcing::rollback::{Purpose, RollbackOutcome, RollbackPlan, TableCounts};
+use crate::eventsourcing::rollback::{
+    Purpose, RollbackOutcome, RollbackPlan, Strategy, TableCounts,
+};
 use crate::eventsourcing::store::Backend;
 use crate::text::{clipped, count, visible};
 use crate::tui::keymap::{Action, Context};
@@ -253,6 +255,11 @@ fn running(
             _ => format!("{done} of {total} steps{}", left(done, total, elapsed)),
         },
     ));
+    if let (Strategy::Replay, 0, Some(events)) = (plan.strategy(), done, plan.events_to_append()) {
+        let events = count(events, "event", "events");
+        let text = format!("{events} are appended first, in one go: the bar moves when they are.");
+        lines.extend(paragraph(Tone::Plain, &text, width));
+    }
     lines.push(line(Tone::Plain, ""));
     let (tone, text) = match stopping {
         true => (

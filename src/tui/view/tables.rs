@@ -44,7 +44,7 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .map(|table| width(&visible(&table.name)))
         .max()
         .unwrap_or(5);
-    let names = names.clamp(5, usize::from(area.width) / 2);
+    let names = names.max(5).min(usize::from(area.width) / 2);
     let only = match tables.filter.is_empty() {
         true => String::new(),
         false => format!(

@@ -299,3 +299,58 @@ fn shifts_run_from_the_right_to_the_left_and_axes_have_their_units() {
         assert!(axis.is_some(), "{shown}");
     });
 }
+
+/// The terminal may already have another size than the one that was told last, and any size at all.
+#[test]
+fn a_terminal_of_another_size_than_the_one_told_last_is_drawn_on() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut models = vec![listing(&lab).await, opened(&lab).await];
+        for screen in [
+            Screen::Timeline,
+            Screen::Row,
+            Screen::Rollback,
+            Screen::Audit,
+        ] {
+            let mut model = listing(&lab).await;
+            model.screen = screen;
+            models.push(model);
+        }
+        for keys in ["?", ":", "/"] {
+            let mut model = listing(&lab).await;
+            press(&mut model, Key::Char(keys.chars().next().unwrap()));
+            models.push(model);
+        }
+        for model in &mut models {
+            for told in [
+                SIZE,
+                Size {
+                    columns: 200,
+                    rows: 60,
+                },
+                Size {
+                    columns: 60,
+                    rows: 16,
+                },
+            ] {
+                model.size = told;
+                for (columns, rows) in [
+                    (0, 0),
+                    (1, 1),
+                    (9, 2),
+                    (3, 24),
+                    (59, 16),
+                    (60, 15),
+                    (200, 3),
+                    (61, 17),
+                    (300, 100),
+                ] {
+                    let mut terminal = Terminal::new(TestBackend::new(columns, rows)).unwrap();
+                    terminal
+                        .draw(|frame| view::draw(frame, model, LOOK))
+                        .unwrap();
+                }
+            }
+        }
+    });
+}
