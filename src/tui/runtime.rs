@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::effect::Effect;
 use super::effects::Effects;
-use super::keymap::Keymap;
+use super::keymap::{Action, Context, Key, Keymap};
 use super::layout::Size;
 use super::message::Message;
 use super::model::{Leaving, Model};
@@ -101,7 +101,13 @@ pub async fn run<B: Backend>(
         {
             messages.push_back(next);
         }
+        let drawn = model.context_below();
         while let Some(message) = messages.pop_front() {
+            if let Message::Key(key) = message
+                && is_too_early(&model, drawn, key)
+            {
+                continue;
+            }
             for effect in update(&mut model, message) {
                 match effect {
                     // What concerns the terminal is done here: nothing else is written to it meanwhile.
@@ -133,6 +139,17 @@ pub async fn run<B: Backend>(
             return model.last_word.transpose();
         }
     }
+}
+
+/// Whether a key would confirm something that is not on the screen yet: a plan, or the question before it is carried out.
+fn is_too_early(model: &Model, drawn: Context, key: Key) -> bool {
+    let context = model.context();
+    let confirms = match context {
+        Context::Preview => model.keymap.action(context, key) == Some(Action::Proceed),
+        Context::Confirm => !matches!(key, Key::Esc | Key::Ctrl(_)),
+        _ => false,
+    };
+    confirms && context != drawn
 }
 
 fn broken(error: &impl std::fmt::Display) -> Error {

@@ -73,6 +73,7 @@ fn is_about_the_cursor(action: Action) -> bool {
 fn take(model: &mut Model, message: Message) -> Vec<Effect> {
     match message {
         Message::Key(key) => press(model, key),
+        Message::Pasted(_) | Message::Mouse(_) if !model.size.is_enough() => Vec::new(),
         Message::Pasted(text) if keymap::is_field(model.context()) => paste(model, &text),
         Message::Pasted(_) => Vec::new(),
         Message::Mouse(mouse) => mouse::act(model, mouse),
@@ -164,6 +165,8 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     match action {
         Some(Action::Interrupt) => return interrupt(model, interrupted_before),
         Some(Action::Suspend) => return suspend(model),
+        // Nobody sees what a key does where there is no room to show it.
+        action if !model.size.is_enough() && action != Some(Action::Quit) => return Vec::new(),
         _ => {}
     }
     if model.is_going() && action.is_some_and(is_about_the_cursor) {

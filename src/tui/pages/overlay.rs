@@ -111,7 +111,8 @@ pub fn help(model: &Model) -> Vec<Line> {
 /// That a key does nothing here, and what it does elsewhere; nothing to say of one that types no character.
 #[must_use]
 pub fn does_nothing(model: &Model, context: Context, key: Key) -> Option<String> {
-    if !matches!(key, Key::Char(_)) {
+    // While a plan is being made the keys of its preview are not there yet.
+    if !matches!(key, Key::Char(_)) || context == Context::Planning {
         return None;
     }
     let mut all = model.keymap.all();

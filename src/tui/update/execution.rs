@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Key;
 use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
-use super::{links, reload, rollback};
+use super::{links, reload, reload_with, rollback, timeline};
 use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{Error, ErrorCode, Result};
@@ -196,7 +196,9 @@ pub(super) fn executed(
                 rollback.expected = taken_back.or(rollback.expected);
             }
             let mut effects = rollback::plan(model);
-            effects.extend(reload(model));
+            // The event that was chosen stays under the cursor.
+            let events = timeline::read_around(model);
+            effects.extend(reload_with(model, events));
             effects
         }
         Err(error) => failed(model, error),

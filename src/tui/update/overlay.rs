@@ -112,12 +112,11 @@ fn palette(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
     match action {
         Some(Action::Back) => model.overlay = None,
         Some(Action::Accept) => {
-            let chosen = commands.get(*cursor).cloned();
-            model.overlay = None;
-            return match chosen {
-                Some(command) => run(model, command),
-                None => Vec::new(),
-            };
+            // What names nothing stays, to be mended.
+            if let Some(command) = commands.get(*cursor).cloned() {
+                model.overlay = None;
+                return run(model, command);
+            }
         }
         Some(action) => *cursor = moved(action, *cursor, commands.len(), height),
         None => {

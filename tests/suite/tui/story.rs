@@ -41,9 +41,13 @@ on_both! {
             player.type_text("the knob was stuck");
             player.press(Key::Enter);
             player.see(&["reason: \"the knob was stuck\""]).await;
-            // Enter alone does not do it, nor does the wrong id.
+            // What is typed before the question is on the screen does not answer it.
             player.press(Key::Enter);
-            player.see(&["type 15 and"]).await;
+            player.type_text("15");
+            player.press(Key::Enter);
+            player.see(&["type 15 and", " #_"]).await;
+            assert_eq!(lab.store.head().await.unwrap(), 18);
+            // Enter alone does not do it, nor does the wrong id.
             player.press(Key::Enter);
             player.see(&["Not confirmed", "Preview"]).await;
             player.press(Key::Enter);

@@ -91,6 +91,23 @@ fn the_first_screen_asks_for_the_newest_page_and_nothing_whole() {
 }
 
 #[test]
+fn where_there_is_no_room_to_show_what_a_key_does_it_does_nothing() {
+    let mut model = showing(1, 30);
+    let small = Size {
+        columns: 40,
+        rows: 10,
+    };
+    update(&mut model, Message::Resized(small));
+    for key in [Key::Char('R'), Key::Enter, Key::Char('2'), Key::Down] {
+        assert_eq!(press(&mut model, key), []);
+    }
+    assert!(model.rollback.is_none() && model.timeline.cursor == 0);
+    update(&mut model, Message::Resized(SIZE));
+    press(&mut model, Key::Char('R'));
+    assert!(model.rollback.is_some());
+}
+
+#[test]
 fn a_late_answer_is_dropped() {
     let (mut model, effects) = model();
     let first = page_request(&effects);
