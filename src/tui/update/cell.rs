@@ -238,7 +238,9 @@ fn search(model: &mut Model, forwards: bool, here: bool) -> Vec<Effect> {
     let wanted = cell.search.to_lowercase();
     let is_match = |place: &usize| nodes[*place].text.to_lowercase().contains(&wanted);
     let count = nodes.len();
+    // An empty text has no lines at all.
     let found = match forwards {
+        _ if count == 0 => None,
         true => {
             let first = if here { 0 } else { 1 };
             (first..=count)

@@ -8,7 +8,7 @@ use ebbtide::tui::effect::{Effect, RequestId, Slot};
 use ebbtide::tui::keymap::{Context, Key};
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::Message;
-use ebbtide::tui::model::{Asked, Leaving, Model, Notice, Stage};
+use ebbtide::tui::model::{Asked, Cell, Leaving, Model, Notice, Stage};
 use ebbtide::tui::update::{start, update};
 
 use crate::support::{id, moment};
@@ -105,6 +105,34 @@ fn where_there_is_no_room_to_show_what_a_key_does_it_does_nothing() {
     update(&mut model, Message::Resized(SIZE));
     press(&mut model, Key::Char('R'));
     assert!(model.rollback.is_some());
+}
+
+#[test]
+fn an_empty_value_is_searched_in_vain() {
+    let mut model = showing(1, 30);
+    model.cell = Some(Cell {
+        title: "sample.name".to_owned(),
+        value: "".into(),
+        now: None,
+        nodes: Vec::new(),
+        folded: Default::default(),
+        cursor: 0,
+        top: 0,
+        search: String::new(),
+        is_plotted: false,
+        plot: None,
+    });
+    for key in ['/', 'a'] {
+        press(&mut model, Key::Char(key));
+    }
+    press(&mut model, Key::Enter);
+    let told = |model: &Model| model.notice.clone();
+    let in_vain = Some(Notice::Info("\"a\" is not in it.".to_owned()));
+    assert_eq!(told(&model), in_vain);
+    for key in ['n', 'N'] {
+        press(&mut model, Key::Char(key));
+        assert_eq!(told(&model), in_vain);
+    }
 }
 
 #[test]
