@@ -23,6 +23,8 @@ pub struct Tables {
     pub estimates: HashMap<String, u64>,
     /// The request for those.
     pub counts_wanted: Option<RequestId>,
+    /// How many tables that has not counted yet.
+    pub counts_left: usize,
     /// The log's head when counting began.
     pub counted_at: Option<EventId>,
     /// Only tables with this in their names are listed.

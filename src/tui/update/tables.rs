@@ -36,7 +36,10 @@ pub(super) fn travel(model: &mut Model) -> Vec<Effect> {
 /// Events have come: counts the rows anew where they are listed, and reads those of an open table.
 pub(super) fn grown(model: &mut Model) -> Vec<Effect> {
     let is_listed = model.screen == Screen::Tables && model.position.is_none();
-    let counting = match is_listed && model.tables.grid.is_none() {
+    // Begun anew with every event, where they come fast, counting would never end.
+    let tables = &model.tables;
+    let is_counting = tables.counts_wanted.is_some() && tables.counts_left > 0;
+    let counting = match is_listed && tables.grid.is_none() && !is_counting {
         true => count(model, false),
         false => None,
     };
@@ -96,6 +99,7 @@ fn count(model: &mut Model, large: bool) -> Option<Effect> {
     let list = model.tables.list.clone()?;
     let request = model.next_request();
     model.tables.counts_wanted = Some(request);
+    model.tables.counts_left = list.len();
     Some(Effect::Count(request, list, model.at(), large))
 }
 
@@ -127,6 +131,10 @@ pub(super) fn counted(
                 model.tables.estimates.insert(table, rows);
             }
             None => {}
+        }
+        model.tables.counts_left = model.tables.counts_left.saturating_sub(1);
+        if model.tables.counts_left == 0 && model.screen == Screen::Tables {
+            return shown(model);
         }
     }
     Vec::new()

@@ -8,7 +8,7 @@ use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::memory;
-use ebbtide::tui::message::{GridPage, Message};
+use ebbtide::tui::message::{GridPage, Message, Overview, RowCount};
 use ebbtide::tui::model::{GridRow, Model, RowFor, RowScreen, Screen, Visited, WholeRow};
 use ebbtide::tui::update::{start, update};
 use ebbtide::tui::view;
@@ -297,6 +297,47 @@ fn shifts_run_from_the_right_to_the_left_and_axes_have_their_units() {
             .lines()
             .find(|line| line.split_whitespace().eq(["9", "5", "1"]));
         assert!(axis.is_some(), "{shown}");
+    });
+}
+
+/// Events that come while the tables are being counted wait for the end of that, which would else never come.
+#[test]
+fn counting_ends_however_fast_events_come() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = listing(&lab).await;
+        let grows = |model: &mut Model, head| {
+            let effects = update(model, Message::Head(Ok(head)));
+            let request = effects.iter().find_map(|effect| match effect {
+                Effect::Overview(request) => Some(*request),
+                _ => None,
+            });
+            let overview = Overview {
+                head,
+                events: head.unsigned_abs(),
+                history: Default::default(),
+            };
+            update(model, Message::Overview(request.unwrap(), Ok(overview)))
+        };
+        let counts = |effects: &[Effect]| {
+            effects.iter().find_map(|effect| match effect {
+                Effect::Count(request, tables, ..) => Some((*request, tables.clone())),
+                _ => None,
+            })
+        };
+        grows(&mut model, 18);
+        let running = model.tables.counts_wanted.unwrap();
+        let tables = model.tables.list.clone().unwrap();
+        update(&mut model, Message::Counting(running, Ok(18)));
+        for head in 19..30 {
+            assert_eq!(counts(&grows(&mut model, head)), None, "at #{head}");
+        }
+        let mut begun = Vec::new();
+        for table in &tables {
+            let counted = Message::Counted(running, table.name.clone(), Ok(RowCount::Counted(1)));
+            begun.extend(counts(&update(&mut model, counted)));
+        }
+        assert_eq!(begun.len(), 1, "and then once for all that came");
     });
 }
 
