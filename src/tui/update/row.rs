@@ -59,7 +59,7 @@ pub(super) fn inspected(
 }
 
 /// Counts the rows that name this one, as they are now: of the past that takes a look at every row of their tables.
-fn count_naming(model: &mut Model) -> Option<Effect> {
+pub(super) fn count_naming(model: &mut Model) -> Option<Effect> {
     let request = model.next_request();
     let is_past = model.position.is_some();
     let row = model.row.as_mut()?;

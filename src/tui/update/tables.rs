@@ -3,8 +3,8 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
 use super::super::message::RowCount;
-use super::super::model::{Grid, Model, Notice, Screen};
-use super::{grid, in_sight, moved, told};
+use super::super::model::{Grid, Model, Notice, RowScreen, Screen};
+use super::{grid, in_sight, moved, row, told};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::{EventId, Result};
 
@@ -91,7 +91,13 @@ pub(super) fn listed(
     let last = model.tables.listed().count().saturating_sub(1);
     model.tables.cursor = model.tables.cursor.min(last);
     // What was estimated is not counted again and again behind the reader's back.
-    count(model, false).into_iter().collect()
+    let mut effects: Vec<Effect> = count(model, false).into_iter().collect();
+    // Which rows name a row is known only now, where its page was there first.
+    let is_uncounted = |row: &RowScreen| row.named_by_wanted.is_none();
+    if model.row.as_ref().is_some_and(is_uncounted) {
+        effects.extend(row::count_naming(model));
+    }
+    effects
 }
 
 /// Counts the rows of all tables; with `large` also of those that the database guesses to be large.
