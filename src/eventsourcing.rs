@@ -16,6 +16,7 @@ pub mod export;
 pub mod filter;
 pub mod history;
 pub mod inspect;
+pub mod needle;
 pub mod ranges;
 pub mod rollback;
 pub mod row;

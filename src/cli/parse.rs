@@ -10,7 +10,7 @@ use crate::eventsourcing::{Error, ErrorCode, EventId, EventStore, Result, Row};
 
 /// A moment.
 pub(super) fn timestamp(text: &str) -> Result<Timestamp> {
-    timestamp::parse(text).ok_or_else(|| {
+    timestamp::parse_typed(text).ok_or_else(|| {
         Error::new(
             ErrorCode::BadTimestamp,
             format!("\"{text}\" is no timestamp"),

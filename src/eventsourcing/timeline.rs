@@ -30,31 +30,6 @@ impl Filter {
         *self == Self::default()
     }
 
-    /// What is looked for in the JSON of an event's data that the database has put in small letters: the text, and where JSON writes it differently, as
-    /// JSON writes it; each also as it is where the database knows the small letters of ASCII alone.
-    #[must_use]
-    pub fn needles(&self) -> Vec<String> {
-        let Some(text) = self.search.as_ref().map(|text| text.to_lowercase()) else {
-            return Vec::new();
-        };
-        let json = serde_json::Value::from(text.as_str()).to_string();
-        let json = json.trim_start_matches('"');
-        let json = json.strip_suffix('"').unwrap_or(json).to_owned();
-        let large = |one: char| match one.is_ascii() {
-            true => one.to_string(),
-            false => one.to_uppercase().to_string(),
-        };
-        let mut needles = vec![text, json];
-        let others: Vec<String> = needles
-            .iter()
-            .map(|needle| needle.chars().map(large).collect())
-            .collect();
-        needles.extend(others);
-        needles.sort_unstable();
-        needles.dedup();
-        needles
-    }
-
     /// The beginning of a uuid that the text may be, in small letters.
     #[must_use]
     pub fn uuid_searched(&self) -> Option<String> {

@@ -1,6 +1,6 @@
 //! Moments: how they are read and written, the same everywhere.
 
-use chrono::{DateTime, NaiveDate, NaiveDateTime, SubsecRound, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, SubsecRound, TimeDelta, Utc};
 
 /// A moment in UTC, with microseconds.
 pub type Timestamp = DateTime<Utc>;
@@ -38,6 +38,8 @@ pub fn parse(text: &str) -> Option<Timestamp> {
         "%Y-%m-%d %H:%M%#z",
         "%Y-%m-%dT%H:%M:%S%.f %#z",
         "%Y-%m-%d %H:%M:%S%.f %#z",
+        "%Y-%m-%dT%H:%M %#z",
+        "%Y-%m-%d %H:%M %#z",
     ] {
         if let Ok(moment) = DateTime::parse_from_str(text, with_zone) {
             return Some(moment.with_timezone(&Utc).trunc_subsecs(6));
@@ -55,6 +57,12 @@ pub fn parse(text: &str) -> Option<Timestamp> {
     }
     let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
     Some(day.and_hms_opt(0, 0, 0)?.and_utc())
+}
+
+/// The same of what a person types, which is a moment of the years 1 to 9999: others do not sort as text, and PostgreSQL refuses the earliest of them.
+#[must_use]
+pub fn parse_typed(text: &str) -> Option<Timestamp> {
+    parse(text).filter(|moment| (1..=9999).contains(&moment.year()))
 }
 
 /// The last moment that is meant by a text that was read as this one, where it says until when: of a day all of it, and of a second, as lists show
@@ -111,6 +119,21 @@ mod tests {
         );
         for text in ["", "yesterday", "2020-13-01", "2020-02-30T00:00:00", "15"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_typed_has_a_year_of_four_digits() {
+        for (text, is_taken) in [
+            ("0001-01-01", true),
+            ("9999-12-31", true),
+            ("-4713-01-01", false),
+            ("0000-12-31", false),
+            ("+10000-01-01", false),
+            ("0001-01-01 00:30+01:00", false),
+        ] {
+            assert!(parse(text).is_some(), "{text}");
+            assert_eq!(parse_typed(text).is_some(), is_taken, "{text}");
         }
     }
 

@@ -55,13 +55,14 @@ impl Field {
         true
     }
 
-    /// Takes in text that was pasted; only its first line.
+    /// Takes in text that was pasted; only its first line, with a blank for a tab.
     pub fn paste(&mut self, text: &str) {
         let line = text
             .trim_matches(['\r', '\n'])
             .lines()
             .next()
             .unwrap_or_default();
+        let line = line.replace('\t', " ");
         for character in line.chars().filter(|character| !character.is_control()) {
             self.press(Key::Char(character));
         }
@@ -89,8 +90,8 @@ mod tests {
     #[test]
     fn what_is_pasted_is_one_line_without_controls() {
         let mut field = Field::with("a");
-        field.paste("\n b\x1b[31mc\r\nrm -rf /\n");
-        assert_eq!(field.text(), "a b[31mc");
+        field.paste("\n b\x1b[31mc\td\r\nrm -rf /\n");
+        assert_eq!(field.text(), "a b[31mc d");
     }
 
     #[test]

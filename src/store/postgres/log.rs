@@ -10,6 +10,7 @@ use super::error::failed;
 use super::reads::Reads;
 use super::source::{OWN, Source};
 use crate::eventsourcing::history::{History, Rollback};
+use crate::eventsourcing::needle;
 use crate::eventsourcing::timeline::{Detail, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Event, EventId, EventKind, Result, Row, RowKey};
@@ -186,6 +187,15 @@ fn names(kind: EventKind) -> Vec<&'static str> {
     }
 }
 
+/// That one of these is in a text.
+fn push_contains(query: &mut QueryBuilder<Postgres>, text: &str, needles: Vec<String>) {
+    let mut any = query.separated(" OR ");
+    for needle in needles {
+        any.push(format!("strpos(lower({text}), "));
+        any.push_bind_unseparated(needle).push_unseparated(") > 0");
+    }
+}
+
 /// The conditions on an event `e` that a filter shows.
 pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     query.push(" WHERE true");
@@ -205,10 +215,9 @@ pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
             .push(")");
     }
     if let Some(actor) = &filter.actor {
-        query
-            .push(" AND strpos(lower(e.actor), lower(")
-            .push_bind(actor.clone())
-            .push(")) > 0");
+        query.push(" AND (");
+        push_contains(query, "e.actor", needle::in_text(actor));
+        query.push(")");
     }
     if let Some(since) = filter.since {
         query.push(r#" AND e."timestamp" >= "#).push_bind(since);
@@ -216,14 +225,9 @@ pub(super) fn push_where(query: &mut QueryBuilder<Postgres>, filter: &Filter) {
     if let Some(until) = filter.until {
         query.push(r#" AND e."timestamp" <= "#).push_bind(until);
     }
-    if filter.search.is_some() {
-        query.push(" AND (false");
-        for needle in filter.needles() {
-            query
-                .push(" OR strpos(lower(e.data::text), ")
-                .push_bind(needle)
-                .push(") > 0");
-        }
+    if let Some(text) = &filter.search {
+        query.push(" AND (");
+        push_contains(query, "e.data::text", needle::in_json(text));
         if let Some(prefix) = filter.uuid_searched() {
             query
                 .push(" OR starts_with(e.uuid::text, ")

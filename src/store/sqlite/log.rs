@@ -8,6 +8,7 @@ use super::super::page::push_page;
 use super::error::failed;
 use super::reads::Reads;
 use crate::eventsourcing::history::{History, Rollback};
+use crate::eventsourcing::needle;
 use crate::eventsourcing::timeline::{Detail, Entry, Filter, Page, PageRequest, SUMMARY_LIMIT};
 use crate::eventsourcing::timestamp::{self, Timestamp};
 use crate::eventsourcing::{Error, ErrorCode, Event, EventId, Result, Row, RowKey};
@@ -186,6 +187,15 @@ pub(super) async fn moments(
 /// SQLite knows a text's size without reading it.
 const SIZE: &str = "(octet_length(e.data) + coalesce(octet_length(e.filled), 0))";
 
+/// That one of these is in a text.
+fn push_contains(query: &mut QueryBuilder<Sqlite>, text: &str, needles: Vec<String>) {
+    let mut any = query.separated(" OR ");
+    for needle in needles {
+        any.push(format!("instr(lower({text}), "));
+        any.push_bind_unseparated(needle).push_unseparated(") > 0");
+    }
+}
+
 /// The conditions on an event `e` that a filter shows.
 pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
     query.push(" WHERE true");
@@ -203,10 +213,9 @@ pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
         query.push(")) = ").push_bind(prefix);
     }
     if let Some(actor) = &filter.actor {
-        query
-            .push(" AND instr(lower(e.actor), lower(")
-            .push_bind(actor.clone())
-            .push(")) > 0");
+        query.push(" AND (");
+        push_contains(query, "e.actor", needle::in_text(actor));
+        query.push(")");
     }
     if let Some(since) = filter.since {
         query
@@ -218,14 +227,9 @@ pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
             .push(" AND e.timestamp <= ")
             .push_bind(timestamp::format(until));
     }
-    if filter.search.is_some() {
-        query.push(" AND (false");
-        for needle in filter.needles() {
-            query
-                .push(" OR instr(lower(e.data), ")
-                .push_bind(needle)
-                .push(") > 0");
-        }
+    if let Some(text) = &filter.search {
+        query.push(" AND (");
+        push_contains(query, "e.data", needle::in_json(text));
         if let Some(prefix) = filter.uuid_searched() {
             query
                 .push(format!(" OR substr(e.uuid, 1, {}) = ", prefix.len()))

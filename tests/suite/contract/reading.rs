@@ -58,7 +58,11 @@ fn shows(filter: &Filter, event: &Event) -> bool {
             let is_row = |key: &RowKey| {
                 search.len() >= 8 && key.uuid.to_string().starts_with(search.as_str())
             };
-            contains(Value::Object(event.data.clone()).to_string(), search)
+            // Parts of JSON may have a blank between them or not.
+            let compact = search.replace("\": ", "\":").replace(", ", ",");
+            let data = Value::Object(event.data.clone()).to_string();
+            contains(data.clone(), search)
+                || search.contains('"') && contains(data, &compact)
                 || texts
                     .into_iter()
                     .any(|text| contains(text.to_owned(), search))
@@ -70,6 +74,9 @@ on_each! {
     async fn pages_show_what_the_filter_says_in_both_directions(backend) {
         let lab = Database::mad_lab(backend).await;
         lab.append(vec![create("molecule", id(1), json!({"smiles": "vessel=\"r1\" of CHLOÉ\nand Zoé"}))]).await;
+        let options = ebbtide::store::OpenOptions { person: Some("Zoé MÜLLER".to_owned()), ..crate::support::options() };
+        let named = ebbtide::store::open(&lab.address, &options).await.unwrap();
+        named.append(vec![update("molecule", id(1), json!({"smiles": "ABD"}))]).await.unwrap();
         let log = lab.log().await;
         let none = Filter::default;
         let searched = |text: &str| Filter { search: Some(text.into()), ..none() };
@@ -81,6 +88,8 @@ on_each! {
             Filter { uuid_prefix: Some("c053009a-9b1d-44a7-8267-f5befdb03eb0".into()), ..none() },
             Filter { actor: Some("NOBODY".into()), ..none() },
             Filter { actor: Some("E".into()), ..none() },
+            Filter { actor: Some("ZOÉ".into()), ..none() },
+            Filter { actor: Some("é mü".into()), ..none() },
             Filter { since: Some(moment("2020-02-17T03:09:59.145749")), ..none() },
             Filter { until: Some(moment("2020-02-17T03:09:48.748453")), ..none() },
             searched("typo"),
@@ -90,6 +99,10 @@ on_each! {
             searched("chloé\nand"),
             searched("ZOÉ"),
             searched("of ABC\n"),
+            // Its JSON, as either database writes it.
+            searched("\"smiles\": \"DEF\""),
+            searched("\"smiles\":\"DEF\""),
+            searched("\"experiment_machine_id\": \""),
             // The row itself, and those that name it.
             searched("c053009a"),
             searched("c053009a-9b1d"),
