@@ -1,5 +1,7 @@
 //! The rows of a table, as they are or as they were at a position, page by page: those that are asked for, in the order that is asked for.
 
+mod start;
+
 use std::sync::Arc;
 
 use serde_json::Value;
@@ -15,6 +17,9 @@ use super::selection::Selection;
 use super::states::{RowEvents, Wanted};
 use super::store::{EventStore, LeftOut, RowCursor, RowsQuery, VALUE_BEGINNING, VALUE_LIMIT};
 use super::timeline::Detail;
+use start::{Cursor, Place, Start};
+
+pub use start::RowsStart;
 
 /// Rows that are read at once.
 pub const ROWS_AT_ONCE: usize = 200;
@@ -35,61 +40,6 @@ pub struct RowsRequest {
     pub first: usize,
     /// Whether long values are brought.
     pub detail: Detail,
-}
-
-/// Where a page of them begins.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct RowsStart(Start);
-
-#[derive(Clone, Debug, Default, PartialEq)]
-enum Start {
-    #[default]
-    First,
-    /// With the first one, all rows being looked at first, so that it is known where each page begins.
-    Placed,
-    /// After this row, in the order of the keys.
-    After(Cursor),
-    /// With this one of these.
-    At(Arc<[Place]>, usize),
-}
-
-#[derive(Clone, Debug, PartialEq)]
-enum Cursor {
-    Now(RowCursor),
-    Then(Uuid),
-}
-
-/// Where a row is read again.
-#[derive(Clone, Debug, PartialEq)]
-enum Place {
-    Key(Uuid),
-    /// Of a table that takes no part: its rows have no keys by which to ask for them.
-    Itself(Row),
-}
-
-impl RowsStart {
-    /// With the first row, and all rows looked at first: their number is known then, and where each page begins.
-    #[must_use]
-    pub fn placed() -> Self {
-        Self(Start::Placed)
-    }
-
-    /// Whether all rows were looked at, so that what has changed since is not among these.
-    #[must_use]
-    pub fn is_placed(&self) -> bool {
-        matches!(self.0, Start::At(..))
-    }
-
-    /// Where every page begins, of so many rows each, the first one too. `None` where that is not known.
-    #[must_use]
-    pub fn pages(&self, rows: usize) -> Option<Vec<Self>> {
-        let Start::At(places, _) = &self.0 else {
-            return None;
-        };
-        let begins = (0..places.len()).step_by(rows.max(1));
-        let starts = begins.map(|at| Self(Start::At(places.clone(), at)));
-        Some(starts.collect())
-    }
 }
 
 /// One page.
@@ -298,41 +248,45 @@ impl Reader<'_> {
             table, selection, ..
         } = self.request;
         let Some(position) = self.request.at else {
-            let after = match &after {
-                Some(Cursor::Now(cursor)) => Some(cursor),
-                _ => None,
-            };
+            let by_key = |cursor: Cursor| cursor.now.or(cursor.key.map(RowCursor::Key));
+            let after = after.and_then(by_key);
             let query = RowsQuery {
                 table,
-                after,
+                after: after.as_ref(),
                 limit,
                 detail,
                 naming: selection.naming(table),
             };
             let page = self.store.rows(&query).await?;
-            let next = page.rows.last().filter(|_| page.has_more);
-            let next = next.map(|found| Cursor::Now(found.cursor.clone()));
+            let key = |row: &Row| row.get(table.key()?)?.as_str()?.parse().ok();
             let found = page.rows.into_iter().map(|found| Found {
+                cursor: Cursor {
+                    key: key(&found.row),
+                    now: Some(found.cursor),
+                },
                 row: found.row,
                 left_out: found.left_out,
-                cursor: Cursor::Now(found.cursor),
             });
-            return Ok((found.collect(), next));
+            let found: Vec<Found> = found.collect();
+            let last = found.last().filter(|_| page.has_more);
+            let next = last.map(|found| found.cursor.clone());
+            return Ok((found, next));
         };
-        let after = match after {
-            Some(Cursor::Then(uuid)) => Some(uuid),
-            _ => None,
-        };
+        let after = after.and_then(|cursor| cursor.key);
         let keys = self.store.row_keys(&table.name, position, after, limit);
         let keys = keys.await?;
         let next = keys.last().copied().filter(|_| keys.len() == limit);
         let rows = self.then(position, &keys).await?;
+        let then = |uuid| Cursor {
+            key: Some(uuid),
+            now: None,
+        };
         let found = rows.into_iter().map(|(uuid, row)| Found {
             row,
             left_out: LeftOut::new(),
-            cursor: Cursor::Then(uuid),
+            cursor: then(uuid),
         });
-        Ok((found.collect(), next.map(Cursor::Then)))
+        Ok((found.collect(), next.map(then)))
     }
 
     /// Those of these rows that lived then, in the same order.
@@ -446,15 +400,6 @@ impl Reader<'_> {
                 let rows = rows.map(|row| row::in_column_order(table, row));
                 Ok(rows.collect())
             }
-        }
-    }
-}
-
-impl Place {
-    fn key(&self) -> Option<Uuid> {
-        match self {
-            Self::Key(uuid) => Some(*uuid),
-            Self::Itself(_) => None,
         }
     }
 }

@@ -54,9 +54,14 @@ pub struct StoreInfo {
     pub read_only: Option<String>,
 }
 
-/// Where a page of a table's rows continues. Only the store that made it knows what is inside.
+/// Where a page of a table's rows continues.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RowCursor(pub(crate) String);
+pub enum RowCursor {
+    /// After a row that was read: only the store that made it knows what is inside.
+    Row(String),
+    /// After where the row with this key is, or would be.
+    Key(Uuid),
+}
 
 /// In a summary of a row, values of more bytes than this are left out, as stored: compressed, where the database compresses.
 pub const VALUE_LIMIT: usize = 2 * 1024;

@@ -20,8 +20,8 @@ use crate::eventsourcing::timeline::Direction;
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Error, Event, EventId, Result};
 
-pub use audit::{Audit, Verification};
-pub use cell::{Cell, Node, Plot};
+pub use audit::{Audit, Lead, Verification};
+pub use cell::{Cell, News, Node, Plot};
 pub use overlay::{Completed, Overlay, Prompt, Purpose};
 pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, NamedBy, RowScreen};

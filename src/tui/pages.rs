@@ -17,10 +17,14 @@ use crate::eventsourcing::EventKind;
 use crate::eventsourcing::store::{Backend, StoreInfo};
 use crate::text::{visible, wrapped};
 
-pub use audit::{Lead, audit, bar, chosen_rollback};
-pub use cell::{cell_head, cell_height, nodes, plot_height, pointer_to, told_apart};
+pub use audit::{audit, bar, chosen_rollback};
+pub use cell::{
+    cell_head, cell_height, cell_line_at, cell_news, nodes, plot_height, pointer_to, told_apart,
+};
 pub use copy::{plain, to_copy};
-pub use event::{event, event_title, standing_note, summary_of, unknown_key, unknown_table};
+pub use event::{
+    event, event_title, searched_id, standing_note, summary_of, unknown_key, unknown_table,
+};
 pub use grid::{
     MARGIN, Shown, brief, cell as grid_cell, columns_in_sight, differs, heading,
     keep_column_in_sight, rows_in_sight as grid_rows_in_sight, sign as grid_sign,
@@ -30,10 +34,13 @@ pub use overlay::{
     suggestions,
 };
 pub use preview::{
-    change_whole, first_row_in_sight, lines_of_row, row_at, rows_shown, table_lines,
+    change_whole, first_row_in_sight, lines_of_row, place_of_row, row_at, rows_shown, table_lines,
 };
 pub use rollback::{done, last_word, rollback, rollback_length, rows_in_sight};
-pub use row::{keep_item_in_sight, row, row_items, scrolled_within_item, selected_line};
+pub use row::{
+    keep_item_in_sight, row, row_item_at, row_item_line, row_items, scrolled_within_item,
+    selected_line,
+};
 pub use strip::strip_line;
 
 /// How a line is meant. Never by itself what tells a reader something: the words do.

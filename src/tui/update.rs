@@ -78,12 +78,11 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Pasted(_) => Vec::new(),
         Message::Mouse(mouse) => mouse::act(model, mouse),
         Message::Resized(size) => {
-            model.size = size;
-            let mut effects = timeline::settle(model);
+            let mut effects = preview::resize(model, size);
+            effects.extend(timeline::settle(model));
             effects.extend(timeline::read_strip(model));
             effects.extend(tables::settle(model));
             effects.extend(row::settle(model));
-            effects.extend(preview::settle(model));
             cell::settle(model);
             audit::settle(model);
             effects
@@ -258,8 +257,12 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         (Action::Back, _) => back(model),
         (Action::Clear, _) => clear(model),
-        (Action::Reload, Context::Preview | Context::Planning) => rollback::plan(model),
+        (Action::Reload, Context::Preview | Context::Planning | Context::Change) => {
+            model.overlay = None;
+            rollback::plan(model)
+        }
         (Action::Reload, _) => {
+            cell::ask_anew(model);
             let events = timeline::read_around(model);
             reload_with(model, events)
         }
@@ -301,6 +304,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 }
 
 fn show(model: &mut Model, action: Action) -> Vec<Effect> {
+    let mut effects = cell::close(model).unwrap_or_default();
     model.screen = match action {
         Action::ShowTables => Screen::Tables,
         Action::ShowRow => Screen::Row,
@@ -308,22 +312,23 @@ fn show(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::ShowAudit => Screen::Audit,
         _ => Screen::Timeline,
     };
-    model.cell = None;
     // What a link left behind is not where one came from any more.
     model.trail.clear();
     if model.screen == Screen::Row && model.row.is_none() {
         let selected = model.timeline.selected();
         if let Some(key) = selected.and_then(|entry| entry.event.row.clone()) {
             model.row = Some(RowScreen::new(key, None));
-            return row::read(model);
+            effects.extend(row::read(model));
+            return effects;
         }
     }
-    match model.screen {
+    effects.extend(match model.screen {
         Screen::Tables => tables::shown(model),
         Screen::Row => row::settle(model),
         Screen::Audit => audit::shown(model),
         _ => Vec::new(),
-    }
+    });
+    effects
 }
 
 fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
@@ -362,6 +367,7 @@ fn reload_with(model: &mut Model, events: Effect) -> Vec<Effect> {
         effects.extend(row::read(model));
     }
     effects.extend(audit::reload(model));
+    effects.extend(cell::read_again(model));
     effects
 }
 
@@ -402,8 +408,11 @@ fn clear(model: &mut Model) -> Vec<Effect> {
 
 /// One step back. Never leaves the program.
 fn back(model: &mut Model) -> Vec<Effect> {
-    if model.overlay.take().is_some() || model.cell.take().is_some() {
+    if model.overlay.take().is_some() {
         return Vec::new();
+    }
+    if let Some(effects) = cell::close(model) {
+        return effects;
     }
     match model.context() {
         Context::Event => model.timeline.opened = None,

@@ -1,8 +1,10 @@
 //! The screens: their transitions, what they look like, a story played on them, and a real terminal.
 
 mod grid;
+mod growing;
 mod links;
 mod messages;
+mod outdated;
 pub(crate) mod player;
 mod preview;
 pub(crate) mod pty;

@@ -220,8 +220,13 @@ pub(super) async fn page(reads: &Reads, source: &Source, asked: &RowsQuery<'_>) 
         query.push(format_args!(" AND {table_as}.{} = ", quoted(column)));
         query.push_bind(uuid);
     }
-    if let Some(RowCursor(cursor)) = asked.after {
-        let values: Vec<String> = serde_json::from_str(cursor).map_err(|_| stale_cursor(table))?;
+    if let Some(cursor) = asked.after {
+        let values: Vec<String> = match cursor {
+            RowCursor::Key(uuid) => vec![uuid.to_string()],
+            RowCursor::Row(cursor) => {
+                serde_json::from_str(cursor).map_err(|_| stale_cursor(table))?
+            }
+        };
         if values.len() != place.order.len() {
             return Err(stale_cursor(table));
         }
@@ -249,7 +254,7 @@ pub(super) async fn page(reads: &Reads, source: &Source, asked: &RowsQuery<'_>) 
         StoredRow {
             row: row::in_column_order(table, found),
             left_out: left_out.collect::<LeftOut>(),
-            cursor: RowCursor(serde_json::json!(cursor).to_string()),
+            cursor: RowCursor::Row(serde_json::json!(cursor).to_string()),
         }
     };
     Ok(RowPage {

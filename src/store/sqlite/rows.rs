@@ -118,13 +118,16 @@ pub(super) async fn page(reads: &Reads, asked: &RowsQuery<'_>) -> Result<RowPage
         query.push(format_args!(" AND t.{} = ", quoted(column)));
         query.push_bind(uuid.to_string());
     }
-    if let Some(RowCursor(cursor)) = asked.after {
-        let values: Vec<String> = serde_json::from_str(cursor).map_err(|error| {
-            Error::new(
-                ErrorCode::Database,
-                format!("a page's cursor is damaged: {error}"),
-            )
-        })?;
+    if let Some(cursor) = asked.after {
+        let values: Vec<String> = match cursor {
+            RowCursor::Key(uuid) => vec![format!("'{uuid}'")],
+            RowCursor::Row(cursor) => serde_json::from_str(cursor).map_err(|error| {
+                Error::new(
+                    ErrorCode::Database,
+                    format!("a page's cursor is damaged: {error}"),
+                )
+            })?,
+        };
         query.push(format_args!(
             " AND ({}) > ({})",
             places.join(", "),
@@ -141,7 +144,7 @@ pub(super) async fn page(reads: &Reads, asked: &RowsQuery<'_>) -> Result<RowPage
         Ok(StoredRow {
             row: codec::row(table, found, 1)?,
             left_out: codec::left_out(table, asked.detail, found, 1)?,
-            cursor: RowCursor(found.try_get(0).map_err(failed)?),
+            cursor: RowCursor::Row(found.try_get(0).map_err(failed)?),
         })
     };
     Ok(RowPage {

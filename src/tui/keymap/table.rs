@@ -33,6 +33,7 @@ const LEFT: &[Context] = &[
     Cell,
     Audit,
     NoRollback,
+    Planning,
     Preview,
     Context::Result,
 ];
@@ -582,14 +583,14 @@ pub const BINDINGS: &[Binding] = &[
         Action::Reload,
         &[c('r')],
         "read everything anew",
-        SCREENS,
+        DATA,
     ),
     on(
         "plan-anew",
         Action::Reload,
         &[c('r')],
         "make the plan anew",
-        PLANS,
+        &[Preview, Planning, Change],
     ),
     on(
         "failure",

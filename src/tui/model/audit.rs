@@ -1,8 +1,8 @@
 //! Verification, activity, rollbacks.
 
-use crate::eventsourcing::EventId;
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::verify::Report;
+use crate::eventsourcing::{EventId, RowKey};
 use crate::tui::effect::RequestId;
 
 /// Whether the tables are what the log says.
@@ -29,6 +29,19 @@ pub enum Verification {
     },
 }
 
+/// Where a line of the audit leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lead {
+    /// To an event.
+    Event(EventId),
+    /// To a row.
+    Row(RowKey),
+    /// To the events that a filter shows.
+    Filter(String),
+    /// To the comparison of the tables with the log.
+    Verify,
+}
+
 /// Verification, activity, rollbacks.
 #[derive(Debug, Default)]
 pub struct Audit {
@@ -44,6 +57,8 @@ pub struct Audit {
     pub export_wanted: Option<RequestId>,
     /// The line under the cursor.
     pub cursor: usize,
+    /// Where that leads, and how many lines above it lead there too: the cursor stays with it when lines come and go.
+    pub chosen: Option<(Lead, usize)>,
     /// The first line shown.
     pub top: usize,
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use uuid::Uuid;
 
 /// One line of a JSON value that is unfolded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ pub struct Node {
 pub struct Cell {
     /// What it is of: `experiment.metadata of 0e0e76e9`.
     pub title: String,
+    /// The column.
+    pub column: String,
+    /// The row, where its table has a key.
+    pub row: Option<Uuid>,
     /// The value.
     pub value: Value,
     /// The same column's value now, where the past is shown and it differs.
@@ -40,6 +45,19 @@ pub struct Cell {
     pub plot: Option<Plot>,
     /// Whether they are drawn.
     pub is_plotted: bool,
+    /// What has become of it since it was read.
+    pub news: Option<News>,
+    /// Whether it was asked for anew: what is read next takes its place.
+    pub is_asked_anew: bool,
+}
+
+/// What has become of a value since it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum News {
+    /// It is another one.
+    Changed,
+    /// Its row is not there any more.
+    Gone,
 }
 
 /// Numbers to be drawn.

@@ -116,6 +116,8 @@ pub struct Rollback {
     pub next_blocker: usize,
     /// The row that is marked, counted among those that are shown: what keys for one row are about.
     pub marked: Option<usize>,
+    /// The row that is to be marked once it is known which rows are shown.
+    pub to_mark: Option<RowKey>,
     /// The first line of the page that is shown.
     pub top: usize,
 }
@@ -217,6 +219,7 @@ impl Rollback {
             expected: None,
             next_blocker: 0,
             marked: None,
+            to_mark: None,
             top: 0,
         }
     }

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use uuid::Uuid;
+
 use crate::eventsourcing::rows::{RowsRequest, RowsStart};
 use crate::eventsourcing::schema::{Column, Table};
 use crate::eventsourcing::selection::Selection;
@@ -117,6 +119,8 @@ pub struct WholeRow {
 pub enum RowFor {
     /// To show this column's value.
     Showing(String),
+    /// To compare the value that is shown with what it is by now.
+    Comparing,
     /// To copy this column's value.
     CopyingValue(String),
     /// To copy all of it.
@@ -148,6 +152,11 @@ pub struct Grid {
     pub is_outdated: bool,
     /// Whether the cursor goes to the last row as soon as it is known where that is.
     pub to_end: bool,
+    /// The row on which the cursor is to be as soon as its page is read, and in which line.
+    pub to_key: Option<(Uuid, usize)>,
+    /// From this page on each begins where the one before it ends. Rows may have come and gone before it since those were read: how many there are is
+    /// known only about.
+    pub chained_from: usize,
     /// The page that is being read.
     pub wanted: Option<(RequestId, usize)>,
     /// The row that is being read whole, and what for.
@@ -190,6 +199,8 @@ impl Grid {
             counted: None,
             is_outdated: false,
             to_end: false,
+            to_key: None,
+            chained_from: 0,
             wanted: None,
             whole_wanted: None,
             goes: false,
@@ -208,6 +219,7 @@ impl Grid {
     pub fn give_up(&mut self) {
         (self.wanted, self.whole_wanted) = (None, None);
         (self.renewing, self.goes, self.to_end) = (false, false, false);
+        self.to_key = None;
     }
 
     /// The same with only the pages of which so many lines show something: the others are read again where they are wanted.
@@ -249,12 +261,16 @@ impl Grid {
     /// The key of the row under the cursor, of a table that takes part.
     #[must_use]
     pub fn selected_key(&self) -> Option<RowKey> {
-        let key = self.table.key()?;
-        let uuid = self.selected()?.row.get(key)?.as_str()?.parse().ok()?;
         Some(RowKey {
             table: self.table.name.clone(),
-            uuid,
+            uuid: self.key_of(self.selected()?)?,
         })
+    }
+
+    /// The key of a row, of a table that takes part.
+    #[must_use]
+    pub fn key_of(&self, row: &GridRow) -> Option<Uuid> {
+        row.row.get(self.table.key()?)?.as_str()?.parse().ok()
     }
 
     /// How many rows are known to be there: with the first one of a page that has not been read yet, so that a key that goes there is not lost.
@@ -266,6 +282,12 @@ impl Grid {
             None => usize::from(last > 0),
         };
         self.rows.unwrap_or(last * GRID_PAGE + in_last)
+    }
+
+    /// Whether that number is exact, as far as it goes.
+    #[must_use]
+    pub fn is_counted(&self) -> bool {
+        self.chained_from == 0
     }
 
     /// How many rows have been seen to be there: without that first one of a page, which may turn out not to be.

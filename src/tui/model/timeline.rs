@@ -90,6 +90,8 @@ pub struct Timeline {
     pub searched_until: Option<EventId>,
     /// Whether a page has been read, which may have been empty.
     pub is_read: bool,
+    /// Whether the filter has changed since, so that the events are those of the one before.
+    pub is_of_before: bool,
     /// The head up to which events were there when the last key was pressed: later ones are marked.
     pub seen_head: Option<EventId>,
     /// The newest event that was ever in sight.
@@ -121,6 +123,12 @@ impl Timeline {
     #[must_use]
     pub fn selected(&self) -> Option<&Listed> {
         self.entries.get(self.cursor)
+    }
+
+    /// Whether the events are still those of the filter before, because those that this one shows could not be read.
+    #[must_use]
+    pub fn has_failed_to_follow(&self) -> bool {
+        self.is_of_before && self.wanted.is_none()
     }
 
     /// Whether the first of the entries is the latest that the filter shows.

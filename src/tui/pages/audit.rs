@@ -1,27 +1,14 @@
 //! Verification, rollbacks, activity.
 
 use super::{Line, Tone, line};
+use crate::eventsourcing::EventId;
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::verify::{Finding, FindingKind};
-use crate::eventsourcing::{EventId, RowKey};
 use crate::text::{clipped, count, fitted, visible, width as cells, wrapped};
 use crate::tui::keymap::Action;
-use crate::tui::model::{Model, Verification};
+use crate::tui::model::{Lead, Model, Verification};
 use serde_json::Value;
-
-/// Where a line of the audit leads.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Lead {
-    /// To an event.
-    Event(EventId),
-    /// To a row.
-    Row(RowKey),
-    /// To the events that a filter shows.
-    Filter(String),
-    /// To the comparison of the tables with the log.
-    Verify,
-}
 
 /// The lines of the audit, each with where it leads.
 #[must_use]
@@ -223,7 +210,7 @@ fn activity(model: &Model, by: ActivityBy, width: usize) -> Vec<(Line, Option<Le
             name.clone()
         };
         let filter = match by {
-            ActivityBy::Day => format!("since:{name} until:{name}T23:59:59.999999"),
+            ActivityBy::Day => format!("since:{name} until:{name}"),
             _ => format!("{key}:{quoted}"),
         };
         let lead = Some(Lead::Filter(filter)).filter(|_| !name.is_empty());

@@ -5,7 +5,8 @@ use serde_json::Value;
 use super::{Line, Tone, line};
 use crate::eventsourcing::diff::ColumnChange;
 use crate::text::{change_text, clipped, count, value, visible, wrapped};
-use crate::tui::model::{Cell, Node};
+use crate::tui::keymap::Action;
+use crate::tui::model::{Cell, Model, News, Node};
 
 /// The place of an object's member, as a JSON pointer (RFC 6901).
 #[must_use]
@@ -121,14 +122,12 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
         let ys = plot.runs.iter().flatten().map(|(_, y)| *y);
         let (least, most) = ys.fold((f64::MAX, f64::MIN), |(a, b), y| (a.min(y), b.max(y)));
         let [least, most] = told_apart([least, most]);
-        let note = plot
-            .note
-            .as_ref()
-            .map_or_else(String::new, |note| format!(" · {note}"));
-        format!(" · {} from {least} to {most}{note}", plot.y_name)
+        format!(" · {} from {least} to {most}", plot.y_name)
     });
     let title = visible(&format!("{}{size}{range}", cell.title));
     let mut lines = vec![line(Tone::Strong, clipped(&title, width))];
+    let note = cell.plot.as_ref().and_then(|plot| plot.note.as_ref());
+    lines.extend(note.map(|note| line(Tone::Faint, clipped(&visible(note), width))));
     if let Some(now) = &cell.now {
         let text = match (&cell.value, now) {
             (Value::Object(_), Value::Object(_)) => {
@@ -146,6 +145,21 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
         lines.push(line(Tone::Changed, clipped(&text, width)));
     }
     lines
+}
+
+/// What has become of an open value since it was read: in words that need less and less room.
+#[must_use]
+pub fn cell_news(model: &Model, news: News) -> Vec<String> {
+    let key = model.key_for(Action::Reload);
+    let words: &[&str] = match news {
+        News::Changed => &["changed since", "changed"],
+        News::Gone => &["its row is gone", "row gone"],
+    };
+    let with_key = words.iter().map(|words| match (news, key.is_empty()) {
+        (News::Changed, false) => format!("{words} · {key}: anew "),
+        _ => format!("{words} "),
+    });
+    with_key.chain([format!("{} ", words[1])]).collect()
 }
 
 /// A number in few characters.
@@ -176,10 +190,19 @@ pub fn told_apart<const N: usize>(numbers: [f64; N]) -> [String; N] {
     found.unwrap_or_else(|| numbers.map(|number| number.to_string()))
 }
 
+/// The line of the value that this line of the screen shows.
+#[must_use]
+pub fn cell_line_at(cell: &Cell, height: usize, line: usize) -> Option<usize> {
+    let above = height.saturating_sub(cell_height(cell, height));
+    let at = cell.top + line.checked_sub(above)?;
+    (at < cell.nodes.len()).then_some(at)
+}
+
 /// Lines that are left for the value itself.
 #[must_use]
 pub fn cell_height(cell: &Cell, height: usize) -> usize {
-    let head = 1 + usize::from(cell.now.is_some());
+    let has_note = cell.plot.as_ref().is_some_and(|plot| plot.note.is_some());
+    let head = 1 + usize::from(has_note) + usize::from(cell.now.is_some());
     let rest = height.saturating_sub(head);
     match cell.is_plotted {
         true => rest.saturating_sub(plot_height(rest)),

@@ -3,10 +3,10 @@
 use serde_json::Value;
 
 use super::audit::finding_in_words;
-use super::{Lead, audit, change_whole, failure, row_items, selected_line};
+use super::{audit, change_whole, failure, row_items, selected_line};
 use crate::eventsourcing::RowKey;
 use crate::tui::keymap::Context;
-use crate::tui::model::{Item, Model, Verification};
+use crate::tui::model::{Item, Lead, Model, Verification};
 
 /// What is copied here: with `whole` all of the event or the row. `None` where there is nothing. Not of a table's rows: they are read first.
 #[must_use]

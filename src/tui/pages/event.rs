@@ -80,6 +80,15 @@ pub fn unknown_key(model: &Model) -> Option<String> {
     Some(visible(word.split_inclusive(':').next()?))
 }
 
+/// An event's id that is searched for as text, where the log has an event of that id.
+#[must_use]
+pub fn searched_id(model: &Model) -> Option<EventId> {
+    let search = model.timeline.filter.search.as_ref()?;
+    let id = search.strip_prefix('#').unwrap_or(search).parse().ok()?;
+    let head = model.head?;
+    (1..=head).contains(&id).then_some(id)
+}
+
 /// The event under the cursor: in a pane, or whole.
 #[must_use]
 pub fn event(model: &Model, width: usize, whole: bool) -> Vec<Line> {

@@ -194,7 +194,7 @@ pub fn commands(model: &Model) -> Vec<Command> {
     if let Ok(id) = wanted.trim_start_matches('#').parse() {
         commands.push(Command::GoToEvent(id));
     } else if let Some(moment) =
-        timestamp::parse(&wanted.to_uppercase()).or_else(|| near(model, &wanted))
+        timestamp::parse_typed(&wanted.to_uppercase()).or_else(|| near(model, &wanted))
     {
         commands.push(Command::GoToMoment(moment));
     }
@@ -233,7 +233,8 @@ pub fn commands(model: &Model) -> Vec<Command> {
 fn near(model: &Model, text: &str) -> Option<Timestamp> {
     let here = model.timeline.selected()?.event.timestamp;
     let (day, year) = (here.format("%Y-%m-%d "), here.format("%Y-"));
-    timestamp::parse(&format!("{day}{text}")).or_else(|| timestamp::parse(&format!("{year}{text}")))
+    timestamp::parse_typed(&format!("{day}{text}"))
+        .or_else(|| timestamp::parse_typed(&format!("{year}{text}")))
 }
 
 /// The palette's lines.

@@ -27,8 +27,8 @@ pub(super) fn length(
 fn shown(rollback: &Rollback, plan: &RollbackPlan) -> usize {
     match &rollback.shown {
         Some(shown) => shown.places.len(),
-        // Until it is known which rows the filter shows, none are.
-        None if !rollback.filter.is_empty() => 0,
+        // Until it is known which rows are shown and in which order, none are.
+        None if rollback.shown_wanted.is_some() || !rollback.filter.is_empty() => 0,
         None => plan.changes.len(),
     }
 }
@@ -132,6 +132,17 @@ pub fn row_at(model: &Model, place: usize) -> Option<RowKey> {
     entry(rollback, rollback.plan.as_ref()?, place).map(|entry| entry.key())
 }
 
+/// The place of this row among those that are shown.
+#[must_use]
+pub fn place_of_row(model: &Model, key: &RowKey) -> Option<usize> {
+    let rollback = model.rollback.as_ref()?;
+    let plan = rollback.plan.as_ref()?;
+    (0..shown(rollback, plan)).find(|place| {
+        let found = entry(rollback, plan, *place);
+        found.is_some_and(|one| one.uuid == key.uuid && one.table == key.table)
+    })
+}
+
 /// The lines of the row at this place, without the empty one before it.
 #[must_use]
 pub fn lines_of_row(model: &Model, width: usize, place: usize) -> Range<usize> {
@@ -164,15 +175,16 @@ pub fn first_row_in_sight(model: &Model, width: usize, height: usize) -> Option<
 #[must_use]
 pub fn change_whole(model: &Model, width: usize) -> Vec<Line> {
     let found = model.rollback.as_ref().and_then(|rollback| {
-        let place = rollback.marked?;
-        let entry = entry(rollback, rollback.plan.as_ref()?, place)?;
-        Some((entry, rollback.rows.at(place)))
+        let (place, plan) = (rollback.marked?, rollback.plan.as_ref()?);
+        let entry = entry(rollback, plan, place)?;
+        Some((plan, entry, rollback.rows.at(place)))
     });
-    let Some((entry, row)) = found else {
+    let Some((plan, entry, row)) = found else {
         return Vec::new();
     };
     let (tone, title) = title(entry);
-    let mut lines: Vec<Line> = paragraph(tone, &title, width).collect();
+    let mut lines = head::stale(model, plan, width);
+    lines.extend(paragraph(tone, &title, width));
     match row {
         Some(row) => lines.extend(columns_whole(&row.columns, width)),
         None => lines.push(line(Tone::Faint, "reading…")),

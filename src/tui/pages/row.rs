@@ -265,6 +265,22 @@ pub fn row_items(model: &Model) -> Vec<Item> {
     parts.filter_map(|part| part.what.item()).collect()
 }
 
+/// The item, counted from the top, of which this line of the page is a part.
+#[must_use]
+pub fn row_item_at(model: &Model, line: usize) -> Option<usize> {
+    let parts = parts(model).into_iter();
+    let mut items = parts.filter(|part| part.what.is_item());
+    items.position(|part| (part.at..part.at + part.what.lines()).contains(&line))
+}
+
+/// The line of the page in which an item begins.
+#[must_use]
+pub fn row_item_line(model: &Model, item: usize) -> usize {
+    let parts = parts(model).into_iter();
+    let mut items = parts.filter(|part| part.what.is_item());
+    items.nth(item).map_or(0, |part| part.at)
+}
+
 /// Where the page is scrolled to by a key for moving while the item under the cursor reaches beyond the screen that way; `None` where it does not, and the
 /// cursor moves.
 #[must_use]

@@ -2,8 +2,8 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Model, Notice, Purpose, Verification};
-use super::super::pages::{self, Lead};
+use super::super::model::{Lead, Model, Notice, Purpose, Verification};
+use super::super::pages::{self, Line};
 use super::{in_sight, links, moved, overlay, told};
 use crate::eventsourcing::activity::ActivityBy;
 use crate::eventsourcing::verify::Report;
@@ -14,8 +14,7 @@ const COUNTED_BY: [ActivityBy; 3] = [ActivityBy::Actor, ActivityBy::Table, Activ
 
 /// When the audit is shown: counts who wrote how much, unless that is known of the log as it is.
 pub(super) fn shown(model: &mut Model) -> Vec<Effect> {
-    // The first line is a heading.
-    model.audit.cursor = model.audit.cursor.max(1);
+    settle(model);
     let is_known = !model.audit.activity.is_empty() && model.audit.counted_to == model.head;
     match is_known || model.audit.activity_wanted.is_some() {
         true => Vec::new(),
@@ -56,6 +55,7 @@ pub(super) fn counted(
         Some((_, known)) => *known = counts,
         None => activity.push((by, counts)),
     }
+    settle(model);
     // The next kind, until all are known.
     let next = COUNTED_BY.iter().skip_while(|one| **one != by).nth(1);
     match next {
@@ -88,25 +88,75 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         true => below.or(above),
         false => above.or(below),
     };
-    model.audit.cursor = nearest.unwrap_or(at);
-    model.audit.top = in_sight(model.audit.top, model.audit.cursor, height);
-    if above_all(&leads, model.audit.cursor) {
-        model.audit.top = 0;
-    }
+    choose(model, &leads, nearest.unwrap_or(at));
     Vec::new()
 }
 
-/// After the screen has changed its size: no empty lines below where there are more above.
-pub(super) fn settle(model: &mut Model) {
-    let lines = pages::audit(model, model.size.page_width()).len();
-    let height = model.size.content();
-    let top = model.audit.top.min(lines.saturating_sub(height));
-    model.audit.top = in_sight(top, model.audit.cursor, height);
+/// A press on this line of the screen: the cursor goes to what it is about, and where it is there already, on to that.
+pub(super) fn press(model: &mut Model, line: usize) -> Vec<Effect> {
+    let leads = pages::audit(model, model.size.page_width());
+    let pressed = model.audit.top + line;
+    let mut above = (0..leads.len().min(pressed + 1)).rev();
+    // What is wrapped leads where its first line does; an empty line is about nothing.
+    let about = above.find(|at| leads[*at].1.is_some() || leads[*at].0.text.is_empty());
+    match about.filter(|at| pressed < leads.len() && leads[*at].1.is_some()) {
+        Some(at) if at == model.audit.cursor => follow(model),
+        Some(at) => {
+            choose(model, &leads, at);
+            Vec::new()
+        }
+        None => Vec::new(),
+    }
 }
 
-/// Whether nothing above this line leads anywhere: the heading is shown with it.
-fn above_all(leads: &[(pages::Line, Option<Lead>)], at: usize) -> bool {
-    leads.iter().take(at).all(|(_, lead)| lead.is_none())
+/// Puts the cursor on this line, in sight.
+fn choose(model: &mut Model, leads: &[(Line, Option<Lead>)], at: usize) {
+    let lead = leads.get(at).and_then(|(_, lead)| lead.clone());
+    let chosen = lead.map(|lead| {
+        let above = leads.iter().take(at);
+        let same = above.filter(|(_, one)| one.as_ref() == Some(&lead)).count();
+        (lead, same)
+    });
+    let height = model.size.content();
+    let audit = &mut model.audit;
+    (audit.cursor, audit.chosen) = (at, chosen);
+    audit.top = in_sight(audit.top, at, height);
+    // Where nothing above leads anywhere, the heading is shown with it.
+    if leads.iter().take(at).all(|(_, lead)| lead.is_none()) {
+        audit.top = 0;
+    }
+}
+
+/// After lines have come, gone, or been wrapped otherwise: the cursor stays with what it is on, and in its line of the screen; and below there are no empty
+/// lines where there are more above.
+pub(super) fn settle(model: &mut Model) {
+    let leads = pages::audit(model, model.size.page_width());
+    let height = model.size.content();
+    let audit = &mut model.audit;
+    let chosen = audit.chosen.as_ref();
+    let places = |wanted: &Lead| {
+        let all = leads.iter().enumerate();
+        let same = all.filter(|(_, (_, lead))| lead.as_ref() == Some(wanted));
+        same.map(|(at, _)| at).collect::<Vec<_>>()
+    };
+    let found = chosen.and_then(|(lead, above)| {
+        let places = places(lead);
+        places.get(*above).or(places.last()).copied()
+    });
+    let line = audit.cursor.saturating_sub(audit.top);
+    // While what it was on is not there, as a finding while the tables are compared again, it waits where it was.
+    let last = leads.len().saturating_sub(1);
+    audit.cursor = found.unwrap_or(audit.cursor.clamp(1, last.max(1)));
+    let top = audit.cursor.saturating_sub(line);
+    audit.top = in_sight(
+        top.min(leads.len().saturating_sub(height)),
+        audit.cursor,
+        height,
+    );
+    if audit.chosen.is_none() {
+        let at = audit.cursor;
+        choose(model, &leads, at);
+    }
 }
 
 /// To what the line under the cursor is about.
@@ -132,6 +182,7 @@ fn verify(model: &mut Model) -> Vec<Effect> {
         done: 0,
         total,
     };
+    settle(model);
     vec![Effect::Verify(request)]
 }
 

@@ -1,43 +1,122 @@
 //! One value over the whole screen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::super::effect::Effect;
+use uuid::Uuid;
+
+use super::super::effect::{Effect, Slot};
 use super::super::keymap::Action;
-use super::super::model::{Cell, Model, Notice, Plot};
+use super::super::model::{Cell, Model, News, Notice, Plot, Screen};
 use super::super::pages;
-use super::{in_sight, moved};
+use super::{grid, in_sight, moved};
 use crate::eventsourcing::Row;
+use crate::eventsourcing::schema::Table;
 
 /// Parts of a JSON value with more members than this begin folded.
 const UNFOLDED: usize = 50;
 
-/// Shows a column's value; the rest of the row, and words for the rows that it names, are for what it can be drawn against.
-pub(super) fn open(
-    model: &mut Model,
-    title: String,
-    column: &str,
-    (row, names): (&Row, &BTreeMap<String, String>),
-    now: Option<Value>,
-) {
-    let value = row.get(column).cloned().unwrap_or_default();
-    let plot = plot(column, &value, row, names);
-    let mut cell = Cell {
-        title,
-        now,
-        nodes: Vec::new(),
-        folded: Default::default(),
-        cursor: 0,
-        top: 0,
-        search: String::new(),
-        is_plotted: plot.is_some(),
-        plot,
-        value,
-    };
+/// A row as it was read, for one of its values: the rest of it, and words for the rows that it names, are for what that can be drawn against.
+#[derive(Clone, Copy)]
+pub(super) struct Read<'a> {
+    pub table: &'a Table,
+    pub row: &'a Row,
+    pub names: &'a BTreeMap<String, String>,
+    /// What the row is now, where that is the past and it is there.
+    pub now: Option<&'a Row>,
+}
+
+impl Read<'_> {
+    /// A column's value, nothing of it folded.
+    pub(super) fn cell(self, column: &str) -> Cell {
+        let Self {
+            table, row, names, ..
+        } = self;
+        let of = |row: &Row| row.get(column).cloned().unwrap_or_default();
+        let value = of(row);
+        let differs = |now: &Value| match table.column(column) {
+            Some(column) => !column.same(now, &value),
+            None => *now != value,
+        };
+        let uuid = table.key().and_then(|key| row.get(key)?.as_str());
+        let whose = uuid.and_then(|uuid| Some(format!(" of {}", uuid.get(..8)?)));
+        let plot = plot(column, &value, row, names);
+        Cell {
+            title: format!("{}.{column}{}", table.name, whose.unwrap_or_default()),
+            column: column.to_owned(),
+            row: uuid.and_then(|uuid| Uuid::parse_str(uuid).ok()),
+            now: self.now.map(of).filter(differs),
+            nodes: Vec::new(),
+            folded: BTreeSet::new(),
+            cursor: 0,
+            top: 0,
+            search: String::new(),
+            is_plotted: plot.is_some(),
+            plot,
+            news: None,
+            is_asked_anew: false,
+            value,
+        }
+    }
+}
+
+/// Shows a value.
+pub(super) fn open(model: &mut Model, mut cell: Cell) {
     fold_long(&cell.value, String::new(), &mut cell.folded);
     model.cell = Some(cell);
+    settle(model);
+}
+
+/// Back to what lies below. Whether that had been asked for.
+pub(super) fn close(model: &mut Model) -> Option<Vec<Effect>> {
+    model.cell.take()?;
+    // What is read for it alone would keep the keys of the table waiting.
+    let is_read = model.screen == Screen::Tables && grid::give_up_comparing(model);
+    Some(match is_read {
+        true => vec![Effect::Cancel(Slot::WholeRow)],
+        false => Vec::new(),
+    })
+}
+
+/// Reads the value again where its row is not read anyway: whether it is what it was, and where that is asked for, to be shown.
+pub(super) fn read_again(model: &mut Model) -> Option<Effect> {
+    match model.screen {
+        Screen::Tables => grid::read_compared(model),
+        _ => None,
+    }
+}
+
+/// What is read next takes the place of what is shown.
+pub(super) fn ask_anew(model: &mut Model) {
+    if let Some(cell) = &mut model.cell {
+        cell.is_asked_anew = true;
+    }
+}
+
+/// The row has been read again; `None` where it is not there any more. What one reads stays on the screen, marked, unless it was asked for anew.
+pub(super) fn compare(model: &mut Model, read: Option<Read<'_>>) {
+    let Some(cell) = &mut model.cell else {
+        return;
+    };
+    let is_asked_anew = std::mem::take(&mut cell.is_asked_anew);
+    match read.map(|read| read.cell(&cell.column)) {
+        None => cell.news = Some(News::Gone),
+        Some(new) if (&new.value, &new.plot) == (&cell.value, &cell.plot) => {
+            (cell.now, cell.news) = (new.now, None);
+        }
+        Some(_) if !is_asked_anew => cell.news = Some(News::Changed),
+        Some(new) => {
+            *cell = Cell {
+                folded: std::mem::take(&mut cell.folded),
+                search: std::mem::take(&mut cell.search),
+                is_plotted: cell.is_plotted && new.plot.is_some(),
+                cursor: cell.cursor,
+                top: cell.top,
+                ..new
+            };
+        }
+    }
     settle(model);
 }
 
@@ -51,7 +130,7 @@ pub(super) fn settle(model: &mut Model) {
     }
 }
 
-fn fold_long(value: &Value, pointer: String, folded: &mut std::collections::BTreeSet<String>) {
+fn fold_long(value: &Value, pointer: String, folded: &mut BTreeSet<String>) {
     let is_long = |members: usize| !pointer.is_empty() && members > UNFOLDED;
     match value {
         Value::Array(values) => {
@@ -74,13 +153,20 @@ fn fold_long(value: &Value, pointer: String, folded: &mut std::collections::BTre
     }
 }
 
+/// What databases write for floating-point numbers that JSON has none for: among numbers a gap.
+const NO_NUMBERS: [&str; 3] = ["NaN", "Infinity", "-Infinity"];
+
 /// The numbers of an array, if it is one of numbers, between which there may be gaps.
 fn numbers(value: &Value) -> Option<Vec<Option<f64>>> {
     let values = value.as_array()?;
     let is_number = |value: &&Value| value.is_number();
+    let is_gap = |value: &Value| match value {
+        Value::String(text) => NO_NUMBERS.contains(&text.as_str()),
+        value => value.is_null(),
+    };
     let are_numbers = values
         .iter()
-        .all(|value| value.is_number() || value.is_null());
+        .all(|value| value.is_number() || is_gap(value));
     (are_numbers && values.iter().filter(is_number).nth(1).is_some())
         .then(|| values.iter().map(Value::as_f64).collect())
 }

@@ -1,46 +1,60 @@
 //! The rows of one table.
 
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::{Action, Context};
 use super::super::message::GridPage;
-use super::super::model::{GRID_PAGE, Grid, GridRow, Model, Notice, RowFor, Screen, WholeRow};
+use super::super::model::{GRID_PAGE, Grid, Model, Notice, RowFor, Screen, WholeRow};
 use super::super::pages;
 use super::{cell, in_sight, links, moved, tables, told};
 use crate::eventsourcing::rows::RowsStart;
 use crate::eventsourcing::schema::Tracking;
 use crate::eventsourcing::selection::Selection;
-use crate::eventsourcing::{Error, ErrorCode, EventId, Result, Row, RowKey};
+use crate::eventsourcing::{Error, ErrorCode, EventId, Result, RowKey};
 
 /// Pages of a grid that are held at most.
 const HELD_PAGES: usize = 3;
 
-/// Reads the rows in sight anew; what is shown stays until they have arrived.
+/// Reads the rows in sight anew; what is shown stays until they have arrived, and the cursor on its row.
 pub(super) fn renew(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
     grid.counted = None;
-    if grid.selection.is_sorted() {
-        return restart(model);
-    }
     // Where the pages began that were all looked at before is not where they begin now.
-    if grid.starts.first().is_some_and(RowsStart::is_placed) {
+    if grid.starts.first().is_some_and(RowsStart::is_placed) && !grid.selection.is_sorted() {
         return place_rows(model);
     }
     (grid.renewing, grid.goes) = (true, false);
-    let page = (grid.top / GRID_PAGE).min(grid.starts.len() - 1);
+    let page = match grid.selection.is_sorted() {
+        true => 0,
+        false => (grid.top / GRID_PAGE).min(grid.starts.len() - 1),
+    };
+    if page == 0 {
+        grid.starts = vec![RowsStart::default()];
+    }
     read_page(model, page)
 }
 
+/// Reads the rows of another position; the cursor goes to the row on which it is, or where that is not there, to the next one.
+pub(super) fn travel(model: &mut Model, at: Option<EventId>) -> Option<Effect> {
+    let grid = model.tables.grid.as_mut()?;
+    grid.at = at;
+    (grid.rows, grid.is_outdated) = (None, false);
+    let renewed = renew(model);
+    let grid = model.tables.grid.as_mut()?;
+    grid.goes = true;
+    grid.to_key = key_and_line(grid);
+    renewed
+}
+
 /// Reads the rows anew from the first one on.
-pub(super) fn restart(model: &mut Model) -> Option<Effect> {
+fn restart(model: &mut Model) -> Option<Effect> {
     let grid = model.tables.grid.as_mut()?;
     (grid.renewing, grid.goes) = (true, true);
     grid.starts = vec![RowsStart::default()];
-    grid.rows = None;
-    if grid.cursor >= GRID_PAGE {
-        (grid.cursor, grid.top) = (0, 0);
-    }
+    (grid.rows, grid.to_key) = (None, None);
+    (grid.cursor, grid.top) = (0, 0);
     read_page(model, 0)
 }
 
@@ -94,7 +108,6 @@ pub(super) fn select(model: &mut Model) -> Vec<Effect> {
             return Vec::new();
         }
     }
-    (grid.cursor, grid.top) = (0, 0);
     restart(model).into_iter().collect()
 }
 
@@ -214,10 +227,28 @@ fn open_cell(model: &mut Model, name: &str) -> Vec<Effect> {
 
 /// Reads the row under the cursor whole: a grid holds no long values.
 pub(super) fn read_whole(model: &mut Model, purpose: RowFor) -> Option<Effect> {
-    let request = model.next_request();
-    let grid = model.tables.grid.as_mut()?;
+    let grid = model.tables.grid.as_ref()?;
     grid.selected()?;
     let key = grid.selected_key().map(|key| key.uuid);
+    read_row(model, key, purpose)
+}
+
+/// Reads the row again of which a value is open, wherever the cursor is by now.
+pub(super) fn read_compared(model: &mut Model) -> Option<Effect> {
+    let key = model.cell.as_ref()?.row;
+    read_row(model, key, RowFor::Comparing)
+}
+
+/// Does not wait for that any more. Whether it did.
+pub(super) fn give_up_comparing(model: &mut Model) -> bool {
+    let is_compared = |wanted: &mut (RequestId, RowFor)| wanted.1 == RowFor::Comparing;
+    let grid = model.tables.grid.as_mut();
+    grid.is_some_and(|grid| grid.whole_wanted.take_if(is_compared).is_some())
+}
+
+fn read_row(model: &mut Model, key: Option<Uuid>, purpose: RowFor) -> Option<Effect> {
+    let request = model.next_request();
+    let grid = model.tables.grid.as_mut()?;
     let start = grid.starts.get(grid.cursor / GRID_PAGE)?.clone();
     grid.whole_wanted = Some((request, purpose));
     let n = grid.cursor % GRID_PAGE;
@@ -241,10 +272,23 @@ pub(super) fn whole_read(
     let Some((_, purpose)) = grid.and_then(|grid| grid.whole_wanted.take_if(is_wanted)) else {
         return Vec::new();
     };
-    let (Some(found), Some(grid)) = (told(model, result), &model.tables.grid) else {
+    let Some(found) = told(model, result) else {
         return Vec::new();
     };
-    let Some(WholeRow { row, now, names }) = found else {
+    let Some(table) = model.tables.grid.as_ref().map(|grid| grid.table.clone()) else {
+        return Vec::new();
+    };
+    let read = found.as_ref().map(|found| cell::Read {
+        table: &table,
+        row: &found.row,
+        names: &found.names,
+        now: found.now.as_ref(),
+    });
+    if purpose == RowFor::Comparing {
+        cell::compare(model, read);
+        return Vec::new();
+    }
+    let (Some(found), Some(read)) = (&found, read) else {
         let text = format!(
             "This row is not there any more: {} reads the table again.",
             model.key_for(Action::Reload)
@@ -252,25 +296,20 @@ pub(super) fn whole_read(
         model.notice = Some(Notice::Info(text));
         return Vec::new();
     };
-    let value = |row: &Row, name: &str| row.get(name).cloned().unwrap_or_default();
+    let row = &found.row;
     // Whoever has gone elsewhere meanwhile does not want it there.
     let is_here = model.context_below() == Context::Grid;
     match purpose {
-        RowFor::Showing(_) if !is_here => Vec::new(),
-        RowFor::Showing(name) => {
-            let uuid = grid.table.key().and_then(|key| row.get(key)?.as_str());
-            let of = uuid.and_then(|uuid| Some(format!(" of {}", uuid.get(..8)?)));
-            let title = format!("{}.{name}{}", grid.table.name, of.unwrap_or_default());
-            let now = now.map(|now| value(&now, &name));
-            let column = grid.table.column(&name);
-            let differs =
-                |now: &Value| column.is_none_or(|column| !column.same(now, &value(&row, &name)));
-            let now = now.filter(differs);
-            cell::open(model, title, &name, (&row, &names), now);
+        RowFor::Showing(name) if is_here => {
+            cell::open(model, read.cell(&name));
             Vec::new()
         }
-        RowFor::CopyingValue(name) => vec![Effect::Copy(pages::plain(&value(&row, &name)))],
-        RowFor::Copying => vec![Effect::Copy(Value::Object(row).to_string())],
+        RowFor::Showing(_) | RowFor::Comparing => Vec::new(),
+        RowFor::CopyingValue(name) => {
+            let value = row.get(&name).unwrap_or(&Value::Null);
+            vec![Effect::Copy(pages::plain(value))]
+        }
+        RowFor::Copying => vec![Effect::Copy(Value::Object(row.clone()).to_string())],
     }
 }
 
@@ -320,40 +359,25 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
             return refused(model, error);
         }
     };
-    let mut stays = None;
     if std::mem::take(&mut grid.renewing) {
-        stays = grid.selected_key().filter(|_| !goes);
+        if !goes {
+            grid.to_key = key_and_line(grid);
+        }
         grid.is_outdated = false;
         grid.pages.clear();
         grid.starts.truncate(page + 1);
-        grid.rows = None;
+        (grid.rows, grid.chained_from) = (None, page);
     }
-    if page + 1 == grid.starts.len() {
-        match read.next {
-            // Also the first page is read again from there, and all rows are not looked at for it once more.
-            Some(next) => match next.pages(GRID_PAGE) {
-                Some(all) => grid.starts = all,
-                None => grid.starts.push(next),
-            },
-            None => {
-                grid.rows = Some(page * GRID_PAGE + read.rows.len());
-                if page == 0 {
-                    grid.starts = vec![RowsStart::default()];
-                }
-            }
-        }
-    }
-    grid.rows = grid.rows.or(read.total);
+    chain(grid, page, &read);
+    grid.rows = read.total.or(grid.rows);
     if let Some(rows) = grid.rows
         && std::mem::take(&mut grid.to_end)
     {
         grid.cursor = rows.saturating_sub(1);
     }
-    grid.counted = grid.rows.or(grid.counted);
+    grid.counted = grid.rows.filter(|_| grid.is_counted()).or(grid.counted);
     grid.pages.insert(page, read.rows);
-    if let Some(key) = stays {
-        keep_cursor(grid, page, &key);
-    }
+    keep_cursor(grid, page);
     while grid.pages.len() > HELD_PAGES {
         let here = grid.top / GRID_PAGE;
         let farthest = grid
@@ -367,19 +391,77 @@ pub(super) fn rows(model: &mut Model, request: RequestId, result: Result<GridPag
     tables::settle(model)
 }
 
-/// Keeps the cursor on its row, and in its line, where rows have come before it in the page.
-fn keep_cursor(grid: &mut Grid, page: usize, key: &RowKey) {
-    let Some(name) = grid.table.key().map(str::to_owned) else {
+/// Where the next page begins, now that this one has been read.
+fn chain(grid: &mut Grid, page: usize, read: &GridPage) {
+    let is_last = page + 1 == grid.starts.len();
+    if !is_last && page >= grid.chained_from {
+        return;
+    }
+    let next = read.next.as_ref();
+    if !is_last {
+        // A page before those that have been read since rows came: where it does not end as the next one begins, all after it are others.
+        let is_joined = page + 1 == grid.chained_from
+            && next.is_some_and(|next| next.is_same(&grid.starts[page + 1]));
+        grid.chained_from = page;
+        if is_joined {
+            return;
+        }
+        grid.to_key = grid.to_key.or(key_and_line(grid));
+        grid.starts.truncate(page + 1);
+        grid.pages.retain(|one, _| *one < page);
+        grid.rows = None;
+    }
+    match next {
+        // Also the first page is read again from there, and all rows are not looked at for it once more.
+        Some(next) => match next.pages(GRID_PAGE) {
+            Some(all) => grid.starts = all,
+            None => grid.starts.push(next.clone()),
+        },
+        None => {
+            grid.rows = Some(page * GRID_PAGE + read.rows.len());
+            if page == 0 {
+                grid.starts = vec![RowsStart::default()];
+            }
+        }
+    }
+}
+
+/// The key of the row under the cursor, and its line.
+fn key_and_line(grid: &Grid) -> Option<(Uuid, usize)> {
+    let line = grid.cursor.saturating_sub(grid.top);
+    Some((grid.selected_key()?.uuid, line))
+}
+
+/// Puts the cursor on the row on which it is to be, in its line, if that is in this page; on the next one where it is not there any more; and on the
+/// next page where it may be there.
+fn keep_cursor(grid: &mut Grid, page: usize) {
+    let Some((key, line)) = grid.to_key else {
         return;
     };
-    let uuid = key.uuid.to_string();
-    let mut rows = grid.pages.get(&page).into_iter().flatten();
-    let is_it = |row: &GridRow| row.row.get(&name).and_then(Value::as_str) == Some(&uuid);
-    if let Some(at) = rows.position(is_it) {
-        let cursor = page * GRID_PAGE + at;
-        let line = grid.cursor.saturating_sub(grid.top);
-        (grid.cursor, grid.top) = (cursor, cursor.saturating_sub(line));
+    let is_in_order = !grid.selection.is_sorted();
+    let placed = grid.starts.first().and_then(|start| start.place_of(key));
+    let (first, rows) = (page * GRID_PAGE, grid.pages.get(&page));
+    let keys = rows.into_iter().flatten().map(|row| grid.key_of(row));
+    let keys: Vec<Option<Uuid>> = keys.collect();
+    let at = |wanted: &dyn Fn(&Uuid) -> bool| {
+        let is_wanted = |one: &Option<Uuid>| one.as_ref().is_some_and(wanted);
+        keys.iter().position(is_wanted).map(|at| first + at)
+    };
+    let after = || at(&|one| is_in_order && *one > key);
+    let found = placed.or_else(|| at(&|one| *one == key)).or_else(after);
+    let end = first + keys.len();
+    let has_more = end < grid.known_rows() && is_in_order && placed.is_none();
+    let cursor = match (found, has_more) {
+        (Some(found), _) => found,
+        (None, true) => end,
+        // It is gone, and with it all that came after it; or sorted otherwise, nothing tells which came next.
+        (None, false) if is_in_order => end.saturating_sub(1),
+        (None, false) => grid.cursor,
+    };
+    if found.is_some() || !has_more {
+        grid.to_key = None;
     }
+    (grid.cursor, grid.top) = (cursor, cursor.saturating_sub(line));
 }
 
 /// Events have come. Rows in the order of their keys are read anew at once; to find or to sort others takes a look at every row, which is for the reader to ask
@@ -407,7 +489,7 @@ fn refused(model: &mut Model, error: Error) -> Vec<Effect> {
     match (is_past, &mut model.tables.grid) {
         (true, Some(grid)) => {
             grid.at = None;
-            grid.starts = vec![RowsStart::default()];
+            (grid.starts, grid.chained_from) = (vec![RowsStart::default()], 0);
             model.notice = Some(Notice::Info(format!(
                 "{}. These are its rows as they are now.",
                 error.message

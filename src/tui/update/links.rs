@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::model::{Grid, Model, Notice, Position, RowScreen, Screen, Visited};
-use super::{grid, row, searching, tables, timeline, told};
+use super::{cell, grid, row, searching, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -168,9 +168,11 @@ pub(super) fn return_to_now(model: &mut Model) -> Vec<Effect> {
 }
 
 fn arrive(model: &mut Model) -> Vec<Effect> {
+    cell::ask_anew(model);
     let mut effects = tables::travel(model);
     if model.row.is_some() {
         effects.extend(row::read(model));
     }
+    effects.extend(cell::read_again(model));
     effects
 }

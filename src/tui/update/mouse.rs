@@ -5,7 +5,7 @@ use super::super::keymap::{Action, Context};
 use super::super::message::Mouse;
 use super::super::model::{Model, Overlay};
 use super::super::pages;
-use super::{act as act_by_key, row, tables, timeline};
+use super::{act as act_by_key, audit, row, tables, timeline};
 
 fn times(model: &mut Model, action: Action, times: u16) -> Vec<Effect> {
     (0..times).flat_map(|_| act_by_key(model, action)).collect()
@@ -71,10 +71,28 @@ fn press_line(model: &mut Model, context: Context, line: usize) -> Vec<Effect> {
         Context::Grid => match (&mut model.tables.grid, at.checked_sub(2)) {
             (Some(grid), Some(at)) => {
                 let (count, at) = (grid.known_rows(), grid.top + at);
+                grid.to_key = None;
                 (&mut grid.cursor, count, at)
             }
             _ => return Vec::new(),
         },
+        Context::Audit => return audit::press(model, at),
+        Context::Row => {
+            let top = model.row.as_ref().map_or(0, |row| row.top);
+            match (pages::row_item_at(model, top + at), &mut model.row) {
+                (Some(item), Some(row)) => (&mut row.cursor, usize::MAX, item),
+                _ => return Vec::new(),
+            }
+        }
+        Context::Cell => {
+            let height = model.size.content();
+            let cell = model.cell.as_mut();
+            let found = cell.and_then(|cell| Some((pages::cell_line_at(cell, height, at)?, cell)));
+            match found {
+                Some((at, cell)) => (&mut cell.cursor, usize::MAX, at),
+                None => return Vec::new(),
+            }
+        }
         _ => return Vec::new(),
     };
     if at >= count {

@@ -1,7 +1,7 @@
 //! The preview of a rollback: which of its rows are shown, read and marked.
 
 use super::super::effect::{Effect, RequestId, Slot};
-use super::super::layout::scrolled;
+use super::super::layout::{Size, scrolled};
 use super::super::model::{Model, Notice, Overlay, ReadRows, Rollback, ShownRows};
 use super::super::pages;
 use super::{links, told};
@@ -43,10 +43,11 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
 
 /// Shows only the rows of the plan that this text is in.
 pub(super) fn show_only(model: &mut Model, text: &str) -> Vec<Effect> {
+    unmark(model);
     if let Some(rollback) = &mut model.rollback {
         text.trim().clone_into(&mut rollback.filter);
         // At the top stands which rows are shown.
-        (rollback.top, rollback.marked) = (0, None);
+        rollback.top = 0;
     }
     let mut effects = filter_rows(model);
     effects.extend(settle(model));
@@ -66,6 +67,7 @@ pub(super) fn filter_rows(model: &mut Model) -> Vec<Effect> {
         rollback.shown_wanted = None;
         rollback.shown = ShownRows::by_table(&plan.changes);
         rollback.rows = ReadRows::default();
+        mark_again(model);
         return vec![Effect::Cancel(Slot::Shown)];
     }
     rollback.shown_wanted = Some(request);
@@ -88,7 +90,61 @@ pub(super) fn shown(
         rollback.shown = found;
         rollback.rows = ReadRows::default();
     }
+    mark_again(model);
     settle(model)
+}
+
+/// Which rows are shown is going to change: the one that is marked, and in sight, is looked for among them.
+pub(super) fn unmark(model: &mut Model) {
+    let key = marked_in_sight(model).and_then(|place| pages::row_at(model, place));
+    if let Some(rollback) = &mut model.rollback {
+        rollback.to_mark = key.or(rollback.to_mark.take());
+        rollback.marked = None;
+    }
+}
+
+/// Marks that row again; where all rows are shown, one goes on from it.
+fn mark_again(model: &mut Model) {
+    let wanted = model.rollback.as_mut().and_then(|one| one.to_mark.take());
+    let place = wanted.and_then(|key| pages::place_of_row(model, &key));
+    let Some(rollback) = &mut model.rollback else {
+        return;
+    };
+    rollback.marked = place;
+    if rollback.filter.is_empty() {
+        show_mark(model);
+    }
+}
+
+/// Brings the marked row into sight.
+fn show_mark(model: &mut Model) {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let Some(marked) = model.rollback.as_ref().and_then(|one| one.marked) else {
+        return;
+    };
+    let lines = pages::lines_of_row(model, width, marked);
+    if let Some(rollback) = &mut model.rollback {
+        let last = lines.end.min(lines.start + height).saturating_sub(1);
+        rollback.top = scrolled(scrolled(rollback.top, last, height), lines.start, height);
+    }
+}
+
+/// After the screen has changed its size: a marked row that was in sight stays there.
+pub(super) fn resize(model: &mut Model, size: Size) -> Vec<Effect> {
+    let was_in_sight = marked_in_sight(model).is_some();
+    model.size = size;
+    if was_in_sight {
+        show_mark(model);
+    }
+    settle(model)
+}
+
+/// The row that is marked, where it is in sight.
+fn marked_in_sight(model: &Model) -> Option<usize> {
+    let (width, height) = (model.size.page_width(), model.size.content());
+    let marked = model.rollback.as_ref()?.marked?;
+    let sight = pages::rows_in_sight(model, width, height);
+    sight.contains(&marked).then_some(marked)
 }
 
 pub(super) fn changes_read(
@@ -138,13 +194,8 @@ pub(super) fn go_to_blocker(model: &mut Model) -> Vec<Effect> {
 /// Marks another row, and brings it into sight.
 pub(super) fn mark(model: &mut Model, forwards: bool) {
     let (width, height) = (model.size.page_width(), model.size.content());
-    let sight = pages::rows_in_sight(model, width, height);
     let shown = pages::rows_shown(model);
-    let Some(rollback) = &mut model.rollback else {
-        return;
-    };
-    let in_sight = rollback.marked.filter(|marked| sight.contains(marked));
-    let next = match (in_sight, forwards) {
+    let next = match (marked_in_sight(model), forwards) {
         (None, _) => pages::first_row_in_sight(model, width, height),
         (Some(marked), true) => Some(marked + 1).filter(|next| *next < shown),
         (Some(marked), false) => marked.checked_sub(1),
@@ -158,20 +209,15 @@ pub(super) fn mark(model: &mut Model, forwards: bool) {
         model.notice = Some(Notice::Info(text.to_owned()));
         return;
     };
-    let lines = pages::lines_of_row(model, width, next);
     if let Some(rollback) = &mut model.rollback {
         rollback.marked = Some(next);
-        let last = lines.end.min(lines.start + height).saturating_sub(1);
-        rollback.top = scrolled(scrolled(rollback.top, last, height), lines.start, height);
     }
+    show_mark(model);
 }
 
 /// The row that the keys for one row are about, marked: where none in sight is, the first that is.
 fn marked(model: &mut Model) -> Option<usize> {
-    let (width, height) = (model.size.page_width(), model.size.content());
-    let sight = pages::rows_in_sight(model, width, height);
-    let marked = model.rollback.as_ref()?.marked;
-    if marked.is_none_or(|marked| !sight.contains(&marked)) {
+    if marked_in_sight(model).is_none() {
         mark(model, true);
     }
     model.rollback.as_ref()?.marked

@@ -4,7 +4,7 @@ use super::super::effect::{Effect, RequestId, Slot};
 use super::super::keymap::Action;
 use super::super::model::{Asked, Model, Notice, Position, ReadRows, Rollback, Screen, Stage};
 use super::super::pages;
-use super::{execution, preview, scroll_page, told};
+use super::{cell, execution, preview, scroll_page, told};
 use crate::eventsourcing::rollback::{Conflicts, RollbackPlan, Strategy};
 use crate::eventsourcing::scope::Scope;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -31,13 +31,14 @@ pub(super) fn begin_with_row(model: &mut Model, asked: Asked, row: RowKey) -> Ve
 }
 
 fn begin_with(model: &mut Model, rollback: Rollback) -> Vec<Effect> {
-    model.cell = None;
+    let mut effects = cell::close(model).unwrap_or_default();
     model.rollback = Some(rollback);
     if model.screen != Screen::Rollback {
         model.rollback_from = model.screen;
     }
     model.screen = Screen::Rollback;
-    plan(model)
+    effects.extend(plan(model));
+    effects
 }
 
 /// Begins with the plan of an undo, or a redo.
@@ -114,6 +115,7 @@ pub(super) fn planned(
     };
     match told(model, result) {
         Some(plan) => {
+            preview::unmark(model);
             if let Some(rollback) = &mut model.rollback {
                 rollback.wanted = None;
                 rollback.planned = Some(request);
@@ -123,7 +125,6 @@ pub(super) fn planned(
                 rollback.rows = ReadRows::default();
                 rollback.shown = None;
                 rollback.next_blocker = 0;
-                rollback.marked = None;
             }
             let mut effects = preview::filter_rows(model);
             effects.extend(preview::settle(model));

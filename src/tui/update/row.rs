@@ -1,8 +1,10 @@
 //! One row, and its life.
 
+use serde_json::Value;
+
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Item, Model, NamedBy, Notice, RowScreen};
+use super::super::model::{Asked, Item, Model, NamedBy, Notice, RowScreen, Screen};
 use super::super::pages;
 use super::{cell, links, moved, rollback, told};
 use crate::eventsourcing::history::Standing;
@@ -49,6 +51,9 @@ pub(super) fn inspected(
         return Vec::new();
     }
     let found = told(model, result);
+    if let Some(found) = found.as_ref().filter(|_| model.screen == Screen::Row) {
+        cell::compare(model, to_compare(found));
+    }
     if let Some(row) = &mut model.row {
         row.wanted = None;
         row.inspection = found.or(row.inspection.take());
@@ -56,6 +61,24 @@ pub(super) fn inspected(
     let mut effects = settle(model);
     effects.extend(count_naming(model));
     effects
+}
+
+/// Changes what stands on the page; the cursor stays on its item, and that in its line.
+pub(super) fn keep_item(model: &mut Model, change: impl FnOnce(&mut Model)) {
+    let cursor = model.row.as_ref().map_or(0, |row| row.cursor);
+    let item = pages::row_items(model).into_iter().nth(cursor);
+    let line = pages::row_item_line(model, cursor);
+    change(model);
+    let items = pages::row_items(model);
+    let Some(place) = item.and_then(|item| items.iter().position(|one| *one == item)) else {
+        return;
+    };
+    let now = pages::row_item_line(model, place);
+    if let Some(row) = &mut model.row {
+        row.cursor = place;
+        row.top = (row.top + now).saturating_sub(line);
+    }
+    pages::keep_item_in_sight(model);
 }
 
 /// Counts the rows that name this one, as they are now: of the past that takes a look at every row of their tables.
@@ -243,20 +266,19 @@ fn open(model: &mut Model, item: &Item) -> Vec<Effect> {
 
 fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
     let Some(RowScreen {
-        key,
         inspection: Some(inspection),
         ..
     }) = &model.row
     else {
         return Vec::new();
     };
-    let Some(state) = inspection.row.clone() else {
+    let Some(read) = to_compare(inspection) else {
         return Vec::new();
     };
-    let value = state.get(name).cloned().unwrap_or_default();
     let column = inspection.table.column(name);
+    let value = read.row.get(name);
     if let Some(to) = column.and_then(|column| column.references.as_ref())
-        && let Some(Ok(uuid)) = value.as_str().map(str::parse)
+        && let Some(Ok(uuid)) = value.and_then(Value::as_str).map(str::parse)
     {
         let key = RowKey {
             table: to.table.clone(),
@@ -264,16 +286,17 @@ fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
         };
         return links::to_row(model, key, None);
     }
-    let title = format!("{}.{name} of {}", key.table, &key.uuid.to_string()[..8]);
-    let now = inspection.now.as_ref().map(|now| {
-        let now = now.get(name).cloned();
-        now.unwrap_or_default()
-    });
-    let now = now.filter(|now| match column {
-        Some(column) => !column.same(now, &value),
-        None => *now != value,
-    });
-    let names = inspection.names.clone();
-    cell::open(model, title, name, (&state, &names), now);
+    let opened = read.cell(name);
+    cell::open(model, opened);
     Vec::new()
+}
+
+/// A row as its page has it, for one of its values.
+fn to_compare(inspection: &RowInspection) -> Option<cell::Read<'_>> {
+    Some(cell::Read {
+        table: &inspection.table,
+        row: inspection.row.as_ref()?,
+        names: &inspection.names,
+        now: inspection.now.as_ref(),
+    })
 }

@@ -13,10 +13,11 @@ pub(super) fn show_only(
     filter: Filter,
     back_to: Option<EventId>,
 ) -> Vec<Effect> {
-    if model.timeline.filter == filter {
+    if model.timeline.filter == filter && !model.timeline.has_failed_to_follow() {
         return Vec::new();
     }
     model.timeline.filter = filter;
+    model.timeline.is_of_before = true;
     model.timeline.matches = None;
     model.timeline.paused = false;
     if model.timeline.filter.is_empty() {
@@ -43,6 +44,7 @@ pub(super) fn show_again(model: &mut Model, id: EventId, filter: String) -> Vec<
     {
         model.timeline.filter_text = filter;
         model.timeline.filter = parsed;
+        model.timeline.is_of_before = true;
         model.timeline.matches = None;
         effects.extend(count_matches(model));
         effects.push(around(model, id));

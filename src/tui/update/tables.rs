@@ -25,11 +25,7 @@ pub(super) fn travel(model: &mut Model) -> Vec<Effect> {
     model.tables.counts.clear();
     model.tables.estimates.clear();
     let mut effects: Vec<Effect> = count(model, false).into_iter().collect();
-    if let Some(grid) = &mut model.tables.grid {
-        grid.at = at;
-        (grid.counted, grid.is_outdated) = (None, false);
-        effects.extend(grid::restart(model));
-    }
+    effects.extend(grid::travel(model, at));
     effects
 }
 
@@ -87,7 +83,8 @@ pub(super) fn listed(
     let Some(list) = told(model, result) else {
         return Vec::new();
     };
-    model.tables.list = Some(list);
+    // The rows that name a row stand on its page too, above its life.
+    row::keep_item(model, |model| model.tables.list = Some(list));
     let last = model.tables.listed().count().saturating_sub(1);
     model.tables.cursor = model.tables.cursor.min(last);
     // What was estimated is not counted again and again behind the reader's back.
@@ -149,7 +146,10 @@ pub(super) fn counted(
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     if action == Action::CountRows {
         let mut effects: Vec<Effect> = count(model, true).into_iter().collect();
-        let is_unknown = |grid: &Grid| grid.rows.is_none() && !grid.filter.trim().is_empty();
+        let is_unknown = |grid: &Grid| {
+            let is_about = grid.rows.is_none() || !grid.is_counted();
+            is_about && !grid.filter.trim().is_empty()
+        };
         if model.tables.grid.as_ref().is_some_and(is_unknown) {
             effects.extend(grid::place_rows(model));
         }

@@ -287,7 +287,9 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
         timeline.seen_newest = timeline.seen_newest.max(first.event.id);
     }
     let mut effects = Vec::new();
-    if timeline.wanted.is_none() && timeline.is_read && !timeline.paused {
+    // Events of another filter are not mixed with those of this one.
+    let is_open = timeline.is_read && !timeline.is_of_before && !timeline.paused;
+    if timeline.wanted.is_none() && is_open {
         let near = 2 * height;
         let is_near_end = timeline.cursor + near >= timeline.entries.len();
         let older = timeline.older_from.filter(|_| is_near_end);
@@ -347,6 +349,7 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
     let timeline = &mut model.timeline;
     let was_first = !timeline.is_read;
     timeline.is_read = true;
+    timeline.is_of_before = false;
     let above = timeline.cursor.saturating_sub(timeline.top);
     let selected = timeline.selected().map(|entry| entry.event.id);
     match place {

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::message::Overview;
 use super::super::model::{Model, Notice, Screen};
-use super::{links, reload_with, rollback, row, searching, tables, timeline, told};
+use super::{audit, cell, links, reload_with, rollback, row, searching, tables, timeline, told};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Error, EventId, Result};
 
@@ -11,6 +11,7 @@ pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect
     let before = model.head.replace(overview.head);
     model.events = Some(overview.events);
     model.history = overview.history;
+    audit::settle(model);
     let mut looked = rollback::looked(model);
     looked.extend(match before {
         None => {
@@ -26,6 +27,7 @@ pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect
                 effects.extend(row::read(model));
             }
             effects.extend(tables::grown(model));
+            effects.extend(cell::read_again(model));
             effects
         }
         Some(_) => Vec::new(),

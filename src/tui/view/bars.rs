@@ -101,10 +101,12 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
         }
         _ => place_in_page(model),
     };
-    let (notes, tone) = match model.position {
+    let news = model.cell.as_ref().and_then(|cell| cell.news);
+    let (notes, tone) = match (news, model.position) {
         _ if model.is_read_anew() => (vec!["reading… ".to_owned()], Tone::Strong),
+        (Some(news), _) => (pages::cell_news(model, news), Tone::Warning),
         // In a plan where one is matters more; the header says PAST.
-        Some(position) if place.is_empty() && model.screen != Screen::Rollback => {
+        (None, Some(position)) if place.is_empty() && model.screen != Screen::Rollback => {
             let key = model.key_for(Action::Now);
             let back = match key.is_empty() {
                 true => String::new(),
@@ -145,7 +147,15 @@ fn arrivals(model: &Model) -> Vec<String> {
     if model.screen != Screen::Timeline {
         return Vec::new();
     }
-    match (model.timeline.follows, model.unseen()) {
+    let timeline = &model.timeline;
+    if timeline.has_failed_to_follow() {
+        let key = model.key_for(Action::Reload);
+        return vec![
+            format!("not read: {key} tries again "),
+            "not read ".to_owned(),
+        ];
+    }
+    match (timeline.follows, model.unseen()) {
         (true, _) => vec!["following new events ".to_owned(), "following ".to_owned()],
         (false, 0) => Vec::new(),
         (false, events) => vec![

@@ -77,32 +77,51 @@ const FEW_LINES: u16 = 6;
 /// Units of what is drawn from the right to the left.
 const RUNS_LEFT: [&str; 4] = ["ppm", "cm-1", "cm⁻¹", "1/cm"];
 
-fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
-    let bounds = |points: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| {
-        let values = points.iter().map(of).filter(|value| value.is_finite());
-        let (least, most) = values.fold((f64::MAX, f64::MIN), |(a, b), value| {
+/// Numbers beyond this are drawn smaller: their differences, and these times the cells of a screen, would be no numbers any more.
+const LARGE: f64 = 1e290;
+
+/// How much smaller; as a power of two it takes no digit away.
+const SMALLER: f64 = 1.0 / (1u128 << 100) as f64;
+
+/// The least and the largest of some numbers, with room between them, and by how much they are to be multiplied to be drawn.
+fn extent(values: impl Iterator<Item = f64>) -> ([f64; 2], f64) {
+    let (least, most) = values
+        .filter(|value| value.is_finite())
+        .fold((f64::MAX, f64::MIN), |(a, b), value| {
             (a.min(value), b.max(value))
         });
-        match least < most {
-            true => [least, most],
-            // One value only: a line in the middle.
-            false => [least - 1.0, least + 1.0],
-        }
+    let scale = match least.abs().max(most.abs()) > LARGE {
+        true => SMALLER,
+        false => 1.0,
     };
+    let (least, most) = (scale * least, scale * most);
+    match least < most {
+        true => ([least, most], scale),
+        // One value only: a line in the middle.
+        false => {
+            let room = (least.abs() / 2.0).max(1.0);
+            ([least - room, least + room], scale)
+        }
+    }
+}
+
+fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
     // Shifts and wavenumbers run to the left, as chemists draw them.
     let runs_left = RUNS_LEFT.iter().any(|unit| plot.x_name.contains(unit));
     let sign = if runs_left { -1.0 } else { 1.0 };
+    let points = || plot.runs.iter().flatten();
+    let (x, x_scale) = extent(points().map(|(x, _)| sign * x));
+    let (y, y_scale) = extent(points().map(|(_, y)| *y));
+    let x_scale = sign * x_scale;
+    let drawn = |(x, y): &(f64, f64)| (x_scale * x, y_scale * y);
     let runs: Vec<Vec<(f64, f64)>> = plot
         .runs
         .iter()
-        .map(|run| run.iter().map(|(x, y)| (sign * x, *y)).collect())
+        .map(|run| run.iter().map(drawn).collect())
         .collect();
-    let points = runs.concat();
-    let bounds = |of: fn(&(f64, f64)) -> f64| bounds(&points, of);
-    let (x, y) = (bounds(|point| point.0), bounds(|point| point.1));
-    let axis = |bounds: [f64; 2], sign: f64| {
+    let axis = |bounds: [f64; 2], scale: f64| {
         let labels = [bounds[0], (bounds[0] + bounds[1]) / 2.0, bounds[1]];
-        let labels = pages::told_apart(labels.map(|label| sign * label));
+        let labels = pages::told_apart(labels.map(|label| label / scale));
         Axis::default()
             .style(look.style(Tone::Faint))
             .bounds(bounds)
@@ -141,8 +160,8 @@ fn draw_plot(buffer: &mut Buffer, area: Rect, plot: &Plot, look: Look) {
         ..area
     };
     Chart::new(runs.iter().map(|run| dataset(run)).collect())
-        .x_axis(axis(x, sign))
-        .y_axis(axis(y, 1.0))
+        .x_axis(axis(x, x_scale))
+        .y_axis(axis(y, y_scale))
         .legend_position(None)
         .render(inside, buffer);
 }

@@ -162,7 +162,8 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
     let is_whole = grid.filter.trim().is_empty();
     let counted = model.tables.counts.get(name).copied();
     let counted = counted.filter(|_| is_whole && grid.at == model.at());
-    let known = grid.rows.or(grid.counted).map(|rows| rows as u64);
+    let exact = grid.rows.filter(|_| grid.is_counted()).or(grid.counted);
+    let known = exact.map(|rows| rows as u64);
     // What was counted before the latest events is only about right.
     let is_old = known.is_none() && model.tables.counted_at < model.head && grid.at.is_none();
     let rows = match (known.or(counted), is_whole) {
@@ -176,7 +177,12 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
             format!("{}…", count(grid.seen_rows() as u64, "row", "rows"))
         }
         (None, false) => format!(
-            "more than {} ({} counts)",
+            "{} {} ({} counts)",
+            if grid.is_counted() {
+                "more than"
+            } else {
+                "about"
+            },
             count(grid.seen_rows() as u64, "row", "rows"),
             model.key_for(Action::CountRows)
         ),

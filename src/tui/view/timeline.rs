@@ -80,6 +80,7 @@ fn draw_strip(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
 fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let timeline = &model.timeline;
     let matches = match timeline.matches {
+        _ if timeline.has_failed_to_follow() => "these are others".to_owned(),
         Some(matches) if matches.is_all => count(matches.count, "match", "matches"),
         Some(matches) => format!("{}…", count(matches.count, "match", "matches")),
         None => String::new(),
@@ -91,10 +92,17 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     let is_none = timeline
         .matches
         .is_some_and(|matches| matches.is_all && matches.count == 0);
-    let unknown = match (pages::unknown_table(model), pages::unknown_key(model)) {
-        (Some(table), _) if is_none => format!(" · there is no table {table}"),
-        (None, Some(key)) if is_none => format!(" · {key} is no key and is searched for as text"),
-        _ => String::new(),
+    let meant = (
+        pages::unknown_table(model),
+        pages::unknown_key(model),
+        pages::searched_id(model),
+    );
+    let unknown = match meant {
+        _ if !is_none => String::new(),
+        (Some(table), ..) => format!(" · there is no table {table}"),
+        (None, Some(key), _) => format!(" · {key} is no key and is searched for as text"),
+        (None, None, Some(id)) => format!(" · {} goes to #{id}", model.key_for(Action::Palette)),
+        (None, None, None) => String::new(),
     };
     // The count first: a long filter is cut.
     let text = format!(

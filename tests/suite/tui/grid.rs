@@ -3,11 +3,10 @@
 use ebbtide::eventsourcing::rows::RowsStart;
 use ebbtide::eventsourcing::schema::Table;
 use ebbtide::eventsourcing::store::Backend;
-use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
+use ebbtide::eventsourcing::{Error, ErrorCode, RowKey, inspect};
 use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
-use ebbtide::tui::memory;
 use ebbtide::tui::message::{GridPage, Message, Overview, RowCount};
 use ebbtide::tui::model::{GridRow, Model, RowFor, RowScreen, Screen, Visited, WholeRow};
 use ebbtide::tui::update::{start, update};
@@ -16,12 +15,8 @@ use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::player::LOOK;
+use super::transitions::{SIZE, drawn, press};
 use crate::support::{Database, id, run};
-
-const SIZE: Size = Size {
-    columns: 80,
-    rows: 24,
-};
 
 /// The tables of the Mad Lab on the screen, none of them read yet.
 async fn listing(lab: &Database) -> Model {
@@ -35,10 +30,6 @@ async fn listing(lab: &Database) -> Model {
     update(&mut model, Message::Tables(request.unwrap(), Ok(tables)));
     model.screen = Screen::Tables;
     model
-}
-
-fn press(model: &mut Model, key: Key) -> Vec<Effect> {
-    update(model, Message::Key(key))
 }
 
 fn rows_request(effects: &[Effect]) -> RequestId {
@@ -63,15 +54,6 @@ fn some_rows(count: usize) -> GridPage {
         total: None,
         next: None,
     }
-}
-
-fn drawn(model: &Model) -> String {
-    let mut terminal =
-        Terminal::new(TestBackend::new(model.size.columns, model.size.rows)).unwrap();
-    terminal
-        .draw(|frame| view::draw(frame, model, LOOK))
-        .unwrap();
-    memory::text(terminal.backend().buffer())
 }
 
 #[test]
@@ -297,6 +279,90 @@ fn shifts_run_from_the_right_to_the_left_and_axes_have_their_units() {
             .lines()
             .find(|line| line.split_whitespace().eq(["9", "5", "1"]));
         assert!(axis.is_some(), "{shown}");
+    });
+}
+
+/// A row's page may be there before the list of tables, which says which rows name it.
+#[test]
+fn a_row_keeps_its_event_when_the_tables_become_known() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        let mut model = Model::new(lab.store.info().clone(), SIZE);
+        let begun = start(&mut model);
+        let key = RowKey {
+            table: "molecule".to_owned(),
+            uuid: uuid::uuid!("c053009a-9b1d-44a7-8267-f5befdb03eb0"),
+        };
+        model.screen = Screen::Row;
+        model.row = Some(RowScreen::new(key.clone(), Some(10)));
+        let inspection = inspect::row(&*lab.store, &key, None).await.unwrap();
+        let life = inspect::row_history_before(&*lab.store, &key, 19, 50)
+            .await
+            .unwrap();
+        let row = model.row.as_mut().unwrap();
+        (row.wanted, row.life_wanted, row.life_asked) =
+            (Some(RequestId(801)), Some(RequestId(802)), 50);
+        update(
+            &mut model,
+            Message::Row(RequestId(801), Box::new(Ok(inspection))),
+        );
+        update(&mut model, Message::Life(RequestId(802), Ok(life)));
+        assert!(drawn(&model).contains("▌~ #10 update"), "{}", drawn(&model));
+        let request = begun.iter().find_map(|effect| match effect {
+            Effect::Tables(request) => Some(*request),
+            _ => None,
+        });
+        let tables = lab.store.tables().await.unwrap();
+        update(&mut model, Message::Tables(request.unwrap(), Ok(tables)));
+        let shown = drawn(&model);
+        assert!(
+            shown.contains("▌~ #10 update") && shown.contains("Rows that name this one"),
+            "{shown}"
+        );
+    });
+}
+
+/// A spectrum with these values on the screen.
+async fn drawn_spectrum(lab: &Database, y: serde_json::Value) -> String {
+    let mut model = opened(lab).await;
+    let grid = model.tables.grid.as_mut().unwrap();
+    grid.whole_wanted = Some((RequestId(800), RowFor::Showing("y".to_owned())));
+    let mut whole = a_spectrum();
+    whole.row.insert("y".to_owned(), y);
+    update(
+        &mut model,
+        Message::WholeRow(RequestId(800), Ok(Some(whole))),
+    );
+    drawn(&model)
+}
+
+#[test]
+fn numbers_of_every_size_are_drawn_as_a_line_over_the_whole_height() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Sqlite).await;
+        for y in [
+            serde_json::json!([2, 8, 3]),
+            serde_json::json!([-1.7e308, 1.7e308, 1e308]),
+            serde_json::json!([1.1e308, 1.7e308, 1.2e308]),
+            serde_json::json!([-1e-300, 1e-300, 0]),
+        ] {
+            let shown = drawn_spectrum(&lab, y).await;
+            let has_line = |line: &&str| {
+                line.chars()
+                    .any(|one| ('\u{2801}'..='\u{28ff}').contains(&one))
+            };
+            let lines = shown.lines().filter(has_line).count();
+            assert!(lines >= 8, "{shown}");
+        }
+        // What JSON has no number for is a gap.
+        let shown = drawn_spectrum(&lab, serde_json::json!([2, "NaN", 3])).await;
+        assert!(shown.contains("y (counts) from 2 to 3"), "{shown}");
+        // One value alone is in the middle, however large.
+        let shown = drawn_spectrum(&lab, serde_json::json!([1e300, 1e300, 1e300])).await;
+        assert!(
+            shown.contains("1.00e300") && shown.contains("5.00e299"),
+            "{shown}"
+        );
     });
 }
 

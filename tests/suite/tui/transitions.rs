@@ -7,13 +7,18 @@ use ebbtide::eventsourcing::{Error, ErrorCode, Event, EventKind, Row, RowKey};
 use ebbtide::tui::effect::{Effect, RequestId, Slot};
 use ebbtide::tui::keymap::{Context, Key};
 use ebbtide::tui::layout::Size;
+use ebbtide::tui::memory;
 use ebbtide::tui::message::Message;
 use ebbtide::tui::model::{Asked, Cell, Leaving, Model, Notice, Stage};
 use ebbtide::tui::update::{start, update};
+use ebbtide::tui::view;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
 
+use super::player::LOOK;
 use crate::support::{id, moment};
 
-const SIZE: Size = Size {
+pub(crate) const SIZE: Size = Size {
     columns: 80,
     rows: 24,
 };
@@ -61,7 +66,7 @@ fn page_request(effects: &[Effect]) -> RequestId {
 }
 
 /// A model that shows the events `first..=last`, the latest of the log.
-fn showing(first: i64, last: i64) -> Model {
+pub(crate) fn showing(first: i64, last: i64) -> Model {
     let (mut model, effects) = model();
     let page = Page {
         entries: (first..=last).rev().map(entry).collect(),
@@ -71,8 +76,18 @@ fn showing(first: i64, last: i64) -> Model {
     model
 }
 
-fn press(model: &mut Model, key: Key) -> Vec<Effect> {
+pub(crate) fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     update(model, Message::Key(key))
+}
+
+/// What is on the screen.
+pub(crate) fn drawn(model: &Model) -> String {
+    let mut terminal =
+        Terminal::new(TestBackend::new(model.size.columns, model.size.rows)).unwrap();
+    terminal
+        .draw(|frame| view::draw(frame, model, LOOK))
+        .unwrap();
+    memory::text(terminal.backend().buffer())
 }
 
 #[test]
@@ -112,6 +127,10 @@ fn an_empty_value_is_searched_in_vain() {
     let mut model = showing(1, 30);
     model.cell = Some(Cell {
         title: "sample.name".to_owned(),
+        column: "name".to_owned(),
+        row: None,
+        news: None,
+        is_asked_anew: false,
         value: "".into(),
         now: None,
         nodes: Vec::new(),

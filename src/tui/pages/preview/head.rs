@@ -126,10 +126,27 @@ fn counts(plan: &RollbackPlan, width: usize) -> Vec<Line> {
     plan.tables.iter().map(row).collect()
 }
 
+/// That the log has gone on since the plan, where it has.
+pub(super) fn stale(model: &Model, plan: &RollbackPlan, width: usize) -> Vec<Line> {
+    let told = model.head.filter(|head| *head > plan.head).map(|head| {
+        let anew = model.keymap.key_for(Context::Preview, Action::Reload);
+        format!(
+            "The log has gone on to #{head} since this plan, which knows it to #{}: it would be refused as stale. {anew} makes it anew.",
+            plan.head
+        )
+    });
+    told.map_or_else(Vec::new, |text| {
+        paragraph(Tone::Warning, &text, width).collect()
+    })
+}
+
 /// What one has to know before anything else: of the try before, and of what has happened since the plan.
 fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) -> Vec<Line> {
     let mut notes = Vec::new();
-    let anew = model.keymap.key_for(Context::Preview, Action::Reload);
+    let mut lines = match rollback.failed {
+        Some(_) => Vec::new(),
+        None => stale(model, plan, width),
+    };
     if let Some(failed) = &rollback.failed {
         let error = &failed.error;
         notes.push(match error.code {
@@ -149,14 +166,10 @@ fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) 
                 format!("Nothing was written: the log still ends at #{head}.")
             }
             Some(head) => format!(
-                "The log has gone on to #{head}: look there (1) whether it is among what was written. {anew} makes the plan anew."
+                "The log has gone on to #{head}: look there (1) whether it is among what was written. {} makes the plan anew.",
+                model.keymap.key_for(Context::Preview, Action::Reload)
             ),
         });
-    } else if let Some(head) = model.head.filter(|head| *head > plan.head) {
-        notes.push(format!(
-            "The log has gone on to #{head} since this plan, which knows it to #{}: it would be refused as stale. {anew} makes it anew.",
-            plan.head
-        ));
     }
     if let (Purpose::Undo(id) | Purpose::Redo(id), Some(expected)) =
         (plan.purpose, rollback.expected)
@@ -188,7 +201,8 @@ fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) 
     let notes = notes
         .iter()
         .flat_map(|note| paragraph(Tone::Warning, note, width));
-    notes.collect()
+    lines.extend(notes);
+    lines
 }
 
 /// What the keys for the boundary and the strategy have chosen, and what they would choose.

@@ -1,0 +1,322 @@
+//! What lies open while the log goes on, or when a read has failed, says that it is not what is there now.
+
+use ebbtide::eventsourcing::verify::{Finding, FindingKind, Report};
+use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
+use ebbtide::tui::effect::Effect;
+use ebbtide::tui::keymap::Key;
+use ebbtide::tui::layout::Size;
+use ebbtide::tui::message::{Message, Mouse, Overview};
+use ebbtide::tui::model::{Lead, Model, Screen};
+use ebbtide::tui::update::update as send;
+use serde_json::{Value, json};
+
+use super::player::{LOOK, play};
+use super::transitions::{SIZE, drawn, press, showing};
+use crate::contract::schema;
+use crate::support::{Database, create, delete, id, on_both, update};
+
+on_both! {
+    async fn an_open_value_says_that_it_has_changed_since(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        lab.append(vec![create("sample", id(1), json!({"name": "a", "info": {"steps": [1, 2], "note": "first"}}))]).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #1"]).await;
+            // From the row's page, and from the table.
+            for place in ["row", "table"] {
+                match place {
+                    "row" => {
+                        player.press(Key::Char('h'));
+                        player.see(&["[3 Row]", "+ #1 create"]).await;
+                        player.press(Key::Home);
+                        player.see(&["▌sample_id"]).await;
+                        (0..4).for_each(|_| player.press(Key::Down));
+                        player.see(&["▌info"]).await;
+                    }
+                    _ => {
+                        player.press(Key::Char('2'));
+                        player.see(&["▌ booking"]).await;
+                        player.press(Key::Down);
+                        player.press(Key::Enter);
+                        player.see(&["sample · 2 rows"]).await;
+                        player.press_until(Key::Right, ": info ").await;
+                    }
+                }
+                player.press(Key::Enter);
+                player.see(&["sample.info of 10000000", "\"steps\": ["]).await;
+                player.press(Key::Char('/'));
+                player.type_text("steps");
+                player.press(Key::Enter);
+                player.see(&["▌-   \"steps\""]).await;
+                // What is folded stays so.
+                player.press(Key::Enter);
+                player.see(&["▌+   \"steps\": [ 2 values"]).await;
+                // Another row's event does not concern it, nor one of another column.
+                let other = if place == "row" { id(2) } else { id(3) };
+                lab.append(vec![create("sample", other, json!({"name": other.to_string()}))]).await;
+                let events = lab.append(vec![update("sample", id(1), json!({"name": place}))]).await;
+                let head = events[0].id;
+                player.see(&[&format!("LIVE #{head}"), &format!("{head} events")]).await;
+                player.see_no("changed since").await;
+                lab.append(vec![update("sample", id(1), json!({"info": {"note": place}}))]).await;
+                player.see(&["changed since · r: anew", "\"note\": \"first\"", "▌+   \"steps\""]).await;
+                player.press(Key::Char('r'));
+                player.see(&[&format!("\"note\": \"{place}\"")]).await;
+                player.see_no("changed since").await;
+                lab.append(vec![update("sample", id(1), json!({"info": {"note": "first"}}))]).await;
+                player.see(&["changed since"]).await;
+                // As it was before, nothing has become of it.
+                lab.append(vec![update("sample", id(1), json!({"info": {"note": place}}))]).await;
+                player.see_no("changed since").await;
+                lab.append(vec![update("sample", id(1), json!({"info": {"note": "first"}}))]).await;
+                player.press(Key::Esc);
+                player.press(Key::Char('1'));
+                player.see(&["[1 Timeline]"]).await;
+                player.press(Key::Char(':'));
+                player.type_text("1");
+                player.press(Key::Enter);
+                player.see(&["▌ #1"]).await;
+            }
+            player.press(Key::Char('2'));
+            player.see(&["sample"]).await;
+            player.press(Key::Left);
+            player.see(&[": name "]).await;
+            player.press(Key::Enter);
+            player.see(&["sample.name of 10000000"]).await;
+            lab.append(vec![delete("sample", id(1))]).await;
+            player.see(&["its row is gone", "sample.name of 10000000"]).await;
+            player.press(Key::Char('r'));
+            player.see(&["its row is gone"]).await;
+            // Not the one that has come under the cursor.
+            player.press(Key::Esc);
+            player.see(&["sample · 2 rows"]).await;
+            player.press(Key::Char('1'));
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn an_open_change_of_a_plan_says_that_the_log_has_gone_on(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("15");
+            player.press(Key::Enter);
+            player.see(&["#15 create experiment"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just before #15"]).await;
+            player.press(Key::Tab);
+            player.press(Key::Tab);
+            player.see(&["▌- remove xy_data"]).await;
+            player.press(Key::Char('v'));
+            player.see(&["- remove xy_data", "→ ∅"]).await;
+            lab.append(vec![create("molecule", id(1), json!({"smiles": "XYZ"}))]).await;
+            player.see(&["The log has gone on to #19 since this plan", "- remove xy_data", "→ ∅"]).await;
+            // It is made anew, and the row that one read stays marked.
+            player.press(Key::Char('r'));
+            player.see(&["\"XYZ\" → ∅", "▌- remove xy_data"]).await;
+            player.see_no("gone on").await;
+            // A filter keeps the mark where it shows the row, and leads back to it.
+            player.press(Key::Char('/'));
+            player.type_text("xy_data");
+            player.press(Key::Enter);
+            player.see(&["1 of 5 rows with \"xy_data\"", "▌- remove xy_data"]).await;
+            player.press(Key::Esc);
+            player.see_no("rows with").await;
+            player.see(&["▌- remove xy_data"]).await;
+            // Also on a small screen.
+            player.resize(60, 16);
+            player.see_lines(16).await;
+            player.see(&["▌- remove xy_data"]).await;
+            player.press(Key::Esc);
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+}
+
+#[test]
+fn events_of_another_filter_than_the_one_that_is_shown_say_so() {
+    let mut model = showing(1, 30);
+    press(&mut model, Key::Char('/'));
+    let effects: Vec<Effect> = "acid"
+        .chars()
+        .flat_map(|letter| press(&mut model, Key::Char(letter)))
+        .collect();
+    press(&mut model, Key::Enter);
+    let pages = effects.iter().filter_map(|effect| match effect {
+        Effect::Page(request, _) => Some(*request),
+        _ => None,
+    });
+    let request = pages.last().expect("they are read");
+    assert!(!drawn(&model).contains("not read"));
+    let failed = || Error::new(ErrorCode::Database, "it cannot be read");
+    send(&mut model, Message::Page(request, Err(failed())));
+    let shown = drawn(&model);
+    assert!(
+        shown.contains("not read: r tries again") && shown.contains(" these are others"),
+        "{shown}"
+    );
+    // Nothing of the filter is read on to what is not of it; and what is asked for again is.
+    let moved: Vec<Effect> = [Key::Down, Key::End, Key::PageDown]
+        .into_iter()
+        .flat_map(|key| press(&mut model, key))
+        .collect();
+    assert!(
+        !moved
+            .iter()
+            .any(|effect| matches!(effect, Effect::Page(..)))
+    );
+    let effects = press(&mut model, Key::Char('r'));
+    let asked = effects.iter().find_map(|effect| match effect {
+        Effect::Page(request, asked) => Some((*request, asked.filter.clone())),
+        _ => None,
+    });
+    let (request, filter) = asked.expect("they are read again");
+    assert_eq!(filter.search.as_deref(), Some("acid"));
+    send(&mut model, Message::Page(request, Ok(Default::default())));
+    let screen = drawn(&model);
+    assert!(
+        !screen.contains("not read") && screen.contains("No event matches"),
+        "{screen}"
+    );
+}
+
+fn finding(n: u128, text: &str) -> Finding {
+    Finding {
+        row: RowKey {
+            table: "sample".to_owned(),
+            uuid: id(n),
+        },
+        kind: FindingKind::ChangedRow,
+        event: None,
+        column: Some("name".to_owned()),
+        found: Value::from(text),
+        expected: Value::Null,
+    }
+}
+
+/// The audit, with findings of several lines each.
+fn audited() -> Model {
+    let mut model = showing(1, 30);
+    press(&mut model, Key::Char('5'));
+    assert_eq!(model.screen, Screen::Audit);
+    let effects = press(&mut model, Key::Char('v'));
+    let request = effects.iter().find_map(|effect| match effect {
+        Effect::Verify(request) => Some(*request),
+        _ => None,
+    });
+    let long = "a long text ".repeat(12);
+    let report = Report {
+        findings: (1..=8).map(|n| finding(n, &long)).collect(),
+        ..Report::default()
+    };
+    let verified = Message::Verified(request.expect("it is looked"), Ok((30, report)));
+    send(&mut model, verified);
+    model
+}
+
+fn chosen(model: &Model) -> Option<Lead> {
+    let lines = ebbtide::tui::pages::audit(model, model.size.page_width());
+    lines[model.audit.cursor].1.clone()
+}
+
+#[test]
+fn the_audits_cursor_stays_on_its_finding() {
+    let mut model = audited();
+    for _ in 0..5 {
+        press(&mut model, Key::Down);
+    }
+    let of = |n| {
+        Some(Lead::Row(RowKey {
+            table: "sample".to_owned(),
+            uuid: id(n),
+        }))
+    };
+    assert_eq!(chosen(&model), of(5));
+    for (columns, rows) in [(200, 60), (60, 16), (120, 40), (80, 24)] {
+        send(&mut model, Message::Resized(Size { columns, rows }));
+        assert_eq!(chosen(&model), of(5), "{columns}×{rows}");
+        let shown = drawn(&model);
+        assert!(shown.contains("▌  sample 10000000 name"), "{shown}");
+    }
+    // Compared again, and meanwhile without findings.
+    let effects = press(&mut model, Key::Char('v'));
+    let request = effects.iter().find_map(|effect| match effect {
+        Effect::Verify(request) => Some(*request),
+        _ => None,
+    });
+    let report = Report {
+        findings: [3, 5, 7].map(|n| finding(n, "short")).into(),
+        ..Report::default()
+    };
+    let verified = Message::Verified(request.expect("it is looked"), Ok((30, report)));
+    send(&mut model, verified);
+    assert_eq!(chosen(&model), of(5));
+}
+
+#[test]
+fn an_id_that_is_searched_for_as_text_is_offered_as_one() {
+    let mut model = showing(1, 30);
+    let request = model.overview_wanted.expect("the log is looked at");
+    let overview = Overview {
+        head: 30,
+        events: 30,
+        history: Default::default(),
+    };
+    send(&mut model, Message::Overview(request, Ok(overview)));
+    for (text, is_offered) in [("#17", true), ("17", true), ("31", false), ("0", false)] {
+        press(&mut model, Key::Char('/'));
+        press(&mut model, Key::Ctrl('u'));
+        let letters = text
+            .chars()
+            .flat_map(|letter| press(&mut model, Key::Char(letter)));
+        let effects: Vec<Effect> = letters.collect();
+        press(&mut model, Key::Enter);
+        let counted = effects.iter().rev().find_map(|effect| match effect {
+            Effect::Matches(request, ..) => Some(*request),
+            _ => None,
+        });
+        send(
+            &mut model,
+            Message::Matches(counted.expect("they are counted"), Ok((0, true))),
+        );
+        let shown = drawn(&model);
+        assert_eq!(shown.contains(": goes to #17"), is_offered, "{shown}");
+    }
+}
+
+#[test]
+fn the_mouse_chooses_what_a_line_is_about_and_opens_it() {
+    let mut model = audited();
+    let shown = drawn(&model);
+    let lines: Vec<&str> = shown.lines().collect();
+    let first = lines
+        .iter()
+        .position(|line| line.contains("sample 10000000"));
+    let second = first.expect("a finding is shown") + 1;
+    // The second line of the first finding is about it too.
+    let at = |line: usize| {
+        Message::Mouse(Mouse::Pressed {
+            column: 10,
+            line: u16::try_from(line).unwrap(),
+        })
+    };
+    assert!(!lines[second].contains("sample"), "{shown}");
+    send(&mut model, at(second));
+    let Some(Lead::Row(key)) = chosen(&model) else {
+        panic!("a finding is chosen");
+    };
+    assert_eq!(key.uuid, id(1));
+    send(&mut model, at(second));
+    assert_eq!(model.screen, Screen::Row);
+    assert_eq!(model.row.as_ref().map(|row| row.key.uuid), Some(id(1)));
+    // A heading is about nothing.
+    let mut model = audited();
+    let before = model.audit.cursor;
+    send(&mut model, at(2));
+    assert_eq!(
+        (model.audit.cursor, model.screen, model.size),
+        (before, Screen::Audit, SIZE)
+    );
+}
