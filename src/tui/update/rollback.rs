@@ -226,7 +226,10 @@ pub(super) fn cancel(model: &mut Model) -> Vec<Effect> {
         model.notice = Some(Notice::Info(words));
     }
     model.rollback = None;
-    model.screen = model.rollback_from;
+    // Whoever has gone elsewhere while the plan was made stays there.
+    if model.screen == Screen::Rollback {
+        model.screen = model.rollback_from;
+    }
     vec![Effect::Cancel(Slot::Plan)]
 }
 

@@ -242,6 +242,30 @@ fn escape_cancels_a_plan_that_is_being_made() {
 }
 
 #[test]
+fn whoever_goes_elsewhere_while_a_plan_is_made_stays_there() {
+    for message in [
+        Error::new(ErrorCode::Database, "it cannot be planned"),
+        Error::new(ErrorCode::NothingToUndo, "there is nothing to undo"),
+    ] {
+        let mut model = showing(1, 20);
+        let effects = press(&mut model, Key::Char('R'));
+        let request = effects.iter().find_map(|effect| match effect {
+            Effect::Plan(request, _) => Some(*request),
+            _ => None,
+        });
+        press(&mut model, Key::Char('5'));
+        assert_eq!(model.context(), Context::Audit);
+        press(&mut model, Key::Char('4'));
+        assert_eq!(model.context(), Context::Planning);
+        press(&mut model, Key::Char('2'));
+        let failed = Message::Planned(request.expect("it is planned"), Box::new(Err(message)));
+        update(&mut model, failed);
+        assert_eq!(model.context(), Context::Tables);
+        assert!(model.rollback.is_none() && model.notice.is_some());
+    }
+}
+
+#[test]
 fn a_failure_is_told_and_what_is_shown_stays() {
     let mut model = showing(1, 20);
     let effects = press(&mut model, Key::Char('r'));
