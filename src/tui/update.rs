@@ -2,14 +2,17 @@
 
 mod audit;
 mod cell;
+mod event_pages;
 mod execution;
 mod grid;
+mod leaving;
 mod links;
 mod mouse;
 mod overlay;
 mod preview;
 mod rollback;
 mod row;
+mod row_pages;
 mod searching;
 mod tables;
 mod timeline;
@@ -19,7 +22,7 @@ use super::effect::{Effect, Slot};
 use super::keymap::{self, Action, Context, Key};
 use super::layout::scrolled;
 use super::message::Message;
-use super::model::{Grid, Leaving, Model, Notice, Overlay, Purpose, RowFor, RowScreen, Screen};
+use super::model::{Grid, Model, Notice, Overlay, Purpose, RowFor, RowScreen, Screen};
 use super::pages;
 use crate::eventsourcing::{ErrorCode, Result};
 
@@ -87,7 +90,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
             audit::settle(model);
             effects
         }
-        Message::Terminate => leave(model),
+        Message::Terminate => leaving::leave(model),
         Message::Overview(request, result) => {
             if model.overview_wanted != Some(request) {
                 return Vec::new();
@@ -99,7 +102,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
             }
         }
         Message::Head(result) => whole_log::head_known(model, result),
-        Message::Page(request, result) => timeline::page(model, request, result),
+        Message::Page(request, result) => event_pages::page(model, request, result),
         Message::Matches(request, result) => searching::matched(model, request, result),
         Message::Strip(request, result) => timeline::strip_read(model, request, result),
         Message::Located(request, moment, result) => {
@@ -115,7 +118,7 @@ fn take(model: &mut Model, message: Message) -> Vec<Effect> {
         Message::Tables(request, result) => tables::listed(model, request, result),
         Message::Counting(request, result) => tables::counting(model, request, result),
         Message::Counted(request, table, result) => tables::counted(model, request, table, result),
-        Message::Rows(request, result) => grid::rows(model, request, result),
+        Message::Rows(request, result) => row_pages::rows(model, request, result),
         Message::WholeRow(request, result) => grid::whole_read(model, request, result),
         Message::Row(request, result) => row::inspected(model, request, *result),
         Message::NamedBy(request, by, result) => row::naming_counted(model, request, by, result),
@@ -162,8 +165,8 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     let interrupted_before = std::mem::take(&mut model.interrupted);
     let action = model.keymap.action(context, key);
     match action {
-        Some(Action::Interrupt) => return interrupt(model, interrupted_before),
-        Some(Action::Suspend) => return suspend(model),
+        Some(Action::Interrupt) => return leaving::interrupt(model, interrupted_before),
+        Some(Action::Suspend) => return leaving::suspend(model),
         // Nobody sees what a key does where there is no room to show it.
         action if !model.size.is_enough() && action != Some(Action::Quit) => return Vec::new(),
         _ => {}
@@ -179,7 +182,7 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
         let had_typed = !std::mem::take(&mut model.typed_ahead).is_empty();
         let jumps = had_typed || model.timeline.locate_wanted.is_some();
         if jumps && matches!(action, Some(Action::Back | Action::Clear)) {
-            return cancel_reads(model);
+            return leaving::cancel_reads(model);
         }
     }
     // What was told has been read by whoever presses the next key, and new events have been seen.
@@ -205,19 +208,6 @@ fn press(model: &mut Model, key: Key) -> Vec<Effect> {
     }
 }
 
-/// Stops the process until the shell wakes it; not while a rollback is at work, for which others may be waiting.
-fn suspend(model: &mut Model) -> Vec<Effect> {
-    if !model.is_running() {
-        return vec![Effect::Suspend];
-    }
-    let text = format!(
-        "A rollback is at work, and others may wait for it: {} asks it to stop first.",
-        model.key_for(Action::Stop)
-    );
-    model.notice = Some(Notice::Info(text));
-    Vec::new()
-}
-
 fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
     match model.context() {
         // What is confirmed is typed, and not pasted.
@@ -234,9 +224,9 @@ fn paste(model: &mut Model, text: &str) -> Vec<Effect> {
 fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let context = model.context();
     match (action, context) {
-        (Action::Quit, _) => leave(model),
-        (Action::Interrupt, _) => interrupt(model, false),
-        (Action::Suspend, _) => suspend(model),
+        (Action::Quit, _) => leaving::leave(model),
+        (Action::Interrupt, _) => leaving::interrupt(model, false),
+        (Action::Suspend, _) => leaving::suspend(model),
         (Action::Help, _) => {
             overlay::open_help(model);
             Vec::new()
@@ -263,7 +253,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         }
         (Action::Reload, _) => {
             cell::ask_anew(model);
-            let events = timeline::read_around(model);
+            let events = event_pages::read_around(model);
             reload_with(model, events)
         }
         (Action::Now, _) => links::return_to_now(model),
@@ -353,7 +343,7 @@ fn copy(model: &mut Model, action: Action) -> Vec<Effect> {
 
 /// Reads everything anew, the events from the newest on.
 fn reload(model: &mut Model) -> Vec<Effect> {
-    let events = timeline::read_newest(model);
+    let events = event_pages::read_newest(model);
     reload_with(model, events)
 }
 
@@ -388,7 +378,7 @@ fn clear(model: &mut Model) -> Vec<Effect> {
                     .is_some_and(|grid| !grid.filter.is_empty()) =>
         {
             // What asks for every row is never refused.
-            grid::show_only(model, "").unwrap_or_default()
+            row_pages::show_only(model, "").unwrap_or_default()
         }
         Context::Preview
             if model
@@ -436,106 +426,6 @@ fn back(model: &mut Model) -> Vec<Effect> {
         }
     }
     Vec::new()
-}
-
-/// Ends the program; a rollback at work is asked to stop, and its outcome waited for.
-fn leave(model: &mut Model) -> Vec<Effect> {
-    if model.is_running() {
-        model.leaving = Leaving::WhenDone;
-        return execution::stop(model);
-    }
-    model.leaving = Leaving::Now;
-    Vec::new()
-}
-
-/// Ctrl-C: cancels what runs; pressed twice, leaves.
-fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
-    if again {
-        return leave(model);
-    }
-    model.interrupted = true;
-    let told = |text: &str| Some(Notice::Info(text.to_owned()));
-    match model.context() {
-        Context::Progress => {
-            model.notice = told("Asked to stop. Ctrl-C again leaves when the outcome has arrived.");
-            execution::stop(model)
-        }
-        Context::Planning | Context::Confirm => {
-            model.notice = told("Cancelled. Ctrl-C again leaves.");
-            rollback::cancel(model)
-        }
-        Context::Palette | Context::Help | Context::Prompt => {
-            model.overlay = None;
-            model.notice = told("Closed. Ctrl-C again leaves.");
-            Vec::new()
-        }
-        _ => {
-            let cancelled = cancel_reads(model);
-            let text = match cancelled.is_empty() {
-                true => "Nothing is being done. Ctrl-C again leaves.".to_owned(),
-                false => format!(
-                    "Reading was cancelled; {} reads everything anew. Ctrl-C again leaves.",
-                    model.key_for(Action::Reload)
-                ),
-            };
-            model.notice = Some(Notice::Info(text));
-            cancelled
-        }
-    }
-}
-
-/// Cancels what is being read; what is there stays.
-fn cancel_reads(model: &mut Model) -> Vec<Effect> {
-    use super::model::Verification;
-    let is_counted = model.tables.rows(model.head).is_some();
-    let counts = model.tables.counts_wanted.take().filter(|_| !is_counted);
-    let (rows, whole) = match &mut model.tables.grid {
-        Some(grid) => {
-            let wanted = (grid.wanted, grid.whole_wanted.take());
-            grid.give_up();
-            wanted
-        }
-        None => (None, None),
-    };
-    let (row, life, naming) = match &mut model.row {
-        Some(row) => (
-            row.wanted.take(),
-            row.life_wanted.take(),
-            row.named_by_wanted.take(),
-        ),
-        None => (None, None, None),
-    };
-    let timeline = &mut model.timeline;
-    timeline.paused = true;
-    let matches = timeline.matches.filter(|matches| !matches.is_all);
-    if matches.is_some() {
-        timeline.matches = None;
-    }
-    let is_verifying = matches!(model.audit.verification, Verification::Running { .. });
-    if is_verifying {
-        model.audit.verification = Verification::Unknown;
-    }
-    [
-        (model.overview_wanted.take().is_some(), Slot::Overview),
-        (timeline.wanted.take().is_some(), Slot::Page),
-        (matches.is_some(), Slot::Matches),
-        (timeline.strip_wanted.take().is_some(), Slot::Strip),
-        (timeline.locate_wanted.take().is_some(), Slot::Locate),
-        (timeline.detail_wanted.take().is_some(), Slot::Detail),
-        (model.tables.wanted.take().is_some(), Slot::Tables),
-        (counts.is_some(), Slot::Counts),
-        (rows.is_some(), Slot::Rows),
-        (whole.is_some(), Slot::WholeRow),
-        (row.is_some(), Slot::Row),
-        (life.is_some(), Slot::Life),
-        (naming.is_some(), Slot::NamedBy),
-        (is_verifying, Slot::Verification),
-        (model.audit.activity_wanted.take().is_some(), Slot::Activity),
-        (model.audit.export_wanted.take().is_some(), Slot::Export),
-    ]
-    .into_iter()
-    .filter_map(|(is_read, slot)| is_read.then_some(Effect::Cancel(slot)))
-    .collect()
 }
 
 fn scroll_overlay(model: &mut Model, action: Action) {

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Key;
 use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
-use super::{links, reload, reload_with, rollback, timeline};
+use super::{event_pages, links, reload, reload_with, rollback};
 use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
 use crate::eventsourcing::{Error, ErrorCode, Result};
@@ -197,7 +197,7 @@ pub(super) fn executed(
             }
             let mut effects = rollback::plan(model);
             // The event that was chosen stays under the cursor.
-            let events = timeline::read_around(model);
+            let events = event_pages::read_around(model);
             effects.extend(reload_with(model, events));
             effects
         }

@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::model::{Grid, Model, Notice, Position, RowScreen, Screen, Visited};
-use super::{cell, grid, row, searching, tables, timeline, told};
+use super::{cell, row, row_pages, searching, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -86,7 +86,7 @@ pub(super) fn to_rows(model: &mut Model, table: Table, condition: &str) -> Vec<E
     let mut grid = Grid::new(table, model.at());
     condition.clone_into(&mut grid.filter);
     model.tables.grid = Some(grid);
-    grid::select(model)
+    row_pages::select(model)
 }
 
 /// Back to where the last link was followed. `None` when none was.

@@ -6,7 +6,8 @@ use super::super::keymap::{Action, Key};
 use super::super::model::{Completed, Model, Notice, Overlay, Prompt, Purpose};
 use super::super::pages::{self, Command};
 use super::{
-    act, audit, cell, grid, moved, preview, rollback, scroll_page, searching, tables, whole_log,
+    act, audit, cell, moved, preview, rollback, row_pages, scroll_page, searching, tables,
+    whole_log,
 };
 use crate::eventsourcing::timeline::Filter;
 
@@ -256,7 +257,7 @@ fn changed(model: &mut Model) -> Vec<Effect> {
             model.timeline.filter_text = text.trim().to_owned();
             searching::show_only(model, filter, began_at)
         }),
-        Purpose::Rows => grid::show_only(model, &text),
+        Purpose::Rows => row_pages::show_only(model, &text),
         Purpose::Tables => {
             tables::list_only(model, &text);
             Ok(Vec::new())

@@ -2,7 +2,8 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::model::{Matches, Model, Notice, Place};
-use super::timeline::{around, ask, go_to, read_newest};
+use super::event_pages::{around, ask, read_newest};
+use super::timeline::go_to;
 use super::told;
 use crate::eventsourcing::timeline::{Direction, Filter};
 use crate::eventsourcing::{EventId, Result};

@@ -4,7 +4,7 @@ use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
 use super::super::message::RowCount;
 use super::super::model::{Grid, Model, Notice, RowScreen, Screen};
-use super::{grid, in_sight, moved, row, told};
+use super::{grid, in_sight, moved, row, row_pages, told};
 use crate::eventsourcing::schema::{Table, Tracking};
 use crate::eventsourcing::{EventId, Result};
 
@@ -14,7 +14,7 @@ pub(super) fn reload(model: &mut Model) -> Vec<Effect> {
     let request = model.next_request();
     model.tables.wanted = Some(request);
     let mut effects = vec![Effect::Tables(request)];
-    effects.extend(grid::renew(model));
+    effects.extend(row_pages::renew(model));
     effects
 }
 
@@ -25,7 +25,7 @@ pub(super) fn travel(model: &mut Model) -> Vec<Effect> {
     model.tables.counts.clear();
     model.tables.estimates.clear();
     let mut effects: Vec<Effect> = count(model, false).into_iter().collect();
-    effects.extend(grid::travel(model, at));
+    effects.extend(row_pages::travel(model, at));
     effects
 }
 
@@ -39,7 +39,10 @@ pub(super) fn grown(model: &mut Model) -> Vec<Effect> {
         true => count(model, false),
         false => None,
     };
-    counting.into_iter().chain(grid::grown(model)).collect()
+    counting
+        .into_iter()
+        .chain(row_pages::grown(model))
+        .collect()
 }
 
 /// The tables are shown again: what has come meanwhile is read.
@@ -63,7 +66,7 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     if let Some(grid) = &mut tables.grid {
         grid.top = in_sight(grid.top, grid.cursor, rows);
     }
-    grid::read_on(model)
+    row_pages::read_on(model)
 }
 
 /// Lines of the list of tables, under their headings.
@@ -151,7 +154,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             is_about && !grid.filter.trim().is_empty()
         };
         if model.tables.grid.as_ref().is_some_and(is_unknown) {
-            effects.extend(grid::place_rows(model));
+            effects.extend(row_pages::place_rows(model));
         }
         return effects;
     }
@@ -168,7 +171,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.notice = Some(Notice::Info(text));
         }
         model.tables.grid = Some(Grid::new(table, model.at()));
-        return grid::read_page(model, 0).into_iter().collect();
+        return row_pages::read_page(model, 0).into_iter().collect();
     }
     let height = list_height(model);
     let count = model.tables.listed().count();

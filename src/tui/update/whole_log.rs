@@ -3,7 +3,9 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::message::Overview;
 use super::super::model::{Model, Notice, Screen};
-use super::{audit, cell, links, reload_with, rollback, row, searching, tables, timeline, told};
+use super::{
+    audit, cell, event_pages, links, reload_with, rollback, row, searching, tables, timeline, told,
+};
 use crate::eventsourcing::timestamp::Timestamp;
 use crate::eventsourcing::{Error, EventId, Result};
 
@@ -49,7 +51,7 @@ pub(super) fn head_known(model: &mut Model, result: Result<EventId>) -> Vec<Effe
             if was_lost {
                 let text = "The database is there again.";
                 model.notice = Some(Notice::Info(text.to_owned()));
-                let events = timeline::read_around(model);
+                let events = event_pages::read_around(model);
                 effects.extend(reload_with(model, events));
             } else if model.head != Some(head) {
                 let request = model.next_request();
