@@ -185,7 +185,7 @@ pub(super) struct Log {
     /// Events of the row with this uuid, or whose uuid begins so
     #[arg(long, value_name = "UUID")]
     pub(super) uuid: Option<String>,
-    /// Events of actors whose name contains this
+    /// Events of actors whose name contains this; with a `=` before it, of exactly this one
     #[arg(long)]
     pub(super) actor: Option<String>,
     /// Events at this moment or later

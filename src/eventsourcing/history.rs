@@ -133,6 +133,13 @@ impl History {
         at.ok().map(|at| &self.rollbacks[at])
     }
 
+    /// Whether this one has redone the rollback of that id: it took back an undo of it.
+    #[must_use]
+    pub fn is_redo_of(&self, redo: &Rollback, id: EventId) -> bool {
+        let undo = redo.redoes.and_then(|undo| self.rollback(undo));
+        undo.is_some_and(|undo| undo.undoes == Some(id))
+    }
+
     /// The latest rollback that has ended at or before this position.
     fn latest_at(&self, position: EventId) -> Option<&Rollback> {
         let ended = self.rollbacks.partition_point(|one| one.end <= position);

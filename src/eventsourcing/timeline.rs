@@ -12,7 +12,7 @@ pub struct Filter {
     pub kind: Option<EventKind>,
     /// Rows whose uuid, in lower-case text, begins with this.
     pub uuid_prefix: Option<String>,
-    /// Actors that contain this, whatever the case of its letters.
+    /// Actors that contain this, whatever the case of its letters; or with a `=` before it, exactly this one.
     pub actor: Option<String>,
     /// Events at this moment or later.
     pub since: Option<Timestamp>,
@@ -28,6 +28,12 @@ impl Filter {
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
+    }
+
+    /// The actor who is meant exactly.
+    #[must_use]
+    pub fn exact_actor(&self) -> Option<&str> {
+        self.actor.as_ref()?.strip_prefix('=')
     }
 
     /// The beginning of a uuid that the text may be, in small letters.

@@ -161,6 +161,8 @@ pub enum Action {
     NewerBurst,
     /// Whether the cursor stays at the newest event.
     Follow,
+    /// Shows who made each event, also where the list is narrow, or does not.
+    ToggleActors,
     /// Shows the tables as they were after the event.
     TimeTravel,
     /// Shows the tables as they are.

@@ -36,7 +36,7 @@ pub use overlay::{
 pub use preview::{
     change_whole, first_row_in_sight, lines_of_row, place_of_row, row_at, rows_shown, table_lines,
 };
-pub use rollback::{done, last_word, rollback, rollback_length, rows_in_sight};
+pub use rollback::{confirm_last_top, done, last_word, rollback, rollback_length, rows_in_sight};
 pub use row::{
     keep_item_in_sight, row, row_item_at, row_item_line, row_items, scrolled_within_item,
     selected_line,

@@ -352,8 +352,12 @@ fn taken_back(planned: &History, head: EventId, purpose: Purpose) -> Named {
     let after = planned.in_effect_at(head + 1);
     let mut gone = Named::default();
     for rollback in planned.in_effect_at(head) {
-        let is_asked =
-            matches!(purpose, Purpose::Undo(id) | Purpose::Redo(id) if id == rollback.id);
+        let is_asked = match purpose {
+            // What was redone is in effect by its redo, which goes with it.
+            Purpose::Undo(id) => id == rollback.id || planned.is_redo_of(rollback, id),
+            Purpose::Redo(id) => id == rollback.id,
+            Purpose::Rollback => false,
+        };
         if !is_asked && !after.iter().any(|one| one.id == rollback.id) {
             gone.push(|| words::rollback_named(rollback));
         }

@@ -212,7 +212,9 @@ pub(super) fn push_where(query: &mut QueryBuilder<Sqlite>, filter: &Filter) {
             .push_bind(prefix.clone());
         query.push(")) = ").push_bind(prefix);
     }
-    if let Some(actor) = &filter.actor {
+    if let Some(actor) = filter.exact_actor() {
+        query.push(" AND e.actor = ").push_bind(actor.to_owned());
+    } else if let Some(actor) = &filter.actor {
         query.push(" AND (");
         push_contains(query, "e.actor", needle::in_text(actor));
         query.push(")");

@@ -323,6 +323,13 @@ pub const BINDINGS: &[Binding] = &[
         &[Timeline],
     ),
     on(
+        "actors",
+        Action::ToggleActors,
+        &[c('a')],
+        "who made each event",
+        &[Timeline],
+    ),
+    on(
         "hide-column",
         Action::HideColumn,
         &[c('-')],

@@ -43,6 +43,8 @@ pub enum Stage {
     Confirm {
         /// What was typed.
         typed: String,
+        /// The first line of what is said above the question, where there is no room for all of it.
+        top: usize,
     },
     /// At work: steps done and in all, and whether it was asked to stop.
     Running {
@@ -82,6 +84,10 @@ pub struct Rollback {
     pub asked: Asked,
     /// The row of the event that was chosen, if it has one: what the scope can be narrowed to.
     pub row: Option<RowKey>,
+    /// The row that was marked last: it can be narrowed to that too.
+    pub other_row: Option<RowKey>,
+    /// Whether it began with that row alone, so that the scope is widened step by step.
+    pub is_widened: bool,
     /// Which rows.
     pub scope: Scope,
     /// Whose values stand where later events have set the same columns.
@@ -202,6 +208,8 @@ impl Rollback {
         Self {
             asked,
             row,
+            other_row: None,
+            is_widened: false,
             scope: Scope::Whole,
             conflicts: None,
             allow_loss: false,
@@ -292,13 +300,23 @@ impl Rollback {
         })
     }
 
-    /// The scopes that can be chosen: the database, and the chosen event's table and row.
+    /// The scopes that can be chosen, one after the other: the database, the table and the row that were marked last, and those of the chosen event; where it
+    /// began with one row, the other way round.
     #[must_use]
     pub fn scopes(&self) -> Vec<Scope> {
         let mut scopes = vec![Scope::Whole];
-        if let (Asked::To { .. }, Some(row)) = (self.asked, &self.row) {
-            scopes.push(Scope::Table(row.table.clone()));
-            scopes.push(Scope::Row(row.clone()));
+        if let Asked::To { .. } = self.asked {
+            let rows = self.other_row.iter().chain(&self.row);
+            for scope in
+                rows.flat_map(|row| [Scope::Table(row.table.clone()), Scope::Row(row.clone())])
+            {
+                if !scopes.contains(&scope) {
+                    scopes.push(scope);
+                }
+            }
+        }
+        if self.is_widened {
+            scopes.reverse();
         }
         scopes
     }

@@ -20,6 +20,8 @@ pub enum Place {
     Around(EventId),
     /// The same, with the cursor in the middle of the list wherever it was.
     Centred(EventId),
+    /// The same; where the filter hides the event, all are shown again.
+    Exactly(EventId),
 }
 
 /// How many events the filter shows.
@@ -98,6 +100,8 @@ pub struct Timeline {
     pub seen_newest: EventId,
     /// Whether the cursor stays at the newest event.
     pub follows: bool,
+    /// Whether a narrow list too shows who made each event.
+    pub shows_actors: bool,
     /// The event under the cursor, looked at closely; stays until the next one's is read.
     pub detail: Option<Inspection>,
     /// Whether that was read before the log changed.

@@ -64,8 +64,14 @@ fn verification(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
                     format!("At #{head} there were {found}; events have come since"),
                 ),
             };
-            let text = format!("  {said} ({seen}).");
-            lines.push((line(tone, clipped(&text, width)), Some(Lead::Verify)));
+            let text = format!("{said} ({seen}).");
+            for (at, part) in wrapped(&text, width.saturating_sub(2).max(1))
+                .into_iter()
+                .enumerate()
+            {
+                let lead = (at == 0).then_some(Lead::Verify);
+                lines.push((line(tone, format!("  {part}")), lead));
+            }
             lines.extend(report.findings.iter().flat_map(|one| finding(one, width)));
         }
     }
@@ -204,10 +210,14 @@ fn activity(model: &Model, by: ActivityBy, width: usize) -> Vec<(Line, Option<Le
             fitted(&visible(name), names),
             bar(*events, most, room).trim_end_matches(['░', ' ']),
         );
-        let quoted = if name.contains(' ') {
-            format!("\"{name}\"")
-        } else {
-            name.clone()
+        // Exactly this one: `root` is in `root/anna` too.
+        let meant = match by {
+            ActivityBy::Actor => format!("={name}"),
+            _ => name.clone(),
+        };
+        let quoted = match name.contains(' ') {
+            true => format!("\"{meant}\""),
+            false => meant,
         };
         let filter = match by {
             ActivityBy::Day => format!("since:{name} until:{name}"),

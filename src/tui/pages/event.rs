@@ -44,9 +44,10 @@ pub fn event_title(model: &Model) -> String {
 /// What an event's line says of its data; of a rollback, what it did and why.
 #[must_use]
 pub fn summary_of(model: &Model, entry: &Listed) -> String {
-    let rollback = match entry.event.kind {
-        EventKind::Rollback => model.history.rollback(entry.event.id),
-        _ => None,
+    let (of, rollback) = match entry.event.kind {
+        EventKind::Rollback => ("", model.history.rollback(entry.event.id)),
+        EventKind::RollbackEnd => ("end of the ", model.history.written_by(entry.event.id)),
+        _ => ("", None),
     };
     let Some(rollback) = rollback else {
         return entry.summary.clone();
@@ -55,7 +56,7 @@ pub fn summary_of(model: &Model, entry: &Listed) -> String {
         .reason
         .as_ref()
         .map_or_else(String::new, |why| format!(" · {why}"));
-    visible(&format!("{}{why}", rollback.in_words()))
+    visible(&format!("{of}{}{why}", rollback.in_words()))
 }
 
 /// The table that the filter asks for, where there is none of that name, and the log speaks of none.

@@ -231,6 +231,8 @@ pub fn commands(model: &Model) -> Vec<Command> {
 
 /// A moment as the timeline shows it, without its day or its year: that of the event under the cursor is meant.
 fn near(model: &Model, text: &str) -> Option<Timestamp> {
+    // Nothing typed is no time of day.
+    text.chars().next()?;
     let here = model.timeline.selected()?.event.timestamp;
     let (day, year) = (here.format("%Y-%m-%d "), here.format("%Y-"));
     timestamp::parse_typed(&format!("{day}{text}"))
@@ -374,8 +376,8 @@ fn values_for(model: &Model, key: &str) -> Vec<String> {
 
 /// The name of what is typed into a line, and what may be typed.
 #[must_use]
-pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
-    match purpose {
+pub fn prompt_label(model: &Model, purpose: Purpose) -> (&'static str, String) {
+    let (label, may) = match purpose {
         Purpose::Events => (
             "filter",
             "type: event: actor: uuid: since: until: or a text in the data",
@@ -388,8 +390,14 @@ pub fn prompt_label(purpose: Purpose) -> (&'static str, &'static str) {
         Purpose::Changes => ("filter", "a table, a uuid, or a text in the values"),
         Purpose::Reason => ("why", "for those who read the log later, in a few words"),
         Purpose::Search => ("search", "a text in the value"),
-        Purpose::Export => ("write the log to", "a file that is not there yet"),
-    }
+        Purpose::Export => {
+            let events = model.events.unwrap_or_default();
+            let all = crate::text::count(events, "event", "events");
+            let may = format!("all {all} of the log, into a new file: none is overwritten");
+            return ("write the log to", may);
+        }
+    };
+    (label, may.to_owned())
 }
 
 /// A field's text in so many cells, so that its cursor is in sight; and the cursor's cell.

@@ -151,7 +151,10 @@ fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<
         What::Naming(table, column) => {
             let counted = row.named_by.get(&(table.to_owned(), column.to_owned()));
             let rows = match counted {
-                _ if model.position.is_some() => "  not counted in the past".to_owned(),
+                _ if model.position.is_some() => format!(
+                    "  not counted in the past: {} looks",
+                    model.key_for(Action::Open)
+                ),
                 None if row.named_by_wanted.is_some() => "  …".to_owned(),
                 None | Some(None) => "  not counted".to_owned(),
                 Some(Some(counted)) => {

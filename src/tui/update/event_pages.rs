@@ -1,8 +1,8 @@
 //! Which events are read, page by page, and how they come into the list.
 
 use super::super::effect::{Effect, RequestId};
-use super::super::model::{Model, Place};
-use super::{timeline, told};
+use super::super::model::{Model, Notice, Place};
+use super::{searching, timeline, told};
 use crate::eventsourcing::timeline::{Detail, Direction, Page, PageRequest};
 use crate::eventsourcing::{EventId, Result};
 
@@ -43,7 +43,7 @@ pub(super) fn around(model: &mut Model, id: EventId) -> Effect {
 fn direction(place: Place) -> Direction {
     match place {
         Place::Beside(direction) | Place::Instead(direction) => direction,
-        Place::Around(_) | Place::Centred(_) => Direction::Newer,
+        Place::Around(_) | Place::Centred(_) | Place::Exactly(_) => Direction::Newer,
     }
 }
 
@@ -87,6 +87,15 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
         model.timeline.paused = true;
         return Vec::new();
     };
+    let nearest = page.entries.first().map(|entry| entry.event.id);
+    if let Place::Exactly(id) = place
+        && nearest != Some(id)
+    {
+        let text =
+            format!("#{id} is not among what the filter showed: all events are shown again.");
+        model.notice = Some(Notice::Info(text));
+        return searching::show_only(model, Default::default(), Some(id));
+    }
     note_names(model, &page);
     let height = model.list_height();
     let timeline = &mut model.timeline;
@@ -98,7 +107,7 @@ pub(super) fn page(model: &mut Model, request: RequestId, result: Result<Page>) 
     match place {
         Place::Beside(direction) => put_beside(model, direction, page),
         Place::Instead(direction) => put_instead(model, direction, page),
-        Place::Around(id) | Place::Centred(id) => {
+        Place::Around(id) | Place::Centred(id) | Place::Exactly(id) => {
             put_instead(model, Direction::Newer, page);
             let timeline = &mut model.timeline;
             let entries = &timeline.entries;

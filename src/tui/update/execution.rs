@@ -3,6 +3,7 @@
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Key;
 use super::super::model::{Failed, Leaving, Model, Notice, Rollback, Stage};
+use super::super::pages;
 use super::{event_pages, links, reload, reload_with, rollback};
 use crate::eventsourcing::rollback::{Purpose, RollbackOutcome};
 use crate::eventsourcing::store::Writer;
@@ -37,6 +38,7 @@ pub(super) fn proceed(model: &mut Model) {
         None => {
             *stage = Stage::Confirm {
                 typed: String::new(),
+                top: 0,
             };
         }
     }
@@ -48,14 +50,17 @@ const LONGEST: usize = 200;
 /// A key in the field of the question: it reaches the field whatever else has the focus.
 pub(super) fn typed(model: &mut Model, key: Key) -> Vec<Effect> {
     let production = model.production_name().map(str::to_owned);
+    let last = pages::confirm_last_top(model);
     let Some(rollback) = &mut model.rollback else {
         return Vec::new();
     };
     let wanted = rollback.to_type(production.as_deref());
-    let Stage::Confirm { typed } = &mut rollback.stage else {
+    let Stage::Confirm { typed, top } = &mut rollback.stage else {
         return Vec::new();
     };
     match key {
+        Key::Up | Key::PageUp => *top = top.saturating_sub(1),
+        Key::Down | Key::PageDown => *top = (*top + 1).min(last),
         Key::Char(character) if typed.len() < LONGEST => typed.push(character),
         Key::Backspace => drop(typed.pop()),
         // The sign that stands before the field may be typed too.

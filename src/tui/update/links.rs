@@ -1,8 +1,8 @@
 //! Going from one thing to another that it names, and back.
 
 use super::super::effect::{Effect, RequestId, Slot};
-use super::super::model::{Grid, Model, Notice, Position, RowScreen, Screen, Visited};
-use super::{cell, row, row_pages, searching, tables, timeline, told};
+use super::super::model::{Grid, Model, Place, Position, RowScreen, Screen, Visited};
+use super::{cell, event_pages, row, row_pages, searching, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -36,28 +36,20 @@ fn leave_behind(model: &mut Model) {
     model.trail.drain(..surplus);
 }
 
-/// To an event in the timeline.
+/// To an event in the timeline; where a filter hides it, all are shown again, as the link would else lead elsewhere.
 pub(super) fn to_event(model: &mut Model, id: EventId) -> Vec<Effect> {
     leave_behind(model);
-    show_event(model, id)
-}
-
-/// The same without remembering where one was.
-pub(super) fn show_event(model: &mut Model, id: EventId) -> Vec<Effect> {
     model.screen = Screen::Timeline;
     model.timeline.opened = None;
-    let mut effects = Vec::new();
-    // A filter that hides the event would make the link lead elsewhere.
     let mut held = model.timeline.entries.iter();
     let is_held = held.any(|entry| entry.event.id == id);
-    if !is_held && !model.timeline.filter.is_empty() {
-        effects.extend(searching::show_only(model, Default::default(), None));
-        let text =
-            format!("#{id} is not among what the filter showed: all events are shown again.");
-        model.notice = Some(Notice::Info(text));
+    match is_held || model.timeline.filter.is_empty() {
+        true => timeline::go_to(model, id),
+        false => {
+            model.timeline.follows = false;
+            vec![event_pages::ask(model, Some(id - 1), Place::Exactly(id))]
+        }
     }
-    effects.extend(timeline::go_to(model, id));
-    effects
 }
 
 /// To the events that a filter shows.

@@ -1,11 +1,11 @@
 //! The mouse: what the wheel and a press on a line do.
 
 use super::super::effect::Effect;
-use super::super::keymap::{Action, Context};
+use super::super::keymap::{Action, Context, Key};
 use super::super::message::Mouse;
 use super::super::model::{Model, Overlay};
 use super::super::pages;
-use super::{act as act_by_key, audit, row, tables, timeline};
+use super::{act as act_by_key, audit, execution, row, tables, timeline};
 
 fn times(model: &mut Model, action: Action, times: u16) -> Vec<Effect> {
     (0..times).flat_map(|_| act_by_key(model, action)).collect()
@@ -18,6 +18,11 @@ pub(super) fn act(model: &mut Model, mouse: Mouse) -> Vec<Effect> {
     match mouse {
         Mouse::Turned(lines) => {
             let action = if lines > 0 { Action::Down } else { Action::Up };
+            if context == Context::Confirm {
+                let key = if lines > 0 { Key::Down } else { Key::Up };
+                let pressed = (0..lines.unsigned_abs()).flat_map(|_| execution::typed(model, key));
+                return pressed.collect();
+            }
             if super::keymap::is_field(context) {
                 return match &mut model.overlay {
                     Some(Overlay::Help { .. } | Overlay::Palette { .. }) => {

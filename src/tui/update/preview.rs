@@ -209,8 +209,10 @@ pub(super) fn mark(model: &mut Model, forwards: bool) {
         model.notice = Some(Notice::Info(text.to_owned()));
         return;
     };
+    let key = pages::row_at(model, next);
     if let Some(rollback) = &mut model.rollback {
         rollback.marked = Some(next);
+        rollback.other_row = key;
     }
     show_mark(model);
 }

@@ -26,6 +26,7 @@ pub(super) fn begin_with_row(model: &mut Model, asked: Asked, row: RowKey) -> Ve
     let mut rollback = Rollback::new(asked, Some(row.clone()));
     if let Asked::To { .. } = asked {
         rollback.scope = Scope::Row(row);
+        rollback.is_widened = true;
     }
     begin_with(model, rollback)
 }
@@ -255,8 +256,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let at = scopes.iter().position(|scope| *scope == rollback.scope);
             let next = at.map_or(0, |at| (at + 1) % scopes.len());
             if scopes.len() == 1 {
-                let text =
-                    "Only a rollback to an event of a row can be narrowed to its table or its row.";
+                let text = "Only a rollback to an event can be narrowed: to the table or the row of that event, or of the row that is marked (Tab).";
                 model.notice = Some(Notice::Info(text.to_owned()));
                 return Vec::new();
             }

@@ -51,6 +51,16 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::OlderBurst => searching::go_to_burst(model, Direction::Older),
         Action::NewerBurst => searching::go_to_burst(model, Direction::Newer),
         Action::Follow => follow(model),
+        Action::ToggleActors => {
+            match model.size.is_wide() {
+                true => {
+                    let text = "Who made each event is in the list: there is room for it.";
+                    model.notice = Some(Notice::Info(text.to_owned()));
+                }
+                false => model.timeline.shows_actors = !model.timeline.shows_actors,
+            }
+            Vec::new()
+        }
         Action::Left | Action::Right => {
             let by = match action {
                 Action::Left => Action::Up,

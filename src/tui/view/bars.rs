@@ -117,8 +117,11 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
                 position.after,
                 position.moment.format("%Y-%m-%d %H:%M:%S")
             );
-            let middle = format!("after #{}{back} ", position.after);
-            (vec![long, middle, format!("past{back} ")], Tone::Warning)
+            // Which event it is stands in the header.
+            let middle = format!("{}{back} ", position.moment.format("%m-%d %H:%M"));
+            let short = format!("after #{}{back} ", position.after);
+            let past = format!("past{back} ");
+            (vec![long, middle, short, past], Tone::Warning)
         }
         _ if !place.is_empty() => (place, Tone::Faint),
         _ => (arrivals(model), Tone::Warning),
@@ -201,6 +204,7 @@ fn place_in_page(model: &Model) -> Vec<String> {
                 }
             }
         }
+        (Context::Audit, _) => of(model.audit.top, pages::audit(model, width).len()),
         (Context::Event, _) => {
             let top = model.timeline.opened.unwrap_or_default();
             of(top, pages::event(model, width, true).len())
@@ -291,9 +295,12 @@ pub(super) fn draw_footer(buffer: &mut Buffer, area: Rect, model: &Model, look: 
         });
     } else {
         let is_kept = |binding: &Binding| {
-            use Action::{Back, Help, Quit, Stop};
+            use Action::{Back, Clear, Help, Quit, Stop};
+            // The way out of what one may be afraid of is never left out.
+            let is_plan = matches!(context, Context::Preview | Context::Planning);
             matches!(binding.action, Help | Quit | Stop)
                 || (binding.action == Back && model.overlay.is_some())
+                || (matches!(binding.action, Back | Clear) && is_plan)
         };
         let hint = |(binding, keys): (&'static Binding, &[_])| {
             let key: Option<&crate::tui::keymap::Key> = keys.first();
@@ -330,7 +337,7 @@ pub(super) fn draw_prompt(buffer: &mut Buffer, area: Rect, model: &Model, look: 
     let Some(Overlay::Prompt(prompt)) = &model.overlay else {
         return;
     };
-    let (label, may) = pages::prompt_label(prompt.purpose);
+    let (label, may) = pages::prompt_label(model, prompt.purpose);
     let columns = usize::from(area.width);
     let foot = |lines: u16| Rect {
         y: area.bottom().saturating_sub(1 + lines),
@@ -353,7 +360,7 @@ pub(super) fn draw_prompt(buffer: &mut Buffer, area: Rect, model: &Model, look: 
                 });
             let offers: Vec<String> = offers.collect();
             match offers.is_empty() {
-                true => (may.to_owned(), Tone::Faint),
+                true => (may, Tone::Faint),
                 false => (visible(&offers.join(" ")), Tone::Plain),
             }
         }

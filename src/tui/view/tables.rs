@@ -157,6 +157,21 @@ fn draw_grid(buffer: &mut Buffer, area: Rect, model: &Model, grid: &Grid, look: 
     }
 }
 
+/// A condition with each uuid by its first digits, as the rows have them.
+fn short_uuids(text: &str) -> String {
+    let words = text.split_inclusive(|one: char| !one.is_ascii_hexdigit() && one != '-');
+    let shorten = |word: &str| {
+        let uuid = word
+            .get(..36)
+            .filter(|uuid| uuid::Uuid::try_parse(uuid).is_ok());
+        match uuid {
+            Some(uuid) => format!("{}…{}", &uuid[..8], &word[36..]),
+            None => word.to_owned(),
+        }
+    };
+    words.map(shorten).collect()
+}
+
 fn grid_title(model: &Model, grid: &Grid) -> String {
     let name = &grid.table.name;
     let is_whole = grid.filter.trim().is_empty();
@@ -195,7 +210,7 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
         ));
     }
     if !is_whole {
-        title.push_str(&format!(" · only {}", grid.filter.trim()));
+        title.push_str(&format!(" · only {}", short_uuids(grid.filter.trim())));
     }
     if let Some((column, descending)) = &grid.sort {
         let mut in_sight = pages::columns_in_sight(grid, model.size).into_iter();
@@ -209,13 +224,11 @@ fn grid_title(model: &Model, grid: &Grid) -> String {
     }
     if let Some(column) = grid.selected_column() {
         let (place, all) = (grid.column + 1, grid.columns().len());
-        title.push_str(&format!(
-            " · column {place} of {all}: {} {}",
-            column.name, column.type_name
-        ));
+        title.push_str(&format!(" · column {place} of {all}: {}", column.name));
         if let Some(to) = &column.references {
             title.push_str(&format!(" → {}", to.table));
         }
+        title.push_str(&format!(" {}", column.type_name));
     }
     if let Tracking::Untracked { reason } = &grid.table.tracking {
         title.push_str(&format!(" · takes no part: {reason}"));

@@ -106,9 +106,9 @@ fn draw_filter(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
     };
     // The count first: a long filter is cut.
     let text = format!(
-        " {matches}{unknown}{searching} · filter: {} · {} shows all",
-        visible(&timeline.filter_text),
+        " {matches}{unknown}{searching} · {} shows all · filter: {}",
         model.keymap.key_for(Context::Timeline, Action::Clear),
+        visible(&timeline.filter_text),
     );
     put(buffer, area, 0, &text, look.style(Tone::Changed));
 }
@@ -244,7 +244,7 @@ fn entry_line(
         true => &moment[..16],
         false => &moment[5..19],
     };
-    let actor = match model.size.is_wide() {
+    let actor = match model.size.is_wide() || timeline.shows_actors {
         true => format!("{} ", fitted(&visible(&event.actor), actor_width)),
         false => String::new(),
     };

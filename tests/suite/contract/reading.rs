@@ -50,7 +50,10 @@ fn shows(filter: &Filter, event: &Event) -> bool {
         && filter
             .actor
             .as_ref()
-            .is_none_or(|actor| contains(event.actor.clone(), actor))
+            .is_none_or(|actor| match actor.strip_prefix('=') {
+                Some(exactly) => event.actor == exactly,
+                None => contains(event.actor.clone(), actor),
+            })
         && filter.since.is_none_or(|since| event.timestamp >= since)
         && filter.until.is_none_or(|until| event.timestamp <= until)
         && filter.search.as_ref().is_none_or(|search| {
@@ -90,6 +93,8 @@ on_each! {
             Filter { actor: Some("E".into()), ..none() },
             Filter { actor: Some("ZOÉ".into()), ..none() },
             Filter { actor: Some("é mü".into()), ..none() },
+            Filter { actor: Some(format!("={}", log[0].actor)), ..none() },
+            Filter { actor: Some(format!("={}", &log[0].actor[..3])), ..none() },
             Filter { since: Some(moment("2020-02-17T03:09:59.145749")), ..none() },
             Filter { until: Some(moment("2020-02-17T03:09:48.748453")), ..none() },
             searched("typo"),

@@ -17,11 +17,11 @@ on_both! {
             player.see(&["molecule   molecule_fragment"]).await;
             // Completed once more, the next one stands there; and after the last the first again.
             player.press(Key::Tab);
-            player.see(&["3 matches", "filter: type:molecule ", "[molecule]"]).await;
+            player.see(&["3 matches", "filter: type:molecule\n", "[molecule]"]).await;
             player.press(Key::Tab);
-            player.see(&["filter: type:molecule_fragment ", "[molecule_fragment]"]).await;
+            player.see(&["filter: type:molecule_fragment\n", "[molecule_fragment]"]).await;
             player.press(Key::Tab);
-            player.see(&["3 matches", "filter: type:molecule ", "[molecule]"]).await;
+            player.see(&["3 matches", "filter: type:molecule\n", "[molecule]"]).await;
             player.press(Key::Enter);
             player.see_settled(&["3 matches", "▌ #18", "#10 ", "#6 "]).await;
             player.press(Key::End);

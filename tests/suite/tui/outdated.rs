@@ -1,8 +1,9 @@
 //! What lies open while the log goes on, or when a read has failed, says that it is not what is there now.
 
+use ebbtide::eventsourcing::timeline::{Filter, Page};
 use ebbtide::eventsourcing::verify::{Finding, FindingKind, Report};
 use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
-use ebbtide::tui::effect::Effect;
+use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::{Message, Mouse, Overview};
@@ -11,7 +12,7 @@ use ebbtide::tui::update::update as send;
 use serde_json::{Value, json};
 
 use super::player::{LOOK, play};
-use super::transitions::{SIZE, drawn, press, showing};
+use super::transitions::{SIZE, drawn, entry, press, showing};
 use crate::contract::schema;
 use crate::support::{Database, create, delete, id, on_both, update};
 
@@ -255,6 +256,87 @@ fn the_audits_cursor_stays_on_its_finding() {
     let verified = Message::Verified(request.expect("it is looked"), Ok((30, report)));
     send(&mut model, verified);
     assert_eq!(chosen(&model), of(5));
+}
+
+/// The page that is asked for, and by which filter.
+fn page_asked(effects: &[Effect]) -> (RequestId, Filter) {
+    let found = effects.iter().rev().find_map(|effect| match effect {
+        Effect::Page(request, asked) => Some((*request, asked.filter.clone())),
+        _ => None,
+    });
+    found.expect("a page is asked for")
+}
+
+#[test]
+fn a_filter_stays_where_it_shows_the_event_that_is_gone_to() {
+    for is_shown in [true, false] {
+        let mut model = showing(101, 130);
+        press(&mut model, Key::Char('/'));
+        let letters = "type:sample".chars();
+        let effects: Vec<Effect> = letters
+            .flat_map(|letter| press(&mut model, Key::Char(letter)))
+            .collect();
+        press(&mut model, Key::Enter);
+        let page = |ids: &[i64]| Page {
+            entries: ids.iter().map(|id| entry(*id)).collect(),
+            more: true,
+        };
+        let (request, filter) = page_asked(&effects);
+        send(&mut model, Message::Page(request, Ok(page(&[130, 129]))));
+        for key in [Key::Char(':'), Key::Char('5'), Key::Enter] {
+            let effects = press(&mut model, key);
+            if key != Key::Enter {
+                continue;
+            }
+            let (request, asked) = page_asked(&effects);
+            assert_eq!(
+                asked, filter,
+                "it is looked for among what the filter shows"
+            );
+            let found = if is_shown {
+                page(&[5, 9])
+            } else {
+                page(&[9, 12])
+            };
+            let effects = send(&mut model, Message::Page(request, Ok(found)));
+            match is_shown {
+                true => {
+                    assert_eq!(model.timeline.selected().map(|one| one.event.id), Some(5));
+                    assert_eq!(
+                        (&model.timeline.filter, model.notice.is_none()),
+                        (&filter, true)
+                    );
+                }
+                false => {
+                    let (request, asked) = page_asked(&effects);
+                    assert!(
+                        asked.is_empty()
+                            && drawn(&model).contains("#5 is not among what the filter showed")
+                    );
+                    send(&mut model, Message::Page(request, Ok(page(&[5, 6]))));
+                    assert_eq!(model.timeline.selected().map(|one| one.event.id), Some(5));
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn who_made_each_event_stands_in_a_narrow_list_where_that_is_asked() {
+    let mut model = showing(1, 30);
+    for entry in &mut model.timeline.entries {
+        entry.event.actor = "anna".to_owned();
+    }
+    let named = |model: &Model| drawn(model).matches("10000000 anna").count();
+    assert_eq!(named(&model), 0);
+    press(&mut model, Key::Char('a'));
+    assert!(named(&model) >= 10, "{}", drawn(&model));
+    press(&mut model, Key::Char('a'));
+    assert_eq!(named(&model), 0);
+    let (columns, rows) = (120, 40);
+    send(&mut model, Message::Resized(Size { columns, rows }));
+    press(&mut model, Key::Char('a'));
+    assert!(drawn(&model).contains("there is room for it"));
 }
 
 #[test]

@@ -67,6 +67,38 @@ on_both! {
         lab.assert_no_drift().await;
     }
 
+    async fn all_that_is_said_before_the_last_question_can_be_read_on_a_small_screen(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (60, 16), LOOK, async |mut player| {
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char(':'));
+            player.type_text("15");
+            player.press(Key::Enter);
+            player.see(&["#15 create experiment"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just before #15"]).await;
+            player.press(Key::Char('w'));
+            player.type_text("the sample was contaminated, as anna found when she looked at the spectra of this week once more");
+            player.press(Key::Enter);
+            player.see(&["reason: \"the sample was"]).await;
+            player.press(Key::Enter);
+            player.see(&["type 15 and", "… lines 1–", "↑ ↓ show the others", "[ Cancel ]"]).await;
+            player.see_no("Afterwards u undoes it.").await;
+            player.press_until(Key::Down, "Afterwards u undoes it.").await;
+            // The end is the end, and what is typed is typed all the same.
+            player.press(Key::Down);
+            player.type_text("15");
+            player.see(&["Afterwards u undoes it.", "#15_", "▌[ Roll back ]"]).await;
+            player.press_until(Key::Up, "… lines 1–").await;
+            player.press(Key::Enter);
+            player.see(&["6 events appended, #19 to #24"]).await;
+            player.press(Key::Char('1'));
+            player.press(Key::Char('q'));
+        })
+        .await;
+        assert_eq!(lab.rows().await.len(), 12);
+    }
+
     async fn an_undo_of_another_rollback_than_the_chosen_one_says_so(backend) {
         let lab = Database::mad_lab(backend).await;
         lab.roll_back(RollbackTarget::BeforeEvent(18), Strategy::Minimal).await.unwrap();
@@ -110,7 +142,12 @@ on_both! {
             player.see(&["LIVE #19", "#19 update", "▌~ #10 update"]).await;
             // So what is planned from there is what the cursor is on: before it, or where the past after it is shown, that past.
             player.press(Key::Char('R'));
-            player.see(&["just before #10"]).await;
+            player.see(&["just before #10", "scope: the row molecule c053009a"]).await;
+            // Widened step by step.
+            player.press(Key::Char('o'));
+            player.see(&["Take the table molecule"]).await;
+            player.press(Key::Char('o'));
+            player.see(&["(o: the row molecule"]).await;
             player.press(Key::Esc);
             player.see(&["▌~ #10 update"]).await;
             player.press(Key::Char('t'));

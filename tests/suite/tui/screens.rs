@@ -317,16 +317,21 @@ async fn roll_back(player: &mut Player, size: (u16, u16), lab: &Database) {
         "preview_scoped",
         size,
         lab,
-        &["scope: the table experiment", "by tester)"],
+        &["scope: the table molecule", "by tester)"],
     )
     .await;
+    // Those of the row that was marked, and then those of the event.
+    for scope in ["Take the row molecule", "Take the table experiment"] {
+        player.press(Key::Char('o'));
+        player.see(&[scope, " by tester)"]).await;
+    }
     player.press(Key::Char('o'));
     keep(
         player,
         "blocked",
         size,
         lab,
-        &["In the way", "Take the row", " by tester)"],
+        &["In the way", "Take the row experiment", " by tester)"],
     )
     .await;
     player.press(Key::Char('o'));

@@ -145,7 +145,7 @@ on_both! {
             player.press(Key::Char('/'));
             player.type_text("smiles~F1");
             player.press(Key::Enter);
-            player.see(&["only smiles~F1", "40 rows…"]).await;
+            player.see(&["only smiles~F1", "40 rows"]).await;
             player.press(Key::Char('c'));
             player.see(&["fragment · 82 rows · only smiles~F1"]).await;
             player.press(Key::Esc);

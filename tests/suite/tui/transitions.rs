@@ -419,11 +419,12 @@ fn what_is_confirmed_is_typed_and_not_pasted() {
     press(&mut model, Key::Char('R'));
     model.rollback.as_mut().unwrap().stage = Stage::Confirm {
         typed: String::new(),
+        top: 0,
     };
     assert_eq!(update(&mut model, Message::Pasted("20".to_owned())), []);
     assert!(matches!(
         &model.rollback.as_ref().unwrap().stage,
-        Stage::Confirm { typed } if typed.is_empty()
+        Stage::Confirm { typed, .. } if typed.is_empty()
     ));
 }
 

@@ -175,9 +175,13 @@ fn notes(model: &Model, rollback: &Rollback, plan: &RollbackPlan, width: usize) 
         (plan.purpose, rollback.expected)
         && id != expected
     {
-        notes.push(format!(
-            "This is another one than #{expected}, which you were looking at: #{id} is the latest in effect now."
-        ));
+        let redone = model.history.rollback(expected);
+        notes.push(match redone.is_some_and(|redo| model.history.is_redo_of(redo, id)) {
+            true => format!("Redo #{expected} has made #{id} effective again: it is taken back with its redo."),
+            false => format!(
+                "This is another one than #{expected}, which you were looking at: #{id} is the latest in effect now."
+            ),
+        });
     }
     if let Purpose::Undo(id) | Purpose::Redo(id) = plan.purpose
         && let Some(made) = model.history.rollback(id)
