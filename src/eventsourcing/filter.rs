@@ -14,16 +14,19 @@ impl Filter {
     /// `Usage` for an event kind, a uuid or a moment that is none, and for a key that is named twice.
     pub fn parse(text: &str) -> Result<Self> {
         let mut filter = Self::default();
-        let mut searched: Vec<String> = Vec::new();
-        for word in words(text) {
+        let (searched, others): (Vec<Word>, Vec<Word>) =
+            words(text).into_iter().partition(|word| word.key.is_none());
+        for word in others {
             match word.key {
-                None => searched.push(word.value),
                 // As it is being typed, a key has no value yet: it asks for nothing.
-                Some(_) if word.value.is_empty() => {}
-                Some(key) => filter.set(key, word.value)?,
+                Some(key) if !word.value.is_empty() => filter.set(key, word.value)?,
+                _ => {}
             }
         }
-        let search = searched.join(" ");
+        let search = match searched.as_slice() {
+            [word] => word.value.clone(),
+            words => as_typed(text, words),
+        };
         filter.search = (!search.is_empty()).then_some(search);
         Ok(filter)
     }
@@ -64,6 +67,26 @@ pub struct Word {
     pub value: String,
     /// Where its value begins in the text, in characters.
     pub value_at: usize,
+    /// Where it ends, with its quotation marks.
+    pub end: usize,
+}
+
+/// Several words as they stand in the text, with their quotation marks and the blanks between them: a piece of JSON has both. Where a key stands between
+/// two, there is one blank.
+fn as_typed(text: &str, words: &[Word]) -> String {
+    let characters: Vec<char> = text.chars().collect();
+    let mut searched = String::new();
+    let mut before: Option<usize> = None;
+    for word in words {
+        let between = before.map_or(&[][..], |end| &characters[end..word.value_at]);
+        match between.iter().all(|one| one.is_whitespace()) {
+            true => searched.extend(between),
+            false => searched.push(' '),
+        }
+        searched.extend(&characters[word.value_at..word.end]);
+        before = Some(word.end);
+    }
+    searched
 }
 
 /// The words of a filter, in order. Quotation marks hold a word together that begins and ends with one, and an open one goes to the end; elsewhere
@@ -107,6 +130,7 @@ pub fn words(text: &str) -> Vec<Word> {
             key,
             value,
             value_at,
+            end: at,
         });
     }
     words
@@ -201,7 +225,7 @@ mod tests {
             (r#""temp_K":298.15 "#, r#""temp_K":298.15"#),
             (r#""lock":0.67 acid"#, r#""lock":0.67 acid"#),
             (r#"5" pipe"#, r#"5" pipe"#),
-            (r#""a  b" c"#, "a  b c"),
+            (r#""a  b" c"#, r#""a  b" c"#),
             (r#""open quote"#, "open quote"),
             ("abcdef", "abcdef"),
             ("0e0e76e9x", "0e0e76e9x"),
@@ -240,6 +264,26 @@ mod tests {
         for text in ["0e0e76e", "0e0e76e9x", "acetic acid"] {
             let filter = Filter::parse(text).expect("a text");
             assert_eq!(filter.uuid_searched(), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn several_words_are_looked_for_as_they_are_typed() {
+        for (text, searched) in [
+            (r#""status": "running""#, r#""status": "running""#),
+            (r#"{"status": "runn"#, r#"{"status": "runn"#),
+            (r#"größe "q""#, r#"größe "q""#),
+            (r#""b":"x  y""#, r#""b":"x  y""#),
+            (r#""acetic  acid""#, "acetic  acid"),
+            (
+                r#"type:molecule "acetic  acid" since:2020-02-17"#,
+                "acetic  acid",
+            ),
+            ("  acid  then base ", "acid  then base"),
+            ("acid type:molecule  base", "acid base"),
+        ] {
+            let filter = Filter::parse(text).expect(text);
+            assert_eq!(filter.search.as_deref(), Some(searched), "{text}");
         }
     }
 

@@ -46,7 +46,7 @@ fn cases(text: &str) -> Vec<String> {
         });
         letters.collect::<String>()
     };
-    match letters <= COMBINED {
+    let mut cases: Vec<String> = match letters <= COMBINED {
         true => (0..1 << letters).map(with_large).collect(),
         false => {
             let large = |one: char| match one.is_ascii() {
@@ -54,9 +54,12 @@ fn cases(text: &str) -> Vec<String> {
                 false => upper(one).to_string(),
             };
             let large = small.chars().map(large).collect();
-            vec![text.to_ascii_lowercase(), large, small]
+            vec![large, small]
         }
-    }
+    };
+    // As it is typed: some letters are not the small ones of their large ones.
+    cases.push(text.to_ascii_lowercase());
+    cases
 }
 
 /// The text with this between a comma or a colon of JSON and what follows. Those of a sentence have letters on their sides, and stay.
@@ -131,5 +134,7 @@ mod tests {
         // A letter without case, and one whose large form is two letters.
         assert_eq!(in_text("分"), ["分"]);
         assert_eq!(in_text("ß"), ["SS", "ß"]);
+        assert!(in_text("İzmir").contains(&"İzmir".to_owned()));
+        assert!(in_text("ǅ").contains(&"ǅ".to_owned()));
     }
 }

@@ -129,6 +129,8 @@ pub struct Model {
     pub screen: Screen,
     /// What lies over it.
     pub overlay: Option<Overlay>,
+    /// What lies under the help or the palette, and is there again when they are left.
+    pub covered: Option<Overlay>,
     /// Where links came from, the last one last.
     pub trail: Vec<Visited>,
     /// The past that is shown instead of now.
@@ -183,6 +185,7 @@ impl Model {
             keymap: Keymap::default(),
             screen: Screen::Timeline,
             overlay: None,
+            covered: None,
             trail: Vec::new(),
             position: None,
             connection: Connection::default(),
@@ -217,11 +220,7 @@ impl Model {
     #[must_use]
     pub fn context(&self) -> Context {
         match &self.overlay {
-            Some(Overlay::Help { .. }) => Context::Help,
-            Some(Overlay::Palette { .. }) => Context::Palette,
-            Some(Overlay::Prompt(_)) => Context::Prompt,
-            Some(Overlay::Change { .. }) => Context::Change,
-            Some(Overlay::Failure { .. }) => Context::Failure,
+            Some(overlay) => overlay.context(),
             None => self.context_below(),
         }
     }
@@ -229,6 +228,9 @@ impl Model {
     /// The place under what lies over it: whose keys the help shows, and whose commands the palette lists.
     #[must_use]
     pub fn context_below(&self) -> Context {
+        if let Some(covered) = &self.covered {
+            return covered.context();
+        }
         if self.cell.is_some() {
             return Context::Cell;
         }

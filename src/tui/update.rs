@@ -256,6 +256,11 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             let events = event_pages::read_around(model);
             reload_with(model, events)
         }
+        (Action::Now, _) if model.position.is_none() => {
+            let text = "Tables and rows are shown as they are now.";
+            model.notice = Some(Notice::Info(text.to_owned()));
+            Vec::new()
+        }
         (Action::Now, _) => links::return_to_now(model),
         (
             Action::ShowTimeline
@@ -294,6 +299,7 @@ fn act(model: &mut Model, action: Action) -> Vec<Effect> {
 }
 
 fn show(model: &mut Model, action: Action) -> Vec<Effect> {
+    (model.overlay, model.covered) = (None, None);
     let mut effects = cell::close(model).unwrap_or_default();
     model.screen = match action {
         Action::ShowTables => Screen::Tables,

@@ -31,6 +31,8 @@ pub struct Cell {
     pub value: Value,
     /// The same column's value now, where the past is shown and it differs.
     pub now: Option<Value>,
+    /// Whether the past is shown and the row is not there any more.
+    pub is_gone: bool,
     /// Its lines, as far as they are not folded.
     pub nodes: Vec<Node>,
     /// The parts that are folded, as JSON pointers.

@@ -2,6 +2,7 @@
 
 use crate::eventsourcing::EventId;
 use crate::tui::field::Field;
+use crate::tui::keymap::Context;
 
 /// What lies over a screen.
 #[derive(Clone, Debug)]
@@ -32,6 +33,20 @@ pub enum Overlay {
         /// The first line shown.
         top: usize,
     },
+}
+
+impl Overlay {
+    /// Where a key is pressed while it lies there.
+    #[must_use]
+    pub fn context(&self) -> Context {
+        match self {
+            Self::Help { .. } => Context::Help,
+            Self::Palette { .. } => Context::Palette,
+            Self::Prompt(_) => Context::Prompt,
+            Self::Change { .. } => Context::Change,
+            Self::Failure { .. } => Context::Failure,
+        }
+    }
 }
 
 /// What is done with what is typed.

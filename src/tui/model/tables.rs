@@ -94,6 +94,16 @@ pub struct GridRow {
     pub since: Option<Since>,
 }
 
+impl GridRow {
+    /// Whether this is that row, as far as nothing was left out of it.
+    #[must_use]
+    pub fn is_summary_of(&self, whole: &Row) -> bool {
+        let mut columns = self.row.iter();
+        columns
+            .all(|(name, value)| self.left_out.contains_key(name) || whole.get(name) == Some(value))
+    }
+}
+
 /// What a row of the past is now.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Since {

@@ -181,7 +181,16 @@ fn activity(model: &Model, by: ActivityBy, width: usize) -> Vec<(Line, Option<Le
         ActivityBy::Table => ("Events by table", "type"),
         ActivityBy::Day => ("Events by day (UTC)", "since"),
     };
-    let mut lines = vec![heading(title)];
+    let is_old = model.audit.counted_to != model.head && model.audit.activity_wanted.is_none();
+    let counted_to = model.audit.counted_to.filter(|_| is_old);
+    let title = match counted_to {
+        Some(head) => {
+            let key = model.key_for(Action::Reload);
+            format!("{title}, to #{head} ({key} counts anew)")
+        }
+        None => title.to_owned(),
+    };
+    let mut lines = vec![heading(&title)];
     let known = model.audit.activity.iter().find(|(one, _)| *one == by);
     let Some((_, counts)) = known else {
         let text = match model.audit.activity_wanted {

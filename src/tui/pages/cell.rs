@@ -128,8 +128,12 @@ pub fn cell_head(cell: &Cell, width: usize) -> Vec<Line> {
     let mut lines = vec![line(Tone::Strong, clipped(&title, width))];
     let note = cell.plot.as_ref().and_then(|plot| plot.note.as_ref());
     lines.extend(note.map(|note| line(Tone::Faint, clipped(&visible(note), width))));
-    if let Some(now) = &cell.now {
+    if cell.is_gone {
+        let text = "differs from now: the row is not there any more";
+        lines.push(line(Tone::Changed, clipped(text, width)));
+    } else if let Some(now) = &cell.now {
         let text = match (&cell.value, now) {
+            (_, Value::Null) => "∅".to_owned(),
             (Value::Object(_), Value::Object(_)) => {
                 let change = ColumnChange {
                     column: String::new(),
@@ -202,7 +206,8 @@ pub fn cell_line_at(cell: &Cell, height: usize, line: usize) -> Option<usize> {
 #[must_use]
 pub fn cell_height(cell: &Cell, height: usize) -> usize {
     let has_note = cell.plot.as_ref().is_some_and(|plot| plot.note.is_some());
-    let head = 1 + usize::from(has_note) + usize::from(cell.now.is_some());
+    let has_now = cell.now.is_some() || cell.is_gone;
+    let head = 1 + usize::from(has_note) + usize::from(has_now);
     let rest = height.saturating_sub(head);
     match cell.is_plotted {
         true => rest.saturating_sub(plot_height(rest)),

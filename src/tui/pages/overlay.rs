@@ -111,9 +111,18 @@ pub fn help(model: &Model) -> Vec<Line> {
 /// That a key does nothing here, and what it does elsewhere; nothing to say of one that types no character.
 #[must_use]
 pub fn does_nothing(model: &Model, context: Context, key: Key) -> Option<String> {
-    // While a plan is being made the keys of its preview are not there yet.
-    if !matches!(key, Key::Char(_)) || context == Context::Planning {
+    // Keys that only move do nothing where there is nowhere to go, and are not worth a word.
+    let moves = matches!(
+        key,
+        Key::Up | Key::Down | Key::Left | Key::Right | Key::Home | Key::End
+    );
+    if moves || matches!(key, Key::PageUp | Key::PageDown | Key::Esc | Key::Backspace) {
         return None;
+    }
+    if context == Context::Planning {
+        return Some(
+            "The plan is being made: what it changes can be looked at when it is there.".to_owned(),
+        );
     }
     let mut all = model.keymap.all();
     let elsewhere = all.find_map(|(binding, keys)| {

@@ -23,7 +23,7 @@ struct Part<'a> {
 enum What<'a> {
     Title,
     Gap,
-    Heading(&'static str),
+    Heading(String),
     /// A column, and its value.
     Column(&'a str, &'a Value),
     /// A table, and the column by which its rows name this one.
@@ -74,14 +74,22 @@ fn parts(model: &Model) -> Vec<Part<'_>> {
     );
     let naming: Vec<_> = model.tables.naming(&row.key.table).collect();
     if !naming.is_empty() {
-        all.extend([What::Gap, What::Heading("Rows that name this one")]);
+        all.extend([
+            What::Gap,
+            What::Heading("Rows that name this one".to_owned()),
+        ]);
     }
     all.extend(
         naming
             .into_iter()
             .map(|(table, column)| What::Naming(&table.name, &column.name)),
     );
-    all.extend([What::Gap, What::Heading("Its life, the latest first")]);
+    // What came after a past that is shown is left out.
+    let life = match model.position {
+        Some(position) => format!("Its life up to #{}, the latest first", position.after),
+        None => "Its life, the latest first".to_owned(),
+    };
+    all.extend([What::Gap, What::Heading(life)]);
     all.extend(
         row.life
             .iter()
@@ -309,8 +317,9 @@ pub fn scrolled_within_item(model: &Model, action: Action) -> Option<usize> {
 /// Scrolls as little as brings the item under the cursor into sight, with the lines that belong to it.
 pub fn keep_item_in_sight(model: &mut Model) {
     let height = model.size.content();
-    let parts = parts(model).into_iter();
-    let mut items = parts.filter(|part| part.what.is_item());
+    let parts = parts(model);
+    let last = parts.last().map_or(0, |part| part.at + part.what.lines());
+    let mut items = parts.into_iter().filter(|part| part.what.is_item());
     let cursor = model.row.as_ref().map(|row| row.cursor);
     let found = cursor.and_then(|cursor| items.nth(cursor));
     let found = found.map(|part| (part.at, part.what.lines()));
@@ -321,6 +330,8 @@ pub fn keep_item_in_sight(model: &mut Model) {
         row.top = 0;
         return;
     };
+    // No empty lines below where there are others above.
+    row.top = row.top.min(last.saturating_sub(height));
     // The changes below an event, and the title above the first item.
     row.top = match lines > height {
         true => row.top.clamp(first, first + lines - height),

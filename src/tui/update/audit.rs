@@ -175,6 +175,12 @@ fn follow(model: &mut Model) -> Vec<Effect> {
 }
 
 fn verify(model: &mut Model) -> Vec<Effect> {
+    if let Verification::Running { .. } = model.audit.verification {
+        let key = model.key_for(Action::Interrupt);
+        let text = format!("The tables are being compared already; {key} ends that.");
+        model.notice = Some(Notice::Info(text));
+        return Vec::new();
+    }
     let request = model.next_request();
     let total = model.tables.rows(model.head).map_or(0, |(rows, _)| rows);
     model.audit.verification = Verification::Running {

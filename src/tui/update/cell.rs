@@ -23,6 +23,8 @@ pub(super) struct Read<'a> {
     pub table: &'a Table,
     pub row: &'a Row,
     pub names: &'a BTreeMap<String, String>,
+    /// Whether that is the past.
+    pub is_past: bool,
     /// What the row is now, where that is the past and it is there.
     pub now: Option<&'a Row>,
 }
@@ -47,6 +49,7 @@ impl Read<'_> {
             column: column.to_owned(),
             row: uuid.and_then(|uuid| Uuid::parse_str(uuid).ok()),
             now: self.now.map(of).filter(differs),
+            is_gone: self.is_past && self.now.is_none(),
             nodes: Vec::new(),
             folded: BTreeSet::new(),
             cursor: 0,
@@ -103,7 +106,7 @@ pub(super) fn compare(model: &mut Model, read: Option<Read<'_>>) {
     match read.map(|read| read.cell(&cell.column)) {
         None => cell.news = Some(News::Gone),
         Some(new) if (&new.value, &new.plot) == (&cell.value, &cell.plot) => {
-            (cell.now, cell.news) = (new.now, None);
+            (cell.now, cell.is_gone, cell.news) = (new.now, new.is_gone, None);
         }
         Some(_) if !is_asked_anew => cell.news = Some(News::Changed),
         Some(new) => {
@@ -126,7 +129,9 @@ pub(super) fn settle(model: &mut Model) {
     if let Some(cell) = &mut model.cell {
         cell.nodes = pages::nodes(cell, width);
         cell.cursor = cell.cursor.min(cell.nodes.len().saturating_sub(1));
-        cell.top = in_sight(cell.top, cell.cursor, pages::cell_height(cell, height));
+        let lines = pages::cell_height(cell, height);
+        let top = cell.top.min(cell.nodes.len().saturating_sub(lines));
+        cell.top = in_sight(top, cell.cursor, lines);
     }
 }
 
@@ -271,7 +276,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         Action::Plot => match &cell.plot {
             Some(_) => cell.is_plotted = !cell.is_plotted,
             None => {
-                let text = "Only an array of numbers can be drawn.";
+                let text = "Only an array of two numbers or more can be drawn.";
                 model.notice = Some(Notice::Info(text.to_owned()));
                 return Vec::new();
             }

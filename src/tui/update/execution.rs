@@ -199,6 +199,8 @@ pub(super) fn executed(
                     Purpose::Rollback => None,
                 });
                 rollback.expected = taken_back.or(rollback.expected);
+                // It is looked at from the top, wherever one was in the one before.
+                rollback.marked = None;
             }
             let mut effects = rollback::plan(model);
             // The event that was chosen stays under the cursor.

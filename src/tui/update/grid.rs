@@ -69,6 +69,9 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
         _ => grid.cursor = moved(action, grid.cursor, grid.known_rows(), height),
     }
     if let Some(grid) = &mut model.tables.grid {
+        // Rows that came and went have left the cursor in its line; whoever moves it wants to see as many as there is room for.
+        let last = grid.rows.map(|all| all.saturating_sub(height));
+        grid.top = grid.top.min(last.unwrap_or(grid.top));
         grid.top = in_sight(grid.top, grid.cursor, height);
     }
     pages::keep_column_in_sight(model);
@@ -135,8 +138,8 @@ pub(super) fn read_whole(model: &mut Model, purpose: RowFor) -> Option<Effect> {
 
 /// Reads the row again of which a value is open, wherever the cursor is by now.
 pub(super) fn read_compared(model: &mut Model) -> Option<Effect> {
-    let key = model.cell.as_ref()?.row;
-    read_row(model, key, RowFor::Comparing)
+    let key = model.cell.as_ref()?.row?;
+    read_row(model, Some(key), RowFor::Comparing)
 }
 
 /// Does not wait for that any more. Whether it did.
@@ -178,7 +181,19 @@ pub(super) fn whole_read(
     let Some(table) = model.tables.grid.as_ref().map(|grid| grid.table.clone()) else {
         return Vec::new();
     };
+    // By its place alone another row may have been read.
+    let selected = model.tables.grid.as_ref().and_then(Grid::selected);
+    let is_it = |found: &WholeRow| {
+        table.key().is_some() || selected.is_none_or(|row| row.is_summary_of(&found.row))
+    };
+    let found = found.filter(is_it);
+    let is_past = model
+        .tables
+        .grid
+        .as_ref()
+        .is_some_and(|grid| grid.at.is_some());
     let read = found.as_ref().map(|found| cell::Read {
+        is_past: is_past && table.key().is_some(),
         table: &table,
         row: &found.row,
         names: &found.names,

@@ -3,7 +3,7 @@
 use super::super::effect::{Effect, Slot};
 use super::super::keymap::{Action, Context};
 use super::super::model::{Leaving, Model, Notice, Verification};
-use super::{execution, rollback};
+use super::{execution, overlay, rollback};
 
 /// Stops the process until the shell wakes it; not while a rollback is at work, for which others may be waiting.
 pub(super) fn suspend(model: &mut Model) -> Vec<Effect> {
@@ -45,7 +45,7 @@ pub(super) fn interrupt(model: &mut Model, again: bool) -> Vec<Effect> {
             rollback::cancel(model)
         }
         Context::Palette | Context::Help | Context::Prompt => {
-            model.overlay = None;
+            overlay::uncover(model);
             model.notice = told("Closed. Ctrl-C again leaves.");
             Vec::new()
         }

@@ -11,8 +11,9 @@ use crate::eventsourcing::{EventId, Result, RowKey};
 /// Links that can be gone back at most.
 const LONGEST_TRAIL: usize = 50;
 
-/// Remembers where a link was followed.
+/// Remembers where a link was followed; what lay open over it would hide where one goes.
 fn leave_behind(model: &mut Model) {
+    (model.overlay, model.covered, model.cell) = (None, None, None);
     let left = match model.screen {
         Screen::Timeline => {
             let opened = model.timeline.opened.take();

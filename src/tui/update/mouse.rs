@@ -53,7 +53,9 @@ pub(super) fn act(model: &mut Model, mouse: Mouse) -> Vec<Effect> {
 }
 
 fn press_line(model: &mut Model, context: Context, line: usize) -> Vec<Effect> {
-    let Some(at) = line.checked_sub(2) else {
+    // What lies under the footer is not what was pressed.
+    let is_content = |at: &usize| *at < model.size.content();
+    let Some(at) = line.checked_sub(2).filter(is_content) else {
         return Vec::new();
     };
     let (cursor, count, at) = match context {

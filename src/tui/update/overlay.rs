@@ -36,7 +36,13 @@ pub(super) fn pasted(model: &mut Model, text: &str) -> Vec<Effect> {
     }
 }
 
+/// What lies under the help or the palette is there again.
+pub(super) fn uncover(model: &mut Model) {
+    model.overlay = model.covered.take();
+}
+
 pub(super) fn open_help(model: &mut Model) {
+    model.covered = model.overlay.take();
     model.overlay = Some(Overlay::Help {
         field: Field::default(),
         top: 0,
@@ -44,6 +50,7 @@ pub(super) fn open_help(model: &mut Model) {
 }
 
 pub(super) fn open_palette(model: &mut Model) {
+    model.covered = model.overlay.take();
     model.overlay = Some(Overlay::Palette {
         field: Field::default(),
         cursor: 0,
@@ -93,7 +100,7 @@ fn help(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Some(Action::Back) => model.overlay = None,
+        Some(Action::Back) => uncover(model),
         Some(action) => *top = scroll_page(*top, lines, height, action),
         None => {
             if field.press(key) {
@@ -111,11 +118,11 @@ fn palette(model: &mut Model, action: Option<Action>, key: Key) -> Vec<Effect> {
         return Vec::new();
     };
     match action {
-        Some(Action::Back) => model.overlay = None,
+        Some(Action::Back) => uncover(model),
         Some(Action::Accept) => {
             // What names nothing stays, to be mended.
             if let Some(command) = commands.get(*cursor).cloned() {
-                model.overlay = None;
+                uncover(model);
                 return run(model, command);
             }
         }

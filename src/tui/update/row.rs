@@ -52,7 +52,8 @@ pub(super) fn inspected(
     }
     let found = told(model, result);
     if let Some(found) = found.as_ref().filter(|_| model.screen == Screen::Row) {
-        cell::compare(model, to_compare(found));
+        let is_past = model.position.is_some();
+        cell::compare(model, to_compare(found, is_past));
     }
     if let Some(row) = &mut model.row {
         row.wanted = None;
@@ -226,7 +227,10 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             }
         }
         (Action::TimeTravel | Action::RollBack | Action::Revert | Action::GoToOrigin, _, None) => {
-            let text = "Choose one of the row's events first: they stand below its columns.";
+            let text = match row.life.is_empty() && row.life_wanted.is_none() {
+                true => "The log has no event of this row, so there is none to choose.",
+                false => "Choose one of the row's events first: they stand below its columns.",
+            };
             model.notice = Some(Notice::Info(text.to_owned()));
         }
         _ => {
@@ -272,7 +276,7 @@ fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
     else {
         return Vec::new();
     };
-    let Some(read) = to_compare(inspection) else {
+    let Some(read) = to_compare(inspection, model.position.is_some()) else {
         return Vec::new();
     };
     let column = inspection.table.column(name);
@@ -292,8 +296,9 @@ fn open_column(model: &mut Model, name: &str) -> Vec<Effect> {
 }
 
 /// A row as its page has it, for one of its values.
-fn to_compare(inspection: &RowInspection) -> Option<cell::Read<'_>> {
+fn to_compare(inspection: &RowInspection, is_past: bool) -> Option<cell::Read<'_>> {
     Some(cell::Read {
+        is_past,
         table: &inspection.table,
         row: inspection.row.as_ref()?,
         names: &inspection.names,

@@ -261,11 +261,12 @@ fn keep_cursor(grid: &mut Grid, page: usize) {
 /// Events have come. Rows in the order of their keys are read anew at once; to find or to sort others takes a look at every row, which is for the reader to ask
 /// for.
 pub(super) fn grown(model: &mut Model) -> Option<Effect> {
+    // No event concerns a table that takes no part; and its rows cannot be told apart by keys.
     let grid = model
         .tables
         .grid
         .as_mut()
-        .filter(|grid| grid.at.is_none())?;
+        .filter(|grid| grid.table.key().is_some())?;
     let is_plain = grid.selection == Selection::default()
         && !grid.starts.first().is_some_and(RowsStart::is_placed);
     match is_plain && grid.wanted.is_none() && model.screen == Screen::Tables {

@@ -98,6 +98,103 @@ on_both! {
         .await;
     }
 
+    async fn the_marks_of_a_past_follow_the_log(backend) {
+        let lab = Database::with(backend, &schema(backend)).await;
+        let made = [1, 2].map(|n| create("sample", id(n << 96), json!({"name": format!("n{n}")})));
+        lab.append(made.into()).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["#2 ", "LIVE #2"]).await;
+            player.press(Key::Char('t'));
+            player.see(&["PAST #2 of #2", "booking"]).await;
+            player.press(Key::Down);
+            player.press(Key::Enter);
+            player.see(&["▌  10000001", "   10000002"]).await;
+            player.press(Key::Down);
+            player.see(&["▌  10000002", ": sample_id"]).await;
+            lab.append(vec![update("sample", id(1 << 96), json!({"name": "other"}))]).await;
+            player.see(&[" ~ 10000001", "▌  10000002", "PAST #2 of #3"]).await;
+            // A value that lies open says what became of its row.
+            player.press(Key::Right);
+            player.press(Key::Enter);
+            player.see(&["sample.name of 10000002"]).await;
+            lab.append(vec![delete("sample", id(2 << 96))]).await;
+            player.see(&["differs from now: the row is not there any more"]).await;
+            player.press(Key::Esc);
+            player.see(&["▌- 10000002"]).await;
+            player.press(Key::Char('T'));
+            player.see(&["LIVE #4", "▌  10000001"]).await;
+            player.see_no("10000002").await;
+            player.press(Key::Char('T'));
+            player.see(&["Tables and rows are shown as they are now."]).await;
+            player.press(Key::Char('1'));
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn the_help_leads_back_to_the_change_that_lay_open(backend) {
+        let lab = Database::mad_lab(backend).await;
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["▌ #18"]).await;
+            player.press(Key::Char('R'));
+            player.see(&["just before #18"]).await;
+            player.press(Key::Tab);
+            player.press(Key::Char('v'));
+            player.see(&["- remove molecule", "     → ∅"]).await;
+            for key in ['?', ':'] {
+                player.press(Key::Char(key));
+                player.see_no("     → ∅").await;
+                player.press(Key::Esc);
+                player.see(&["- remove molecule", "     → ∅", "Esc back"]).await;
+            }
+            player.press(Key::Char('?'));
+            player.type_text("boundary");
+            player.see(&["Elsewhere"]).await;
+            // A jump leaves all that lay open.
+            player.press(Key::Esc);
+            player.press(Key::Char(':'));
+            player.type_text("3");
+            player.press(Key::Enter);
+            player.see(&["[1 Timeline]", "▌ #3"]).await;
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
+    async fn a_row_without_a_key_is_not_taken_for_another(backend) {
+        let table = "CREATE TABLE plain (name TEXT, place INTEGER, PRIMARY KEY (name, place));";
+        let lab = Database::with(backend, &(schema(backend) + table)).await;
+        for name in ["a", "b", "c"] {
+            lab.sql(&format!("INSERT INTO plain VALUES ('{name}', 1)")).await.unwrap();
+        }
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            player.see(&["No events yet"]).await;
+            player.press(Key::Char('2'));
+            player.see(&["▌ booking", "plain"]).await;
+            player.press(Key::Down);
+            player.press(Key::Enter);
+            player.see(&["▌  a", "   b"]).await;
+            player.press(Key::Down);
+            player.see(&["▌  b"]).await;
+            lab.sql("DELETE FROM plain WHERE name = 'a'").await.unwrap();
+            player.press(Key::Enter);
+            player.see(&["This row is not there any more: r reads the table again."]).await;
+            player.press(Key::Char('r'));
+            player.see_no("   a").await;
+            player.press(Key::Char('g'));
+            player.see(&["▌  b"]).await;
+            player.press(Key::Enter);
+            player.see(&["plain.name · 1 character"]).await;
+            // No event concerns it.
+            lab.append(vec![create("sample", id(1), json!({"name": "s"}))]).await;
+            player.see(&["LIVE #1", "plain.name"]).await;
+            player.see_no("changed since").await;
+            player.press(Key::Char('1'));
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
     async fn an_open_change_of_a_plan_says_that_the_log_has_gone_on(backend) {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
@@ -395,6 +492,11 @@ fn the_mouse_chooses_what_a_line_is_about_and_opens_it() {
     send(&mut model, at(second));
     assert_eq!(model.screen, Screen::Row);
     assert_eq!(model.row.as_ref().map(|row| row.key.uuid), Some(id(1)));
+    // Nor is what lies under the footer.
+    let mut model = audited();
+    let before = model.audit.cursor;
+    send(&mut model, at(23));
+    assert_eq!((model.audit.cursor, model.audit.top), (before, 0));
     // A heading is about nothing.
     let mut model = audited();
     let before = model.audit.cursor;

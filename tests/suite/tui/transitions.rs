@@ -130,6 +130,7 @@ fn an_empty_value_is_searched_in_vain() {
         column: "name".to_owned(),
         row: None,
         news: None,
+        is_gone: false,
         is_asked_anew: false,
         value: "".into(),
         now: None,
