@@ -8,7 +8,7 @@ use super::{Look, put, put_page};
 use crate::eventsourcing::rollback::RollbackPlan;
 use crate::text::{clipped, count, fitted, visible, width, wrapped};
 use crate::tui::keymap::{Action, Binding, Context};
-use crate::tui::model::{Asked, Model, Overlay, Rollback, Screen};
+use crate::tui::model::{Asked, Model, Overlay, Rollback, Screen, Stage};
 use crate::tui::pages::{self, Tone};
 
 /// Cells of the database's name that the header shows before it leaves out counts.
@@ -73,12 +73,16 @@ pub(super) fn draw_tabs(buffer: &mut Buffer, area: Rect, model: &Model, look: Lo
     for (_, name, _) in pages::tabs(model) {
         text.push_str(&name);
     }
-    if model.screen == Screen::Rollback && model.rollback.is_some() {
-        let stage = match model.context_below() {
-            Context::Planning | Context::Preview => "Preview",
-            Context::Confirm => "Confirm",
-            Context::Progress => "Progress",
-            _ => "Result",
+    if let Some(rollback) = model
+        .rollback
+        .as_ref()
+        .filter(|_| model.screen == Screen::Rollback)
+    {
+        let stage = match rollback.stage {
+            Stage::Planning | Stage::Preview => "Preview",
+            Stage::Confirm { .. } => "Confirm",
+            Stage::Running { .. } => "Progress",
+            Stage::Result(_) => "Result",
         };
         text.push_str(&format!(" {stage}"));
     }

@@ -212,7 +212,9 @@ fn draw_list(buffer: &mut Buffer, area: Rect, model: &Model, look: Look) {
         .clamp(8, 20);
     let in_sight = timeline.entries.iter().skip(timeline.top).take(height);
     let actors = in_sight.map(|entry| width(&visible(&entry.event.actor)));
-    let room = usize::from(model.size.columns) / 8;
+    // Where it was asked for, who it was is read whole.
+    let share = if timeline.shows_actors { 4 } else { 8 };
+    let room = usize::from(model.size.columns) / share;
     let actor_width = actors
         .max()
         .unwrap_or_default()

@@ -143,7 +143,8 @@ on_both! {
             player.see(&["- remove molecule", "     → ∅"]).await;
             for key in ['?', ':'] {
                 player.press(Key::Char(key));
-                player.see_no("     → ∅").await;
+                let shown = player.see_no("     → ∅").await;
+                assert!(shown.contains("5 Audit  Preview"), "{shown}");
                 player.press(Key::Esc);
                 player.see(&["- remove molecule", "     → ∅", "Esc back"]).await;
             }
