@@ -2,6 +2,7 @@
 
 mod audit;
 mod cell;
+mod life;
 mod overlay;
 mod rollback;
 mod row;
@@ -22,6 +23,7 @@ use crate::eventsourcing::{Error, Event, EventId, Result};
 
 pub use audit::{Audit, Lead, Verification};
 pub use cell::{Cell, News, Node, Plot};
+pub use life::Life;
 pub use overlay::{Completed, Overlay, Prompt, Purpose};
 pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, NamedBy, RowScreen};
@@ -323,7 +325,8 @@ impl Model {
             Context::Row => {
                 let is_read = |row: &RowScreen| {
                     let first = row.wanted.is_some() && row.inspection.is_none();
-                    let waits = row.to_event.is_some() || row.to_first || row.is_at_edge;
+                    let is_awaited = row.to_first || row.is_at_edge || row.life_again;
+                    let waits = row.to_event.is_some() || is_awaited;
                     first || waits && row.life_wanted.is_some()
                 };
                 self.timeline.locate_wanted.is_some() || self.row.as_ref().is_some_and(is_read)

@@ -3,6 +3,7 @@
 mod grid;
 mod growing;
 mod links;
+mod long_life;
 mod messages;
 mod outdated;
 pub(crate) mod player;

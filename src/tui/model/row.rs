@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::eventsourcing::inspect::{LifeEvent, RowInspection};
+use super::Life;
+use crate::eventsourcing::inspect::RowInspection;
 use crate::eventsourcing::{EventId, RowKey};
 use crate::tui::effect::RequestId;
 
@@ -45,13 +46,15 @@ pub struct RowScreen {
     /// The request for that.
     pub named_by_wanted: Option<RequestId>,
     /// Its events as far as they have been read, the latest first.
-    pub life: Vec<LifeEvent>,
+    pub life: Life,
     /// Where reading on goes on, itself not in it; `None` when all have been read.
     pub life_from: Option<EventId>,
     /// The request for more of them.
     pub life_wanted: Option<RequestId>,
     /// How many it asks for.
     pub life_asked: usize,
+    /// Whether those that it asks for have been read before, and were let go of.
+    pub life_again: bool,
     /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
     pub to_event: Option<EventId>,
     /// Whether the cursor goes to the first of all its events as soon as all have been read.
@@ -74,10 +77,11 @@ impl RowScreen {
             wanted: None,
             named_by: BTreeMap::new(),
             named_by_wanted: None,
-            life: Vec::new(),
+            life: Life::default(),
             life_from: Some(EventId::MAX),
             life_wanted: None,
             life_asked: 0,
+            life_again: false,
             to_event,
             to_first: false,
             is_at_edge: false,

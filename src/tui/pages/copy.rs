@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::audit::finding_in_words;
-use super::{audit, change_whole, failure, row_items, selected_line};
+use super::{audit, change_whole, failure, row_item, selected_line};
 use crate::eventsourcing::RowKey;
 use crate::tui::keymap::Context;
 use crate::tui::model::{Item, Lead, Model, Verification};
@@ -42,11 +42,11 @@ pub fn to_copy(model: &Model, whole: bool) -> Option<String> {
         Context::Row => {
             let screen = model.row.as_ref()?;
             let state = screen.inspection.as_ref().and_then(|one| one.row.clone());
-            match (whole, row_items(model).get(screen.cursor)?) {
+            match (whole, row_item(model, screen.cursor)?) {
                 (true, _) => state.map(|state| Value::Object(state).to_string()),
-                (false, Item::Column(name)) => Some(plain(state?.get(name)?)),
+                (false, Item::Column(name)) => Some(plain(state?.get(&name)?)),
                 (false, Item::Event(at)) => {
-                    let one = screen.life.get(*at)?;
+                    let one = screen.life.get(at)?;
                     let undone_by = one.standing.undone_by();
                     Some(one.event.to_json(undone_by).to_string())
                 }

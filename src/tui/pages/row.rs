@@ -1,5 +1,7 @@
 //! One row: its columns, the rows that name it, and its life.
 
+use std::ops::Range;
+
 use serde_json::Value;
 
 use super::event::columns;
@@ -10,7 +12,7 @@ use crate::eventsourcing::timestamp;
 use crate::text::{change_text, clipped, count, fitted, value, visible, width as cells};
 use crate::tui::keymap::Action;
 use crate::tui::layout::scrolled;
-use crate::tui::model::{Item, Model, RowScreen};
+use crate::tui::model::{Item, Life, Model, RowScreen};
 
 /// A part of the page that is in sight or not as a whole, and the line in which it begins.
 #[derive(Clone, Debug)]
@@ -28,8 +30,8 @@ enum What<'a> {
     Column(&'a str, &'a Value),
     /// A table, and the column by which its rows name this one.
     Naming(&'a str, &'a str),
-    /// An event, and its place in the life.
-    Event(usize, &'a LifeEvent),
+    /// Its events.
+    Life(&'a Life),
     /// What is still to come.
     More(String),
 }
@@ -37,30 +39,46 @@ enum What<'a> {
 impl What<'_> {
     fn lines(&self) -> usize {
         match self {
-            Self::Event(_, one) => 1 + one.columns.len(),
+            Self::Life(life) => life.lines(),
             _ => 1,
         }
     }
 
-    /// What the cursor can be on in it.
-    fn item(&self) -> Option<Item> {
+    /// How many things the cursor can be on are in it.
+    fn items(&self) -> usize {
+        match self {
+            Self::Column(..) | Self::Naming(..) => 1,
+            Self::Life(life) => life.len(),
+            _ => 0,
+        }
+    }
+
+    /// The one of them at this place.
+    fn item(&self, at: usize) -> Option<Item> {
         match self {
             Self::Column(name, _) => Some(Item::Column((*name).to_owned())),
             Self::Naming(table, column) => Some(Item::Naming {
                 table: (*table).to_owned(),
                 column: (*column).to_owned(),
             }),
-            Self::Event(at, _) => Some(Item::Event(*at)),
+            Self::Life(_) => Some(Item::Event(at)),
             _ => None,
         }
     }
+}
 
-    fn is_item(&self) -> bool {
-        matches!(self, Self::Column(..) | Self::Naming(..) | Self::Event(..))
+impl Part<'_> {
+    /// The lines of the thing at this place in it.
+    fn lines_of(&self, at: usize) -> Range<usize> {
+        let within = match self.what {
+            What::Life(life) => life.lines_of(at),
+            _ => 0..1,
+        };
+        self.at + within.start..self.at + within.end
     }
 }
 
-/// The parts of the page. A life may have a hundred thousand events, and a key asks for this: nothing is written here.
+/// The parts of the page. A life may have a hundred thousand events, and a key asks for this: they are one part.
 fn parts(model: &Model) -> Vec<Part<'_>> {
     let Some(row) = &model.row else {
         return Vec::new();
@@ -90,12 +108,7 @@ fn parts(model: &Model) -> Vec<Part<'_>> {
         None => "Its life, the latest first".to_owned(),
     };
     all.extend([What::Gap, What::Heading(life)]);
-    all.extend(
-        row.life
-            .iter()
-            .enumerate()
-            .map(|(at, one)| What::Event(at, one)),
-    );
+    all.push(What::Life(&row.life));
     match (row.life_wanted, row.life_from) {
         (Some(_), _) => all.push(What::More("reading…".to_owned())),
         (None, Some(_)) => all.push(What::More("…".to_owned())),
@@ -123,20 +136,30 @@ pub fn row(model: &Model, width: usize, height: usize) -> Vec<(Line, bool)> {
         return Vec::new();
     };
     let sight = row.top..row.top + height;
-    let (mut lines, mut item) = (Vec::new(), 0);
+    let (mut lines, mut items) = (Vec::new(), 0);
     for part in parts(model) {
-        let is_selected = part.what.is_item() && item == row.cursor;
-        item += usize::from(part.what.is_item());
+        let before = items;
+        items += part.what.items();
         if part.at >= sight.end || part.at + part.what.lines() <= sight.start {
             continue;
         }
-        // Within one that is taller than the screen its first line is out of sight.
-        let marked = sight.start.saturating_sub(part.at);
-        let written = written(model, row, part.what, width)
-            .into_iter()
-            .enumerate();
-        let seen = written.filter(|(at, _)| sight.contains(&(part.at + at)));
-        lines.extend(seen.map(|(at, line)| (line, is_selected && at == marked)));
+        let first = match part.what {
+            What::Life(life) => life.at_line(sight.start.saturating_sub(part.at)),
+            _ => 0,
+        };
+        for at in first..part.what.items().max(1) {
+            let of_it = part.lines_of(at);
+            if of_it.start >= sight.end {
+                break;
+            }
+            let is_selected = part.what.items() > 0 && before + at == row.cursor;
+            // Within one that is taller than the screen its first line is out of sight.
+            let marked = sight.start.saturating_sub(of_it.start);
+            let written = written(model, row, &part.what, at, width).into_iter();
+            let seen = (of_it.start..).zip(written).enumerate();
+            let seen = seen.filter(|(_, (line, _))| sight.contains(line));
+            lines.extend(seen.map(|(at, (_, line))| (line, is_selected && at == marked)));
+        }
     }
     lines
 }
@@ -145,19 +168,35 @@ pub fn row(model: &Model, width: usize, height: usize) -> Vec<(Line, bool)> {
 #[must_use]
 pub fn selected_line(model: &Model, width: usize) -> Option<String> {
     let row = model.row.as_ref()?;
-    let mut items = parts(model).into_iter().filter(|part| part.what.is_item());
-    let lines = written(model, row, items.nth(row.cursor)?.what, width);
+    let (part, at) = part_of(model, row.cursor)?;
+    let lines = written(model, row, &part.what, at, width);
     lines.into_iter().next().map(|line| line.text)
 }
 
-fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<Line> {
+/// The part in which this item is, counted from the top, and its place there.
+fn part_of(model: &Model, item: usize) -> Option<(Part<'_>, usize)> {
+    let mut before = 0;
+    for part in parts(model) {
+        let items = part.what.items();
+        if item < before + items {
+            return Some((part, item - before));
+        }
+        before += items;
+    }
+    None
+}
+
+/// The lines of a part, or of the event at this place in it.
+fn written(model: &Model, row: &RowScreen, what: &What<'_>, at: usize, width: usize) -> Vec<Line> {
     match what {
         What::Title => vec![line(Tone::Strong, title(model, row, width))],
         What::Gap => vec![line(Tone::Plain, "")],
-        What::Heading(text) => vec![line(Tone::Strong, text)],
+        What::Heading(text) => vec![line(Tone::Strong, text.clone())],
         What::Column(name, held) => column(row, name, held, width).into_iter().collect(),
         What::Naming(table, column) => {
-            let counted = row.named_by.get(&(table.to_owned(), column.to_owned()));
+            let counted = row
+                .named_by
+                .get(&((*table).to_owned(), (*column).to_owned()));
             let rows = match counted {
                 _ if model.position.is_some() => format!(
                     "  not counted in the past: {} looks",
@@ -173,8 +212,11 @@ fn written(model: &Model, row: &RowScreen, what: What<'_>, width: usize) -> Vec<
             let text = visible(&format!("{table}.{column}{rows}"));
             vec![line(Tone::Plain, clipped(&text, width))]
         }
-        What::Event(_, one) => event(one, width),
-        What::More(text) => vec![line(Tone::Faint, text)],
+        What::Life(life) => match life.get(at) {
+            Some(one) => event(one, width),
+            None => vec![line(Tone::Faint, "  …"); life.lines_of(at).len()],
+        },
+        What::More(text) => vec![line(Tone::Faint, text.clone())],
     }
 }
 
@@ -269,27 +311,73 @@ fn event(one: &LifeEvent, width: usize) -> Vec<Line> {
     lines
 }
 
-/// What the cursor can be on, from top to bottom.
+/// How many things the cursor can be on.
 #[must_use]
-pub fn row_items(model: &Model) -> Vec<Item> {
-    let parts = parts(model).into_iter();
-    parts.filter_map(|part| part.what.item()).collect()
+pub fn row_items(model: &Model) -> usize {
+    parts(model).iter().map(|part| part.what.items()).sum()
 }
 
-/// The item, counted from the top, of which this line of the page is a part.
+/// What this one of them is, counted from the top.
+#[must_use]
+pub fn row_item(model: &Model, item: usize) -> Option<Item> {
+    let (part, at) = part_of(model, item)?;
+    part.what.item(at)
+}
+
+/// Which of them this is.
+#[must_use]
+pub fn row_item_place(model: &Model, wanted: &Item) -> Option<usize> {
+    let mut before = 0;
+    for part in parts(model) {
+        let items = part.what.items();
+        let at = match (wanted, &part.what) {
+            (Item::Event(at), What::Life(_)) => Some(*at).filter(|at| *at < items),
+            (wanted, what) => (what.item(0).as_ref() == Some(wanted)).then_some(0),
+        };
+        if let Some(at) = at {
+            return Some(before + at);
+        }
+        before += items;
+    }
+    None
+}
+
+/// The one of them of which this line of the page is a part.
 #[must_use]
 pub fn row_item_at(model: &Model, line: usize) -> Option<usize> {
-    let parts = parts(model).into_iter();
-    let mut items = parts.filter(|part| part.what.is_item());
-    items.position(|part| (part.at..part.at + part.what.lines()).contains(&line))
+    let mut before = 0;
+    for part in parts(model) {
+        let items = part.what.items();
+        if items > 0 && (part.at..part.at + part.what.lines()).contains(&line) {
+            return Some(match part.what {
+                What::Life(life) => before + life.at_line(line - part.at),
+                _ => before,
+            });
+        }
+        before += items;
+    }
+    None
 }
 
-/// The line of the page in which an item begins.
+/// The lines of the page that belong to it.
 #[must_use]
-pub fn row_item_line(model: &Model, item: usize) -> usize {
-    let parts = parts(model).into_iter();
-    let mut items = parts.filter(|part| part.what.is_item());
-    items.nth(item).map_or(0, |part| part.at)
+pub fn row_item_lines(model: &Model, item: usize) -> Range<usize> {
+    part_of(model, item).map_or(0..0, |(part, at)| part.lines_of(at))
+}
+
+/// The place in the life of an event of which lines are in sight, and which is not held.
+#[must_use]
+pub fn life_missing(model: &Model) -> Option<usize> {
+    let row = model.row.as_ref()?;
+    let sight = row.top..row.top + model.size.content();
+    let parts = parts(model);
+    let part = parts
+        .iter()
+        .find(|part| matches!(part.what, What::Life(_)))?;
+    let first = row.life.at_line(sight.start.saturating_sub(part.at));
+    let mut in_sight =
+        (first..row.life.len()).take_while(|at| part.lines_of(*at).start < sight.end);
+    in_sight.find(|at| row.life.get(*at).is_none())
 }
 
 /// Where the page is scrolled to by a key for moving while the item under the cursor reaches beyond the screen that way; `None` where it does not, and the
@@ -298,9 +386,8 @@ pub fn row_item_line(model: &Model, item: usize) -> usize {
 pub fn scrolled_within_item(model: &Model, action: Action) -> Option<usize> {
     let height = model.size.content();
     let row = model.row.as_ref()?;
-    let mut items = parts(model).into_iter().filter(|part| part.what.is_item());
-    let part = items.nth(row.cursor)?;
-    let (first, end) = (part.at, part.at + part.what.lines());
+    let (part, at) = part_of(model, row.cursor)?;
+    let Range { start: first, end } = part.lines_of(at);
     let is_below = end > row.top + height;
     let is_above = first < row.top;
     let screenful = height.saturating_sub(1).max(1);
@@ -317,12 +404,13 @@ pub fn scrolled_within_item(model: &Model, action: Action) -> Option<usize> {
 /// Scrolls as little as brings the item under the cursor into sight, with the lines that belong to it.
 pub fn keep_item_in_sight(model: &mut Model) {
     let height = model.size.content();
-    let parts = parts(model);
-    let last = parts.last().map_or(0, |part| part.at + part.what.lines());
-    let mut items = parts.into_iter().filter(|part| part.what.is_item());
+    let last = parts(model)
+        .last()
+        .map_or(0, |part| part.at + part.what.lines());
     let cursor = model.row.as_ref().map(|row| row.cursor);
-    let found = cursor.and_then(|cursor| items.nth(cursor));
-    let found = found.map(|part| (part.at, part.what.lines()));
+    let found = cursor.and_then(|cursor| part_of(model, cursor));
+    let found = found.map(|(part, at)| part.lines_of(at));
+    let found = found.map(|lines| (lines.start, lines.len()));
     let Some(row) = &mut model.row else {
         return;
     };

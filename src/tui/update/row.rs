@@ -21,7 +21,7 @@ const LONG_LIFE_PAGE: usize = 2000;
 /// Reads the row, and the latest events of its life, so many that the one under the cursor is among them: it stays there, whatever stands above it then.
 pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
-    let items = pages::row_items(model);
+    let item = selected(model);
     let Some(row) = &mut model.row else {
         return Vec::new();
     };
@@ -29,9 +29,10 @@ pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     row.life_wanted = Some(life_request);
     row.life_asked = LIFE_PAGE;
     row.to_first = false;
-    if let Some(Item::Event(at)) = items.get(row.cursor) {
+    row.life_again = false;
+    if let Some(Item::Event(at)) = item {
         row.life_asked += at;
-        row.to_event = row.to_event.or(row.life.get(*at).map(|one| one.event.id));
+        row.to_event = row.to_event.or(row.life.id(at));
     }
     // Those that come replace what is there.
     row.life_from = None;
@@ -67,14 +68,13 @@ pub(super) fn inspected(
 /// Changes what stands on the page; the cursor stays on its item, and that in its line.
 pub(super) fn keep_item(model: &mut Model, change: impl FnOnce(&mut Model)) {
     let cursor = model.row.as_ref().map_or(0, |row| row.cursor);
-    let item = pages::row_items(model).into_iter().nth(cursor);
-    let line = pages::row_item_line(model, cursor);
+    let item = selected(model);
+    let line = pages::row_item_lines(model, cursor).start;
     change(model);
-    let items = pages::row_items(model);
-    let Some(place) = item.and_then(|item| items.iter().position(|one| *one == item)) else {
+    let Some(place) = item.and_then(|item| pages::row_item_place(model, &item)) else {
         return;
     };
-    let now = pages::row_item_line(model, place);
+    let now = pages::row_item_lines(model, place).start;
     if let Some(row) = &mut model.row {
         row.cursor = place;
         row.top = (row.top + now).saturating_sub(line);
@@ -132,60 +132,85 @@ pub(super) fn life_read(
     let found = told(model, result);
     if let Some(row) = &mut model.row {
         row.life_wanted = None;
+        let is_again = std::mem::take(&mut row.life_again);
         if let Some(events) = found {
+            if is_again {
+                // Where they are others by now, all are read anew.
+                return match row.life.hold(events) {
+                    true => settle(model),
+                    false => read(model),
+                };
+            }
             let is_all = events.len() < row.life_asked;
             if row.life_from.is_none() {
                 row.life.clear();
             }
             row.life.extend(events);
-            let last = row.life.last().map(|one| one.event.id);
+            let last = row.life.len().checked_sub(1);
+            let last = last.and_then(|at| row.life.id(at));
             row.life_from = last.filter(|_| !is_all);
         }
     }
     settle(model)
 }
 
-/// Reads on where the life that has been read ends soon, and keeps the cursor in sight.
+/// What the cursor is on.
+fn selected(model: &Model) -> Option<Item> {
+    pages::row_item(model, model.row.as_ref()?.cursor)
+}
+
+/// Reads on where the life that has been read ends soon, or what is in sight of it was let go of, and keeps the cursor in sight.
 pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     let items = pages::row_items(model);
-    let request = model.next_request();
-    let mut effects = Vec::new();
     let Some(row) = &mut model.row else {
-        return effects;
+        return Vec::new();
     };
     if row.inspection.is_some()
         && row.life_wanted.is_none()
         && let Some(wanted) = row.to_event.take()
     {
-        let at = row.life.iter().position(|one| one.event.id == wanted);
-        let item = Item::Event(at.unwrap_or_default());
-        let place = items.iter().position(|one| *one == item);
-        row.cursor = place.unwrap_or(row.cursor);
+        let at = row.life.place_of(wanted).unwrap_or_default();
+        // Its events are the last things on the page.
+        if at < row.life.len() {
+            row.cursor = items - row.life.len() + at;
+        }
     }
-    row.cursor = row.cursor.min(items.len().saturating_sub(1));
+    row.cursor = row.cursor.min(items.saturating_sub(1));
     if row.to_first && row.life_from.is_none() && row.life_wanted.is_none() {
         row.to_first = false;
-        row.cursor = items.len().saturating_sub(1);
+        row.cursor = items.saturating_sub(1);
     }
-    row.is_at_edge = row.life_from.is_some() && row.cursor + 1 >= items.len();
-    if row.life_wanted.is_none()
-        && (row.to_first || row.cursor + 2 * LIFE_PAGE / 3 > items.len())
-        && let Some(before) = row.life_from
-    {
-        row.life_wanted = Some(request);
-        row.life_asked = match row.to_first {
-            true => LONG_LIFE_PAGE,
-            false => LIFE_PAGE,
-        };
-        let (key, asked) = (row.key.clone(), row.life_asked);
-        effects.push(Effect::Life(request, key, before, asked));
-    }
+    row.is_at_edge = row.life_from.is_some() && row.cursor + 1 >= items;
     pages::keep_item_in_sight(model);
-    effects
+    read_on(model).into_iter().collect()
+}
+
+fn read_on(model: &mut Model) -> Option<Effect> {
+    let items = pages::row_items(model);
+    let missing = pages::life_missing(model);
+    let request = model.next_request();
+    let row = model.row.as_mut()?;
+    if row.life_wanted.is_some() {
+        return None;
+    }
+    let is_near_end = row.to_first || row.cursor + 2 * LIFE_PAGE / 3 > items;
+    let asked = match (row.life_from.filter(|_| is_near_end), missing) {
+        (Some(before), _) if row.to_first => Some((before, LONG_LIFE_PAGE)),
+        (Some(before), None) => Some((before, LIFE_PAGE)),
+        (_, Some(at)) => {
+            row.life_again = true;
+            row.life.around(at)
+        }
+        (None, None) => None,
+    };
+    let (before, asked) = asked?;
+    (row.life_wanted, row.life_asked) = (Some(request), asked);
+    Some(Effect::Life(request, row.key.clone(), before, asked))
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let items = pages::row_items(model);
+    let item = selected(model);
     let height = model.size.content();
     let within = pages::scrolled_within_item(model, action);
     if model.row.is_none() {
@@ -194,18 +219,14 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
     let Some(row) = &mut model.row else {
         return Vec::new();
     };
-    let item = items.get(row.cursor);
-    let event = match item {
+    let event = match &item {
         Some(Item::Event(at)) => row.life.get(*at),
         _ => None,
     };
     let chosen = event.map(|one| (one.event.id, one.event.timestamp));
     match (action, item, chosen) {
         (Action::Open, _, Some((id, _))) => return links::to_event(model, id),
-        (Action::Open, Some(item), _) => {
-            let item = item.clone();
-            return open(model, &item);
-        }
+        (Action::Open, Some(item), _) => return open(model, &item),
         (Action::TimeTravel, _, Some((_, moment))) => return links::ask_to_travel(model, moment),
         (Action::RollBack | Action::Revert, _, Some((event, moment))) => {
             let key = row.key.clone();
@@ -238,7 +259,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             row.to_first = action == Action::Last && row.life_from.is_some();
             match within {
                 Some(top) => row.top = top,
-                None => row.cursor = moved(action, row.cursor, items.len(), height),
+                None => row.cursor = moved(action, row.cursor, items, height),
             }
         }
     }
