@@ -23,7 +23,7 @@ use crate::eventsourcing::{Error, Event, EventId, Result};
 
 pub use audit::{Audit, Lead, Verification};
 pub use cell::{Cell, News, Node, Plot};
-pub use life::Life;
+pub use life::{Life, LifeRead};
 pub use overlay::{Completed, Overlay, Prompt, Purpose};
 pub use rollback::{Asked, Failed, ReadRows, Rollback, ShownRows, Stage};
 pub use row::{Item, NamedBy, RowScreen};
@@ -325,7 +325,8 @@ impl Model {
             Context::Row => {
                 let is_read = |row: &RowScreen| {
                     let first = row.wanted.is_some() && row.inspection.is_none();
-                    let is_awaited = row.to_first || row.is_at_edge || row.life_again;
+                    let is_awaited =
+                        row.to_first || row.is_at_edge || row.life_read == LifeRead::Again;
                     let waits = row.to_event.is_some() || is_awaited;
                     first || waits && row.life_wanted.is_some()
                 };

@@ -38,8 +38,8 @@ pub use preview::{
 };
 pub use rollback::{confirm_last_top, done, last_word, rollback, rollback_length, rows_in_sight};
 pub use row::{
-    keep_item_in_sight, life_missing, row, row_item, row_item_at, row_item_lines, row_item_place,
-    row_items, scrolled_within_item, selected_line,
+    keep_item_in_sight, life_in_sight, life_missing, row, row_item, row_item_at, row_item_lines,
+    row_item_place, row_items, scrolled_within_item, selected_line,
 };
 pub use strip::strip_line;
 

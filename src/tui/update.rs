@@ -360,7 +360,7 @@ fn reload_with(model: &mut Model, events: Effect) -> Vec<Effect> {
     let mut effects = vec![Effect::Overview(request), events];
     effects.extend(tables::reload(model));
     if model.row.is_some() {
-        effects.extend(row::read(model));
+        effects.extend(row::renew(model));
     }
     effects.extend(audit::reload(model));
     effects.extend(cell::read_again(model));

@@ -95,6 +95,29 @@ impl Life {
         self.first += surplus;
     }
 
+    /// Takes in the latest events: those that have come go before the others. How many they are, and how many lines they have; `None` where more have come
+    /// than these.
+    pub fn renew(&mut self, events: &[LifeEvent]) -> Option<(usize, usize)> {
+        let newest = self.id(0)?;
+        let come = events.iter().take_while(|one| one.event.id > newest);
+        let come: Vec<&LifeEvent> = come.collect();
+        if come.len() == events.len() {
+            return None;
+        }
+        let mut end = 0;
+        let mut places: Vec<(EventId, usize)> = come
+            .iter()
+            .map(|one| {
+                end += lines(one);
+                (one.event.id, end)
+            })
+            .collect();
+        places.extend(self.places.iter().map(|(id, before)| (*id, before + end)));
+        self.places = places;
+        self.first += come.len();
+        Some((come.len(), end))
+    }
+
     /// Where to read on so that the event at this place is held, with as many after it as before: before this id, and so many.
     #[must_use]
     pub fn around(&self, at: usize) -> Option<(EventId, usize)> {
@@ -117,6 +140,18 @@ impl Life {
         }
         are_these
     }
+}
+
+/// What is read of a row's life.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LifeRead {
+    /// The latest, in the place of what is there, or those before what has been read.
+    #[default]
+    Older,
+    /// Some that have been read before, and were let go of or may read differently now.
+    Again,
+    /// The latest, before a long life of which the others stay.
+    Latest,
 }
 
 /// How many lines an event has: its own, and one for each column that it changed.

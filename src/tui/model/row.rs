@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Life;
+use super::{Life, LifeRead};
 use crate::eventsourcing::inspect::RowInspection;
 use crate::eventsourcing::{EventId, RowKey};
 use crate::tui::effect::RequestId;
@@ -53,8 +53,8 @@ pub struct RowScreen {
     pub life_wanted: Option<RequestId>,
     /// How many it asks for.
     pub life_asked: usize,
-    /// Whether those that it asks for have been read before, and were let go of.
-    pub life_again: bool,
+    /// Which those are.
+    pub life_read: LifeRead,
     /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
     pub to_event: Option<EventId>,
     /// Whether the cursor goes to the first of all its events as soon as all have been read.
@@ -81,7 +81,7 @@ impl RowScreen {
             life_from: Some(EventId::MAX),
             life_wanted: None,
             life_asked: 0,
-            life_again: false,
+            life_read: LifeRead::default(),
             to_event,
             to_first: false,
             is_at_edge: false,

@@ -369,15 +369,26 @@ pub fn row_item_lines(model: &Model, item: usize) -> Range<usize> {
 #[must_use]
 pub fn life_missing(model: &Model) -> Option<usize> {
     let row = model.row.as_ref()?;
+    life_in_sight(model).find(|at| row.life.get(*at).is_none())
+}
+
+/// The places in the life of the events of which lines are in sight.
+#[must_use]
+pub fn life_in_sight(model: &Model) -> Range<usize> {
+    let Some(row) = &model.row else {
+        return 0..0;
+    };
     let sight = row.top..row.top + model.size.content();
     let parts = parts(model);
-    let part = parts
-        .iter()
-        .find(|part| matches!(part.what, What::Life(_)))?;
-    let first = row.life.at_line(sight.start.saturating_sub(part.at));
-    let mut in_sight =
-        (first..row.life.len()).take_while(|at| part.lines_of(*at).start < sight.end);
-    in_sight.find(|at| row.life.get(*at).is_none())
+    let mut parts = parts.iter();
+    let Some(part) = parts.find(|part| matches!(part.what, What::Life(_))) else {
+        return 0..0;
+    };
+    let at_line = |line: usize| row.life.at_line(line.saturating_sub(part.at));
+    match sight.end > part.at {
+        true => at_line(sight.start)..row.life.len().min(at_line(sight.end - 1) + 1),
+        false => 0..0,
+    }
 }
 
 /// Where the page is scrolled to by a key for moving while the item under the cursor reaches beyond the screen that way; `None` where it does not, and the

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Asked, Item, Model, NamedBy, Notice, RowScreen, Screen};
+use super::super::model::{Asked, Item, LifeRead, Model, NamedBy, Notice, RowScreen, Screen};
 use super::super::pages;
 use super::{cell, links, moved, rollback, told};
 use crate::eventsourcing::history::Standing;
@@ -29,7 +29,7 @@ pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     row.life_wanted = Some(life_request);
     row.life_asked = LIFE_PAGE;
     row.to_first = false;
-    row.life_again = false;
+    row.life_read = LifeRead::Older;
     if let Some(Item::Event(at)) = item {
         row.life_asked += at;
         row.to_event = row.to_event.or(row.life.id(at));
@@ -41,6 +41,50 @@ pub(super) fn read(model: &mut Model) -> Vec<Effect> {
         Effect::Row(request, row.key.clone(), at),
         Effect::Life(life_request, row.key.clone(), before, row.life_asked),
     ]
+}
+
+/// Reads the row anew at the position that is shown, and what has come in its life: of a long one the rest stays, and what is in sight of it is read again.
+pub(super) fn renew(model: &mut Model) -> Vec<Effect> {
+    let is_long = |row: &RowScreen| row.life.len() > LONG_LIFE_PAGE && !row.to_first;
+    if !model.row.as_ref().is_some_and(is_long) {
+        return read(model);
+    }
+    let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
+    let Some(row) = &mut model.row else {
+        return Vec::new();
+    };
+    row.wanted = Some(request);
+    row.life_wanted = Some(life_request);
+    (row.life_asked, row.life_read) = (LIFE_PAGE, LifeRead::Latest);
+    let before = at.map_or(EventId::MAX, |at| at + 1);
+    vec![
+        Effect::Row(request, row.key.clone(), at),
+        Effect::Life(life_request, row.key.clone(), before, LIFE_PAGE),
+    ]
+}
+
+fn renewed(model: &mut Model, events: &[LifeEvent]) -> Vec<Effect> {
+    let is_event = matches!(selected(model), Some(Item::Event(_)));
+    let come = model.row.as_mut().and_then(|row| row.life.renew(events));
+    let Some((come, lines)) = come else {
+        return read(model);
+    };
+    // The event under the cursor stays there, and in its line.
+    if let Some(row) = model.row.as_mut().filter(|_| is_event) {
+        row.cursor += come;
+        row.top += lines;
+    }
+    let mut effects = settle(model);
+    let first = pages::life_in_sight(model).start;
+    let request = model.next_request();
+    if let Some(row) = model.row.as_mut().filter(|row| row.life_wanted.is_none())
+        && let Some((before, asked)) = row.life.around(first)
+    {
+        row.life_read = LifeRead::Again;
+        (row.life_wanted, row.life_asked) = (Some(request), asked);
+        effects.push(Effect::Life(request, row.key.clone(), before, asked));
+    }
+    effects
 }
 
 pub(super) fn inspected(
@@ -132,14 +176,18 @@ pub(super) fn life_read(
     let found = told(model, result);
     if let Some(row) = &mut model.row {
         row.life_wanted = None;
-        let is_again = std::mem::take(&mut row.life_again);
+        let read_as = std::mem::take(&mut row.life_read);
         if let Some(events) = found {
-            if is_again {
+            match read_as {
+                LifeRead::Older => {}
                 // Where they are others by now, all are read anew.
-                return match row.life.hold(events) {
-                    true => settle(model),
-                    false => read(model),
-                };
+                LifeRead::Again => {
+                    return match row.life.hold(events) {
+                        true => settle(model),
+                        false => read(model),
+                    };
+                }
+                LifeRead::Latest => return renewed(model, &events),
             }
             let is_all = events.len() < row.life_asked;
             if row.life_from.is_none() {
@@ -198,7 +246,7 @@ fn read_on(model: &mut Model) -> Option<Effect> {
         (Some(before), _) if row.to_first => Some((before, LONG_LIFE_PAGE)),
         (Some(before), None) => Some((before, LIFE_PAGE)),
         (_, Some(at)) => {
-            row.life_again = true;
+            row.life_read = LifeRead::Again;
             row.life.around(at)
         }
         (None, None) => None,

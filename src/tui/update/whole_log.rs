@@ -26,7 +26,7 @@ pub(super) fn overview_read(model: &mut Model, overview: Overview) -> Vec<Effect
         Some(before) if before != overview.head => {
             let mut effects = timeline::grown(model, before);
             if model.screen == Screen::Row {
-                effects.extend(row::read(model));
+                effects.extend(row::renew(model));
             }
             effects.extend(tables::grown(model));
             effects.extend(cell::read_again(model));

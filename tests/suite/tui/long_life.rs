@@ -70,7 +70,29 @@ on_both! {
         let effects = update(&mut model, Message::Key(Key::Char('r')));
         settle(&lab, &mut model, effects).await;
         let mut random = random(1);
-        for step in 0..400 {
+        for step in 0..500 {
+            // Events come meanwhile, of this row and others; the event under the cursor stays, and in its line.
+            if random.next_u64().is_multiple_of(10) {
+                let come = 1 + random.next_u64() % if step % 50 == 0 { 60 } else { 4 };
+                let before = drawn(&model);
+                let is_event = |model: &Model| {
+                    let cursor = model.row.as_ref().unwrap().cursor;
+                    matches!(pages::row_item(model, cursor), Some(Item::Event(_)))
+                };
+                let was_event = is_event(&model);
+                let events = (0..come).map(|n| change("sample", id(1), json!({"info": {"come": [step, n]}})));
+                let log = lab.append(events.collect()).await;
+                all.splice(0..0, log.iter().rev().map(|event| event.id));
+                model.head = log.last().map(|event| event.id);
+                let effects = update(&mut model, Message::Key(Key::Char('r')));
+                settle(&lab, &mut model, effects).await;
+                let after = drawn(&model);
+                let marked = |shown: &str| shown.lines().position(|line| line.starts_with('▌'));
+                if was_event {
+                    assert_eq!(in_sight(&before).1, in_sight(&after).1, "step {step}:\n{before}\n{after}");
+                    assert!(marked(&before) == marked(&after) || model.row.as_ref().unwrap().life.len() < 2000, "step {step}:\n{before}\n{after}");
+                }
+            }
             let key = match random.next_u64() % 14 {
                 0 => Key::End,
                 1 if step % 3 == 0 => Key::Home,
