@@ -7,7 +7,7 @@ use crate::eventsourcing::EventId;
 use crate::eventsourcing::inspect::LifeEvent;
 
 /// Events that are held whole at most: some screenfuls on both sides of what is in sight.
-const HELD: usize = 400;
+const HELD: usize = 200;
 
 /// The events of a row, the latest first.
 #[derive(Clone, Debug, Default)]
