@@ -57,6 +57,8 @@ pub struct RowScreen {
     pub life_read: LifeRead,
     /// The event to which the cursor goes as soon as events have been read; where it is not among them, to the latest.
     pub to_event: Option<EventId>,
+    /// Whether that one has been read before, so that it is read on to it, however far that is.
+    pub is_sought: bool,
     /// Whether the cursor goes to the first of all its events as soon as all have been read.
     pub to_first: bool,
     /// Whether the cursor is on the last item, and there are more events to be read.
@@ -83,10 +85,18 @@ impl RowScreen {
             life_asked: 0,
             life_read: LifeRead::default(),
             to_event,
+            is_sought: false,
             to_first: false,
             is_at_edge: false,
             cursor: 0,
             top: 0,
         }
+    }
+    /// Whether the event that is sought comes before all that have been read so far.
+    #[must_use]
+    pub fn is_beyond(&self) -> bool {
+        let sought = self.to_event.filter(|_| self.is_sought);
+        let from = sought.zip(self.life_from);
+        from.is_some_and(|(sought, from)| sought < from)
     }
 }

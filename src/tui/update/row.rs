@@ -31,7 +31,9 @@ pub(super) fn read(model: &mut Model) -> Vec<Effect> {
     row.to_first = false;
     row.life_read = LifeRead::Older;
     if let Some(Item::Event(at)) = item {
-        row.life_asked += at;
+        // All at once they would take the memory that is not held for them.
+        row.life_asked = (row.life_asked + at).min(LONG_LIFE_PAGE);
+        row.is_sought |= row.to_event.is_none();
         row.to_event = row.to_event.or(row.life.id(at));
     }
     // Those that come replace what is there.
@@ -215,8 +217,10 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
     };
     if row.inspection.is_some()
         && row.life_wanted.is_none()
+        && !row.is_beyond()
         && let Some(wanted) = row.to_event.take()
     {
+        row.is_sought = false;
         let at = row.life.place_of(wanted).unwrap_or_default();
         // Its events are the last things on the page.
         if at < row.life.len() {
@@ -241,9 +245,10 @@ fn read_on(model: &mut Model) -> Option<Effect> {
     if row.life_wanted.is_some() {
         return None;
     }
-    let is_near_end = row.to_first || row.cursor + 2 * LIFE_PAGE / 3 > items;
+    let goes_far = row.to_first || row.is_beyond();
+    let is_near_end = goes_far || row.cursor + 2 * LIFE_PAGE / 3 > items;
     let asked = match (row.life_from.filter(|_| is_near_end), missing) {
-        (Some(before), _) if row.to_first => Some((before, LONG_LIFE_PAGE)),
+        (Some(before), _) if goes_far => Some((before, LONG_LIFE_PAGE)),
         (Some(before), None) => Some((before, LIFE_PAGE)),
         (_, Some(at)) => {
             row.life_read = LifeRead::Again;
@@ -303,7 +308,7 @@ pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
             model.notice = Some(Notice::Info(text.to_owned()));
         }
         _ => {
-            row.to_event = None;
+            (row.to_event, row.is_sought) = (None, false);
             row.to_first = action == Action::Last && row.life_from.is_some();
             match within {
                 Some(top) => row.top = top,

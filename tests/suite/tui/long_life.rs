@@ -1,7 +1,7 @@
 //! A row with many events: whatever is in sight is there, though only some of them are held.
 
 use ebbtide::eventsourcing::{EventId, RowKey, inspect};
-use ebbtide::tui::effect::Effect;
+use ebbtide::tui::effect::{Effect, RequestId};
 use ebbtide::tui::keymap::Key;
 use ebbtide::tui::message::Message;
 use ebbtide::tui::model::{Item, Model, RowScreen, Screen};
@@ -92,6 +92,19 @@ on_both! {
                     assert_eq!(in_sight(&before).1, in_sight(&after).1, "step {step}:\n{before}\n{after}");
                     assert!(marked(&before) == marked(&after) || model.row.as_ref().unwrap().life.len() < 2000, "step {step}:\n{before}\n{after}");
                 }
+            }
+            // All is read anew, as for another position: the event stays under the cursor, however deep it is.
+            if random.next_u64().is_multiple_of(25) {
+                let before = in_sight(&drawn(&model)).1;
+                let mut effects = Vec::new();
+                let head = model.head.unwrap();
+                model.timeline.locate_wanted = Some(RequestId(9000));
+                effects.extend(update(&mut model, Message::Travelled(RequestId(9000), Default::default(), Ok(head))));
+                settle(&lab, &mut model, effects).await;
+                assert!(before.is_none() || in_sight(&drawn(&model)).1 == before, "step {step}");
+                let effects = update(&mut model, Message::Key(Key::Char('T')));
+                settle(&lab, &mut model, effects).await;
+                assert!(before.is_none() || in_sight(&drawn(&model)).1 == before, "step {step}");
             }
             let key = match random.next_u64() % 14 {
                 0 => Key::End,
