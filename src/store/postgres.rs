@@ -105,6 +105,7 @@ pub(super) async fn take_over(
 
 /// One snapshot for the tables and the log: a writer at work must be no finding.
 async fn snapshot(reading: &mut Reading) -> Result<Transaction<'_, Postgres>> {
+    reading.begins_snapshot();
     let begin = reading.begin_with("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY");
     begin.await.map_err(failed)
 }

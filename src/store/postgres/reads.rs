@@ -67,6 +67,7 @@ impl Reads {
             connection: Some(connection),
             process,
             is_busy: false,
+            has_snapshot: false,
             words: self.words.clone(),
         })
     }
@@ -85,13 +86,21 @@ pub(super) struct Reading {
     process: Option<i32>,
     /// Whether it has been used, and not been told that this is done.
     is_busy: bool,
+    /// Whether a transaction has been begun, or is about to be.
+    has_snapshot: bool,
     words: PgPool,
 }
 
 impl Reading {
     /// What was read has come, or failed: there is nothing to stop.
     pub(super) fn done(&mut self) {
-        self.is_busy = false;
+        (self.is_busy, self.has_snapshot) = (false, false);
+    }
+
+    /// A transaction is about to be begun. Dropped before the answer to that has come, it would stay open without anybody's knowing, and whoever reads next on
+    /// this connection would see the rows of long ago: such a connection is closed.
+    pub(super) fn begins_snapshot(&mut self) {
+        self.has_snapshot = true;
     }
 }
 
@@ -121,7 +130,8 @@ impl Drop for Reading {
         };
         match (self.process, Handle::try_current()) {
             (Some(process), Ok(runtime)) if self.is_busy => {
-                runtime.spawn(stop(connection, process, self.words.clone()));
+                let words = self.words.clone();
+                runtime.spawn(stop(connection, process, words, self.has_snapshot));
             }
             // The pool looks after it, and after what it is in the middle of.
             _ => drop(connection),
@@ -131,7 +141,12 @@ impl Drop for Reading {
 
 /// Stops what the connection is in the middle of, and gives it back. It is kept until then, so that the word cannot meet what somebody else
 /// does on it later: the server has taken the signal when the answer to it comes, and one that finds no query is forgotten before the next.
-async fn stop(mut connection: PoolConnection<Postgres>, process: i32, words: PgPool) {
+async fn stop(
+    mut connection: PoolConnection<Postgres>,
+    process: i32,
+    words: PgPool,
+    has_snapshot: bool,
+) {
     let mut tries = 0;
     let is_ready = loop {
         let word = sqlx::query("SELECT pg_cancel_backend($1)").bind(process);
@@ -145,7 +160,7 @@ async fn stop(mut connection: PoolConnection<Postgres>, process: i32, words: PgP
             break is_ready && tries == 1;
         }
     };
-    if !is_ready {
+    if !is_ready || has_snapshot {
         connection.close_on_drop();
     }
 }

@@ -76,6 +76,25 @@ fn a_dropped_read_is_stopped_on_the_server() {
     });
 }
 
+/// Dropped while its transaction was being begun, a read left it open, and what was read next on that connection was of that time.
+#[test]
+fn a_read_that_is_dropped_at_any_time_leaves_no_snapshot_behind() {
+    run(async {
+        let lab = Database::mad_lab(Backend::Postgres).await;
+        let table = inspect::table(&*lab.store, "fragment").await.unwrap();
+        for steps in (0..60).cycle().take(240) {
+            let (store, table) = (lab.store.clone(), table.clone());
+            let read = tokio::spawn(async move { drop(store.audit_page(&table, None, 10).await) });
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            read.abort();
+            drop(read.await);
+        }
+        until(&lab, &at_work(&lab, "= 0")).await;
+    });
+}
+
 #[test]
 fn no_other_read_is_stopped_by_a_dropped_one() {
     run(async {
