@@ -82,16 +82,21 @@ fn a_read_that_is_dropped_at_any_time_leaves_no_snapshot_behind() {
     run(async {
         let lab = Database::mad_lab(Backend::Postgres).await;
         let table = inspect::table(&*lab.store, "fragment").await.unwrap();
-        for steps in (0..60).cycle().take(240) {
-            let (store, table) = (lab.store.clone(), table.clone());
-            let read = tokio::spawn(async move { drop(store.audit_page(&table, None, 10).await) });
+        let mut clock = superuser(&lab).await;
+        for steps in (0..8).cycle().take(400) {
+            let reads: Vec<_> = (0..4)
+                .map(|_| {
+                    let (store, table) = (lab.store.clone(), table.clone());
+                    tokio::spawn(async move { drop(store.audit_page(&table, None, 10).await) })
+                })
+                .collect();
+            // As long as so many answers of the server take.
             for _ in 0..steps {
-                tokio::task::yield_now().await;
+                run_sql(&mut clock, "SELECT 1").await.unwrap();
             }
-            read.abort();
-            drop(read.await);
+            reads.iter().for_each(tokio::task::JoinHandle::abort);
+            until(&lab, &at_work(&lab, "= 0")).await;
         }
-        until(&lab, &at_work(&lab, "= 0")).await;
     });
 }
 
