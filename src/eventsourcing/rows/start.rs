@@ -82,12 +82,16 @@ impl RowsStart {
         Some(starts.collect())
     }
 
-    /// The place of the row with this key among all rows, from 0, where that is known.
+    /// The place of the row with this key among all rows, from 0, where that is known; of rows in the order of their keys, where it is not there, that of the
+    /// next one.
     #[must_use]
-    pub fn place_of(&self, key: Uuid) -> Option<usize> {
+    pub fn place_of(&self, key: Uuid, are_in_order: bool) -> Option<usize> {
         let Start::At(places, _) = &self.0 else {
             return None;
         };
-        places.iter().position(|place| place.key() == Some(key))
+        match are_in_order {
+            true => Some(places.partition_point(|place| place.key() < Some(key))),
+            false => places.iter().position(|place| place.key() == Some(key)),
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId};
 use super::super::keymap::Action;
-use super::super::model::{Lead, Model, Notice, Purpose, Verification};
+use super::super::model::{Lead, Model, Notice, Purpose, Screen, Verification};
 use super::super::pages::{self, Line};
 use super::{in_sight, links, moved, overlay, told};
 use crate::eventsourcing::activity::ActivityBy;
@@ -130,6 +130,10 @@ fn choose(model: &mut Model, leads: &[(Line, Option<Lead>)], at: usize) {
 /// After lines have come, gone, or been wrapped otherwise: the cursor stays with what it is on, and in its line of the screen; and below there are no empty
 /// lines where there are more above.
 pub(super) fn settle(model: &mut Model) {
+    // Elsewhere nobody sees the lines, which may be those of thousands of rollbacks; shown again, they are settled first.
+    if model.screen != Screen::Audit {
+        return;
+    }
     let leads = pages::audit(model, model.size.page_width());
     let height = model.size.content();
     let audit = &mut model.audit;

@@ -71,7 +71,7 @@ pub(super) fn open(model: &mut Model, mut cell: Cell) {
     settle(model);
 }
 
-/// Back to what lies below. Whether that had been asked for.
+/// Back to what lies below; `None` where no value is open.
 pub(super) fn close(model: &mut Model) -> Option<Vec<Effect>> {
     model.cell.take()?;
     // What is read for it alone would keep the keys of the table waiting.

@@ -2,7 +2,7 @@
 
 use super::super::effect::{Effect, RequestId, Slot};
 use super::super::model::{Grid, Model, Place, Position, RowScreen, Screen, Visited};
-use super::{cell, event_pages, row, row_pages, searching, tables, timeline, told};
+use super::{audit, cell, event_pages, row, row_pages, searching, tables, timeline, told};
 use crate::eventsourcing::schema::Table;
 use crate::eventsourcing::timeline::Filter;
 use crate::eventsourcing::timestamp::Timestamp;
@@ -111,7 +111,7 @@ pub(super) fn go_back(model: &mut Model) -> Option<Vec<Effect>> {
         }
         Visited::Audit => {
             model.screen = Screen::Audit;
-            Vec::new()
+            audit::shown(model)
         }
         Visited::Rollback => {
             model.screen = Screen::Rollback;

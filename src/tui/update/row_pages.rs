@@ -233,7 +233,10 @@ fn keep_cursor(grid: &mut Grid, page: usize) {
         return;
     };
     let is_in_order = !grid.selection.is_sorted();
-    let placed = grid.starts.first().and_then(|start| start.place_of(key));
+    let placed = grid
+        .starts
+        .first()
+        .and_then(|start| start.place_of(key, is_in_order));
     let (first, rows) = (page * GRID_PAGE, grid.pages.get(&page));
     let keys = rows.into_iter().flatten().map(|row| grid.key_of(row));
     let keys: Vec<Option<Uuid>> = keys.collect();
@@ -244,7 +247,7 @@ fn keep_cursor(grid: &mut Grid, page: usize) {
     let after = || at(&|one| is_in_order && *one > key);
     let found = placed.or_else(|| at(&|one| *one == key)).or_else(after);
     let end = first + keys.len();
-    let has_more = end < grid.known_rows() && is_in_order && placed.is_none();
+    let has_more = end < grid.known_rows() && is_in_order;
     let cursor = match (found, has_more) {
         (Some(found), _) => found,
         (None, true) => end,

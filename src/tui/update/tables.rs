@@ -52,7 +52,7 @@ pub(super) fn shown(model: &mut Model) -> Vec<Effect> {
         Some(grid) => grid.is_outdated,
         None => model.tables.counted_at.is_some() && model.tables.counted_at != model.head,
     };
-    if is_old && model.position.is_none() {
+    if is_old {
         effects.extend(grown(model));
     }
     effects
