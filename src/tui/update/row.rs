@@ -20,49 +20,55 @@ const LONG_LIFE_PAGE: usize = 2000;
 
 /// Reads the row, and the latest events of its life, so many that the one under the cursor is among them: it stays there, whatever stands above it then.
 pub(super) fn read(model: &mut Model) -> Vec<Effect> {
-    let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
     let item = selected(model);
     let Some(row) = &mut model.row else {
         return Vec::new();
     };
-    row.wanted = Some(request);
-    row.life_wanted = Some(life_request);
-    row.life_asked = LIFE_PAGE;
+    let mut asked = LIFE_PAGE;
     row.to_first = false;
-    row.life_read = LifeRead::Older;
     if let Some(Item::Event(at)) = item {
         // All at once they would take the memory that is not held for them.
-        row.life_asked = (row.life_asked + at).min(LONG_LIFE_PAGE);
+        asked = (asked + at).min(LONG_LIFE_PAGE);
         row.is_sought |= row.to_event.is_none();
         row.to_event = row.to_event.or(row.life.id(at));
     }
     // Those that come replace what is there.
     row.life_from = None;
-    let before = at.map_or(EventId::MAX, |at| at + 1);
-    vec![
-        Effect::Row(request, row.key.clone(), at),
-        Effect::Life(life_request, row.key.clone(), before, row.life_asked),
-    ]
+    ask(model, asked, LifeRead::Older)
 }
 
 /// Reads the row anew at the position that is shown, and what has come in its life: of a long one the rest stays, and what is in sight of it is read again.
 pub(super) fn renew(model: &mut Model) -> Vec<Effect> {
     let is_long = |row: &RowScreen| row.life.len() > LONG_LIFE_PAGE && !row.to_first;
-    if !model.row.as_ref().is_some_and(is_long) {
-        return read(model);
+    match model.row.as_ref().is_some_and(is_long) {
+        true => ask(model, LIFE_PAGE, LifeRead::Latest),
+        false => read(model),
     }
-    let (request, life_request, at) = (model.next_request(), model.next_request(), model.at());
+}
+
+/// Asks for the row, and for so many of the latest events of its life.
+fn ask(model: &mut Model, asked: usize, read_as: LifeRead) -> Vec<Effect> {
+    let (request, at) = (model.next_request(), model.at());
+    let before = at.map_or(EventId::MAX, |at| at + 1);
+    let life = ask_life(model, (before, asked), read_as);
     let Some(row) = &mut model.row else {
         return Vec::new();
     };
     row.wanted = Some(request);
-    row.life_wanted = Some(life_request);
-    (row.life_asked, row.life_read) = (LIFE_PAGE, LifeRead::Latest);
-    let before = at.map_or(EventId::MAX, |at| at + 1);
-    vec![
-        Effect::Row(request, row.key.clone(), at),
-        Effect::Life(life_request, row.key.clone(), before, LIFE_PAGE),
-    ]
+    let row = Effect::Row(request, row.key.clone(), at);
+    std::iter::once(row).chain(life).collect()
+}
+
+/// Asks for so many events of the row's life before this one.
+fn ask_life(
+    model: &mut Model,
+    (before, asked): (EventId, usize),
+    read_as: LifeRead,
+) -> Option<Effect> {
+    let request = model.next_request();
+    let row = model.row.as_mut()?;
+    (row.life_wanted, row.life_asked, row.life_read) = (Some(request), asked, read_as);
+    Some(Effect::Life(request, row.key.clone(), before, asked))
 }
 
 fn renewed(model: &mut Model, events: &[LifeEvent]) -> Vec<Effect> {
@@ -78,13 +84,9 @@ fn renewed(model: &mut Model, events: &[LifeEvent]) -> Vec<Effect> {
     }
     let mut effects = settle(model);
     let first = pages::life_in_sight(model).start;
-    let request = model.next_request();
-    if let Some(row) = model.row.as_mut().filter(|row| row.life_wanted.is_none())
-        && let Some((before, asked)) = row.life.around(first)
-    {
-        row.life_read = LifeRead::Again;
-        (row.life_wanted, row.life_asked) = (Some(request), asked);
-        effects.push(Effect::Life(request, row.key.clone(), before, asked));
+    let row = model.row.as_ref().filter(|row| row.life_wanted.is_none());
+    if let Some(around) = row.and_then(|row| row.life.around(first)) {
+        effects.extend(ask_life(model, around, LifeRead::Again));
     }
     effects
 }
@@ -240,25 +242,18 @@ pub(super) fn settle(model: &mut Model) -> Vec<Effect> {
 fn read_on(model: &mut Model) -> Option<Effect> {
     let items = pages::row_items(model);
     let missing = pages::life_missing(model);
-    let request = model.next_request();
-    let row = model.row.as_mut()?;
-    if row.life_wanted.is_some() {
-        return None;
-    }
+    let row = model.row.as_ref().filter(|row| row.life_wanted.is_none())?;
     let goes_far = row.to_first || row.is_beyond();
     let is_near_end = goes_far || row.cursor + 2 * LIFE_PAGE / 3 > items;
-    let asked = match (row.life_from.filter(|_| is_near_end), missing) {
-        (Some(before), _) if goes_far => Some((before, LONG_LIFE_PAGE)),
-        (Some(before), None) => Some((before, LIFE_PAGE)),
+    match (row.life_from.filter(|_| is_near_end), missing) {
+        (Some(before), _) if goes_far => ask_life(model, (before, LONG_LIFE_PAGE), LifeRead::Older),
+        (Some(before), None) => ask_life(model, (before, LIFE_PAGE), LifeRead::Older),
         (_, Some(at)) => {
-            row.life_read = LifeRead::Again;
-            row.life.around(at)
+            let around = row.life.around(at)?;
+            ask_life(model, around, LifeRead::Again)
         }
         (None, None) => None,
-    };
-    let (before, asked) = asked?;
-    (row.life_wanted, row.life_asked) = (Some(request), asked);
-    Some(Effect::Life(request, row.key.clone(), before, asked))
+    }
 }
 
 pub(super) fn act(model: &mut Model, action: Action) -> Vec<Effect> {
