@@ -2,7 +2,7 @@
 
 use ebbtide::eventsourcing::history::Standing;
 use ebbtide::eventsourcing::rollback::{
-    self, Conflicts, Control, RollbackOutcome, RollbackRequest, RollbackTarget, Strategy,
+    self, Conflicts, Control, Purpose, RollbackOutcome, RollbackRequest, RollbackTarget, Strategy,
 };
 use ebbtide::eventsourcing::scope::Scope;
 use ebbtide::eventsourcing::{ErrorCode, EventId, Result};
@@ -136,6 +136,11 @@ on_each! {
         // One that is undone by itself is not told of once more, and what came before it stays.
         let undo = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
         assert_eq!(undo.warnings(), Vec::<String>::new());
+        // What was redone is in effect by its redo, which goes with it and is not told of either.
+        lab.undo(false).await.unwrap();
+        lab.redo(false).await.unwrap();
+        let undo = rollback::plan_undo(&*lab.store, None, false).await.unwrap();
+        assert_eq!((undo.purpose, undo.warnings()), (Purpose::Undo(part), Vec::new()));
         // A redo goes back to before the undo, and takes what was done to its rows since.
         lab.undo(false).await.unwrap();
         let last = lab.append(vec![update("sample", id(1), json!({"mass": 8}))]).await[0].id;

@@ -1,5 +1,6 @@
 //! What lies open while the log goes on, or when a read has failed, says that it is not what is there now.
 
+use ebbtide::eventsourcing::activity::ActivityBy;
 use ebbtide::eventsourcing::timeline::{Filter, Page};
 use ebbtide::eventsourcing::verify::{Finding, FindingKind, Report};
 use ebbtide::eventsourcing::{Error, ErrorCode, RowKey};
@@ -8,6 +9,7 @@ use ebbtide::tui::keymap::Key;
 use ebbtide::tui::layout::Size;
 use ebbtide::tui::message::{Message, Mouse, Overview};
 use ebbtide::tui::model::{Lead, Model, Screen};
+use ebbtide::tui::pages;
 use ebbtide::tui::update::update as send;
 use serde_json::{Value, json};
 
@@ -74,10 +76,7 @@ on_both! {
                 player.press(Key::Esc);
                 player.press(Key::Char('1'));
                 player.see(&["[1 Timeline]"]).await;
-                player.press(Key::Char(':'));
-                player.type_text("1");
-                player.press(Key::Enter);
-                player.see(&["▌ #1"]).await;
+                player.go_to(1).await;
             }
             player.press(Key::Char('2'));
             player.see(&["sample"]).await;
@@ -121,8 +120,17 @@ on_both! {
             player.see(&["differs from now: the row is not there any more"]).await;
             player.press(Key::Esc);
             player.see(&["▌- 10000002"]).await;
+            // Also those that came while one was elsewhere.
+            player.press(Key::Char('1'));
+            player.see(&["[1 Timeline]"]).await;
+            lab.append(vec![create("sample", id(2 << 96), json!({"name": "n2"}))]).await;
+            player.see(&["PAST #2 of #5"]).await;
+            player.press(Key::Char('2'));
+            player.see(&["▌~ 10000002"]).await;
+            lab.append(vec![delete("sample", id(2 << 96))]).await;
+            player.see(&["▌- 10000002"]).await;
             player.press(Key::Char('T'));
-            player.see(&["LIVE #4", "▌  10000001"]).await;
+            player.see(&["LIVE #6", "▌  10000001"]).await;
             player.see_no("10000002").await;
             player.press(Key::Char('T'));
             player.see(&["Tables and rows are shown as they are now."]).await;
@@ -153,9 +161,7 @@ on_both! {
             player.see(&["Elsewhere"]).await;
             // A jump leaves all that lay open.
             player.press(Key::Esc);
-            player.press(Key::Char(':'));
-            player.type_text("3");
-            player.press(Key::Enter);
+            player.go_to(3).await;
             player.see(&["[1 Timeline]", "▌ #3"]).await;
             player.press(Key::Char('q'));
         })
@@ -200,9 +206,7 @@ on_both! {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
             player.see(&["▌ #18"]).await;
-            player.press(Key::Char(':'));
-            player.type_text("15");
-            player.press(Key::Enter);
+            player.go_to(15).await;
             player.see(&["#15 create experiment"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #15"]).await;
@@ -318,7 +322,7 @@ fn audited() -> Model {
 }
 
 fn chosen(model: &Model) -> Option<Lead> {
-    let lines = ebbtide::tui::pages::audit(model, model.size.page_width());
+    let lines = pages::audit(model, model.size.page_width());
     lines[model.audit.cursor].1.clone()
 }
 
@@ -466,6 +470,52 @@ fn an_id_that_is_searched_for_as_text_is_offered_as_one() {
         let shown = drawn(&model);
         assert_eq!(shown.contains(": goes to #17"), is_offered, "{shown}");
     }
+}
+
+#[test]
+fn the_audits_numbers_say_to_which_event_they_go() {
+    let mut model = audited();
+    let counted = |model: &mut Model| {
+        for by in [ActivityBy::Actor, ActivityBy::Table, ActivityBy::Day] {
+            let request = model.audit.activity_wanted.expect("they are counted");
+            let counts = vec![("tester".to_owned(), 30)];
+            send(model, Message::Activity(request, by, Ok(counts)));
+        }
+    };
+    let grows = |model: &mut Model, head| {
+        send(model, Message::Head(Ok(head)));
+        let request = model.overview_wanted.expect("the log is looked at");
+        let overview = Overview {
+            head,
+            events: 31,
+            history: Default::default(),
+        };
+        send(model, Message::Overview(request, Ok(overview)));
+    };
+    let said = |model: &Model| {
+        let lines = pages::audit(model, 78).into_iter();
+        let mut headings = lines.filter(|(line, _)| line.text.starts_with("Events by actor"));
+        headings.next().map(|(line, _)| line.text)
+    };
+    counted(&mut model);
+    grows(&mut model, 30);
+    press(&mut model, Key::Char('r'));
+    counted(&mut model);
+    assert_eq!(said(&model).as_deref(), Some("Events by actor"));
+    grows(&mut model, 31);
+    assert_eq!(
+        said(&model).as_deref(),
+        Some("Events by actor, to #30 (r counts anew)")
+    );
+    // And comparing goes on when it is asked for once more.
+    let effects = press(&mut model, Key::Char('v'));
+    assert!(
+        effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Verify(_)))
+    );
+    assert_eq!(press(&mut model, Key::Char('v')), []);
+    assert!(drawn(&model).contains("being compared already"));
 }
 
 #[test]

@@ -78,6 +78,14 @@ impl Player {
             .for_each(|character| self.press(Key::Char(character)));
     }
 
+    /// Goes to an event of the timeline, and waits until the cursor is there.
+    pub(crate) async fn go_to(&mut self, event: i64) {
+        self.press(Key::Char(':'));
+        self.type_text(&event.to_string());
+        self.press(Key::Enter);
+        self.see(&[&format!("▌ #{event} ")]).await;
+    }
+
     pub(crate) fn send(&self, message: Message) {
         self.keys.send(message).unwrap();
     }

@@ -13,9 +13,7 @@ on_both! {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
             player.see(&["▌ #18", "16 rows"]).await;
-            player.press(Key::Char(':'));
-            player.type_text("15");
-            player.press(Key::Enter);
+            player.go_to(15).await;
             player.see(&["#15 create experiment"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #15", "4 events undone (4 by"]).await;
@@ -71,9 +69,7 @@ on_both! {
         let lab = Database::mad_lab(backend).await;
         play(lab.store.clone(), (60, 16), LOOK, async |mut player| {
             player.see(&["▌ #18"]).await;
-            player.press(Key::Char(':'));
-            player.type_text("15");
-            player.press(Key::Enter);
+            player.go_to(15).await;
             player.see(&["#15 create experiment"]).await;
             player.press(Key::Char('R'));
             player.see(&["just before #15"]).await;
@@ -126,6 +122,25 @@ on_both! {
         .await;
     }
 
+    async fn what_was_redone_is_undone_with_its_redo(backend) {
+        let lab = Database::mad_lab(backend).await;
+        let first = lab.roll_back(RollbackTarget::BeforeEvent(18), Strategy::Minimal).await.unwrap();
+        lab.undo(false).await.unwrap();
+        let redo = lab.redo(false).await.unwrap();
+        let (first, redo) = (first.rollback.unwrap(), redo.rollback.unwrap());
+        play(lab.store.clone(), (80, 24), LOOK, async |mut player| {
+            // The end of the redo is under the cursor, and says whose end it is.
+            player.see(&["▌┌#", &format!("of #{redo} end of the redo")]).await;
+            player.press(Key::Char('u'));
+            let note = format!("Redo #{redo} has made #{first} effective again");
+            let shown = player.see(&[&format!("Undo rollback #{first}"), &note]).await;
+            assert!(!shown.contains("another one than") && !shown.contains("taken back too"), "{shown}");
+            player.press(Key::Esc);
+            player.press(Key::Char('q'));
+        })
+        .await;
+    }
+
     async fn a_row_keeps_its_event_through_time(backend) {
         let lab = Database::mad_lab(backend).await;
         lab.append(vec![update("molecule", uuid::uuid!("c053009a-9b1d-44a7-8267-f5befdb03eb0"), json!({"smiles": "XYZ"}))]).await;
@@ -160,14 +175,14 @@ on_both! {
             player.see(&["LIVE #19", "#19 update"]).await;
             // Before it was there the log has nothing of it, up to then.
             player.press(Key::Char('1'));
-            player.press(Key::Char(':'));
-            player.type_text("3");
-            player.press(Key::Enter);
-            player.see(&["▌ #3"]).await;
+            player.go_to(3).await;
             player.press(Key::Char('t'));
             player.see(&["PAST #3 of #19"]).await;
             player.press(Key::Char('3'));
-            player.see(&["not there after #3", "The log has no event of it up to #3."]).await;
+            player.see(&["not there after #3", "Its life up to #3", "The log has no event of it up to #3."]).await;
+            // There is none to be chosen either.
+            player.press(Key::Char('R'));
+            player.see(&["The log has no event of this row, so there is none to choose."]).await;
             player.press(Key::Char('1'));
             player.see(&["▌ #3"]).await;
             player.press(Key::Char('q'));

@@ -93,6 +93,7 @@ on_both! {
             player.press(Key::Enter);
             player.see(&["type 18 and"]).await;
             lab.append(vec![create("molecule", id(1), json!({"smiles": "LATE"}))]).await;
+            player.see(&["The log has gone on to #19", "Where events keep coming"]).await;
             player.type_text("18");
             player.press(Key::Enter);
             player.see(&["moved on", "2 events undone", "confirm it again"]).await;

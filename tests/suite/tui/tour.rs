@@ -61,7 +61,7 @@ on_both! {
             player.see(&["Events by day"]).await;
             for wanted in ["18 events, one a line", "cannot be written: it is there already"] {
                 player.press(Key::Char('e'));
-                player.see(&["write the log to"]).await;
+                player.see(&["write the log to", "all 18 events of the log, into a new file"]).await;
                 player.press(Key::Ctrl('u'));
                 player.type_text(file.to_str().unwrap());
                 player.press(Key::Enter);

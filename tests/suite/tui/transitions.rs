@@ -258,6 +258,8 @@ fn whoever_goes_elsewhere_while_a_plan_is_made_stays_there() {
         assert_eq!(model.context(), Context::Audit);
         press(&mut model, Key::Char('4'));
         assert_eq!(model.context(), Context::Planning);
+        press(&mut model, Key::Char('v'));
+        assert!(drawn(&model).contains("The plan is being made"));
         press(&mut model, Key::Char('2'));
         let failed = Message::Planned(request.expect("it is planned"), Box::new(Err(message)));
         update(&mut model, failed);
