@@ -19,7 +19,9 @@ impl Filter {
         for word in others {
             match word.key {
                 // As it is being typed, a key has no value yet: it asks for nothing.
-                Some(key) if !word.value.is_empty() => filter.set(key, word.value)?,
+                Some(key) if !word.value.trim_matches('=').is_empty() => {
+                    filter.set(key, word.value)?;
+                }
                 _ => {}
             }
         }
@@ -265,6 +267,15 @@ mod tests {
             let filter = Filter::parse(text).expect("a text");
             assert_eq!(filter.uuid_searched(), None, "{text}");
         }
+    }
+
+    #[test]
+    fn a_key_without_a_value_asks_for_nothing_yet() {
+        for text in ["actor:", "actor:=", "type:", "since:"] {
+            assert_eq!(Filter::parse(text), Ok(Filter::default()), "{text}");
+        }
+        let exactly = Filter::parse("actor:=root").expect("an actor");
+        assert_eq!(exactly.exact_actor(), Some("root"));
     }
 
     #[test]
