@@ -112,6 +112,17 @@ pub struct History {
     rollbacks: Vec<Rollback>,
 }
 
+/// A rollback as it stands at a position.
+#[derive(Clone, Debug)]
+pub struct RollbackAt<'a> {
+    /// The rollback.
+    pub rollback: &'a Rollback,
+    /// By which one it is not in effect, where it is not.
+    pub taken_back_by: Option<EventId>,
+    /// Those in effect that went back to before it, later, of fewer rows than it concerned. Of those rows it is not in effect any more.
+    pub narrowed_by: Vec<&'a Rollback>,
+}
+
 impl History {
     /// The history that these rollbacks make, which are in id order.
     #[must_use]
@@ -248,21 +259,26 @@ impl History {
         self.markers(n).0
     }
 
-    /// Of a rollback in effect at position `n`: those in effect that went back to before it, later, of fewer rows than it concerned. Of those rows it is not
-    /// in effect any more.
+    /// Every rollback as it stands at position `n`, the latest first.
     #[must_use]
-    pub fn narrowed_by(&self, n: EventId, id: EventId) -> Vec<&Rollback> {
-        let Some(concerned) = self.rollback(id) else {
-            return Vec::new();
+    pub fn rollbacks_at(&self, n: EventId) -> Vec<RollbackAt<'_>> {
+        let (in_effect, taken_back) = self.markers(n);
+        let at = |rollback: &'_ Rollback| {
+            let is_part = |later: &&&Rollback| {
+                later.id > rollback.id
+                    && later.scope != rollback.scope
+                    && later.scope.is_within(&rollback.scope)
+                    && matches!(later.course, Course::Back(keeps_through) if keeps_through < rollback.id)
+            };
+            in_effect.iter().filter(is_part).copied().collect()
         };
-        let is_part = |later: &&Rollback| {
-            later.id > id
-                && later.scope != concerned.scope
-                && later.scope.is_within(&concerned.scope)
-                && matches!(later.course, Course::Back(keeps_through) if keeps_through < id)
-        };
-        let in_effect = self.in_effect_at(n).into_iter();
-        in_effect.filter(is_part).collect()
+        let all = self.rollbacks.iter().rev();
+        all.map(|rollback| RollbackAt {
+            rollback,
+            taken_back_by: taken_back.get(&rollback.id).copied(),
+            narrowed_by: at(rollback),
+        })
+        .collect()
     }
 
     /// The rollback whose bookkeeping the event at this position is.

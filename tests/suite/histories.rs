@@ -287,6 +287,15 @@ impl World {
             );
             assert_eq!(counts, effective.contains(&id), "#{id} of {head}");
         }
+        // All rollbacks at once, as each by itself.
+        for found in history.rollbacks_at(head) {
+            let by = history.standing(head, found.rollback.id, None).undone_by();
+            assert_eq!(
+                found.taken_back_by, by,
+                "rollback #{} of {head}",
+                found.rollback.id
+            );
+        }
         assert_rows(
             &self.fold(&log, |event| effective.contains(&event.id)).await,
             &rows,

@@ -120,9 +120,9 @@ pub(super) fn finding_in_words(one: &Finding) -> String {
 fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
     let mut lines = vec![heading("Rollbacks, the latest first")];
     let head = model.head.unwrap_or_default();
-    for rollback in model.history.rollbacks().iter().rev() {
-        let standing = model.history.standing(head, rollback.id, None);
-        let (tone, note) = match standing.undone_by() {
+    for found in model.history.rollbacks_at(head) {
+        let rollback = found.rollback;
+        let (tone, note) = match found.taken_back_by {
             Some(by) => (Tone::Faint, format!("undone by #{by}")),
             None => (Tone::Plain, "in effect".to_owned()),
         };
@@ -137,8 +137,7 @@ fn rollbacks(model: &Model, width: usize) -> Vec<(Line, Option<Lead>)> {
             why.map_or_else(String::new, |why| format!(" · {why}")),
         );
         // It is in effect for all other rows, and for these as long as the later one is not undone.
-        let later = model.history.narrowed_by(head, rollback.id).into_iter();
-        let later = later.map(|later| {
+        let later = found.narrowed_by.into_iter().map(|later| {
             format!(
                 "#{} has gone back to before it, with {} alone",
                 later.id,
